@@ -1,0 +1,148 @@
+"""What meets at the bus: devices, their host, and drivers. Harness, mock card and device servers all meet here.
+
+A device never sleeps and never reads real time; it keeps its own log of what it saw, independent of the tracer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from mmiotools.trace.header import PciDevice
+
+#: Name of the region that is a device's configuration space; the BARs are "BAR0" … "BAR5" and "ROM".
+CONFIG = "config"
+
+
+class Seen(NamedTuple):
+    """One access as the device saw it. `op` is "R" or "W"; `value` is what was returned or stored."""
+
+    op: str
+    region: str
+    offset: int
+    width: int
+    value: int
+
+
+class Host(Protocol):
+    """What a device may ask of the machine it sits in."""
+
+    def now(self) -> int:
+        """Virtual time, nanoseconds."""
+
+    def irq(self, line: int, level: int) -> None:
+        """Raise or lower an interrupt line, or send a vector (level 1)."""
+
+    def dma_read(self, address: int, n: int) -> bytes:
+        """n bytes of memory at a bus address."""
+
+    def dma_write(self, address: int, data: bytes) -> None:
+        """Store bytes at a bus address."""
+
+
+class Device(Protocol):
+    """An emulated PCI function: a model, or a mock card that answers from a recording."""
+
+    api: ClassVar[int]
+    name: str
+    title: str
+
+    @property
+    def pci(self) -> PciDevice:
+        """Ids, BARs and driver name, as a DEVICE event will say them."""
+
+    @property
+    def seen(self) -> list[Seen]:
+        """Every access since reset, in order: the truth that recordings are checked against."""
+
+    def attach(self, host: Host) -> None:
+        """Called once before the first access."""
+
+    def read(self, region: str, offset: int, width: int) -> int:
+        """The value of `width` bytes at `offset` in the region."""
+
+    def write(self, region: str, offset: int, width: int, value: int) -> None:
+        """Store the low `width` bytes of `value`."""
+
+    def reset(self) -> None:
+        """Back to power-on state; the log of accesses is emptied."""
+
+    def snapshot(self) -> bytes:
+        """The whole state, opaque."""
+
+    def restore(self, state: bytes) -> None:
+        """Back to a state that `snapshot` gave."""
+
+
+class Kernel(Protocol):
+    """What a bundled driver may call: the part of a kernel's driver API that the 2007 drivers needed.
+
+    Virtual addresses are plain integers, as in the kernel: `readl(base + 0x101000)`.
+    """
+
+    def pci_enable_device(self) -> int:
+        """0, or a negative errno."""
+
+    def pci_disable_device(self) -> None:
+        """Undo pci_enable_device."""
+
+    def pci_request_regions(self, name: str) -> int:
+        """0, or -EBUSY."""
+
+    def pci_release_regions(self) -> None:
+        """Undo pci_request_regions."""
+
+    def pci_set_master(self) -> None:
+        """Allow the device to bus-master."""
+
+    def pci_resource_start(self, bar: int) -> int:
+        """Physical address of a BAR."""
+
+    def pci_resource_len(self, bar: int) -> int:
+        """Bytes of a BAR."""
+
+    def pci_set_drvdata(self, data: Any) -> None:
+        """Remember a driver's private data."""
+
+    def pci_get_drvdata(self) -> Any:
+        """What pci_set_drvdata was given."""
+
+    def ioremap(self, phys: int, length: int) -> int:
+        """Map device memory; the virtual address of its first byte. Traced when the tracer is on."""
+
+    def iounmap(self, virt: int) -> None:
+        """Undo an ioremap."""
+
+    def read(self, virt: int, width: int) -> int:
+        """Load `width` bytes (1, 2, 4, 8) through the CPU and the page tables."""
+
+    def write(self, virt: int, width: int, value: int) -> None:
+        """Store `width` bytes through the CPU and the page tables."""
+
+    def readb(self, virt: int) -> int: ...
+    def readw(self, virt: int) -> int: ...
+    def readl(self, virt: int) -> int: ...
+    def readq(self, virt: int) -> int: ...
+    def writeb(self, value: int, virt: int) -> None: ...
+    def writew(self, value: int, virt: int) -> None: ...
+    def writel(self, value: int, virt: int) -> None: ...
+    def writeq(self, value: int, virt: int) -> None: ...
+
+    def printk(self, text: str) -> None:
+        """A line for the kernel log."""
+
+    def trace_marker(self, text: str) -> None:
+        """A MARK in the trace."""
+
+    def udelay(self, microseconds: int) -> None:
+        """Let virtual time pass."""
+
+
+class Driver(Protocol):
+    """A bundled driver. `versions` maps each version's name to its probe function; "nv-test" means "nv-test@1"."""
+
+    api: ClassVar[int]
+    name: str
+    title: str
+    device: str
+    versions: Mapping[str, Callable[[Kernel], int]]

@@ -1,0 +1,66 @@
+"""The exceptions of the package. Each class owns the exit status that the command line ends with.
+
+Nothing here prints; `mmiotools.cli.main` is the one place that turns an exception into a line and a status.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_DIFFERENT = 1
+EXIT_USAGE = 2
+EXIT_DAMAGED = 3
+EXIT_INTERRUPTED = 130
+
+#: When several statuses apply, the first of these wins.
+EXIT_PRECEDENCE = (EXIT_INTERRUPTED, EXIT_USAGE, EXIT_DAMAGED, EXIT_DIFFERENT, EXIT_OK)
+
+
+def combine(*statuses: int) -> int:
+    """The exit status that wins when several apply (130, then 2, then 3, then 1, then 0)."""
+    return next(status for status in EXIT_PRECEDENCE if status in statuses or status == EXIT_OK)
+
+
+class MmioToolsError(Exception):
+    """Base of every error that a user may meet: one line that says what is wrong and what to do."""
+
+    status = EXIT_USAGE
+
+
+class UsageError(MmioToolsError):
+    """The request cannot be carried out as asked: bad option, missing file, missing extra."""
+
+
+class FormatError(MmioToolsError):
+    """The input is in no known format or version, or is empty."""
+
+
+class ExpressionError(MmioToolsError):
+    """A filter expression or an address that cannot be understood.
+
+    `column` is the 0-based position in `text` that the message points at.
+    """
+
+    def __init__(self, message: str, text: str = "", column: int = 0) -> None:
+        super().__init__(message)
+        self.text = text
+        self.column = column
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        if not self.text:
+            return message
+        return f"{message} (column {self.column + 1})\n  {self.text}\n  {' ' * self.column}^"
+
+
+class TargetCannotHold(MmioToolsError):
+    """With --strict: the output format cannot hold something that the input has."""
+
+
+class DriverError(MmioToolsError):
+    """A bundled or user driver raised, or touched memory it may not touch. The trace so far is kept."""
+
+
+class RecursiveFault(MmioToolsError):
+    """The same instruction faults again and again although its page was made present."""
+
+    status = EXIT_DIFFERENT

@@ -1,0 +1,1 @@
+"""replay: a recording as a mock card, a driver run against it, and where the two part."""

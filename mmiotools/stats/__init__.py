@@ -1,0 +1,1 @@
+"""stats: what a trace holds (info) and whether it is complete (check)."""

@@ -1,0 +1,288 @@
+"""A batch: up to 64 Ki events as numpy columns, with the rare things beside them.
+
+A stream is an iterator of batches. Batches are not changed once they were handed on; `take` makes new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmiotools.events import NOTHING, NUMERIC_FIELDS, Event, Kind
+
+Array = NDArray[Any]
+BoolArray = NDArray[np.bool_]
+
+#: No batch is longer than this.
+MAX_EVENTS = 1 << 16
+
+#: Storage of each known column. A value that does not fit lies in the row's extras under the same name.
+DTYPES: dict[str, np.dtype[Any]] = {
+    "time": np.dtype(np.int64),
+    "width": np.dtype(np.uint8),
+    "map": np.dtype(np.int64),
+    "addr": np.dtype(np.uint64),
+    "region": np.dtype(np.uint32),
+    "offset": np.dtype(np.uint64),
+    "value": np.dtype(np.uint64),
+    "pc": np.dtype(np.uint64),
+    "pid": np.dtype(np.int64),
+    "cpu": np.dtype(np.int32),
+    "opcode": np.dtype(np.uint64),
+    "eol": np.dtype(np.uint8),
+}
+
+#: Line ends as the `eol` column holds them.
+EOL_LF, EOL_CRLF, EOL_NONE = 0, 1, 2
+EOL_NAMES = ("lf", "crlf", "none")
+EOL_BYTES = (b"\n", b"\r\n", b"")
+
+
+def pack_opcode(opcode: bytes) -> int:
+    """Up to 7 opcode bytes as one integer: the length in the top byte, the bytes big-endian below."""
+    return len(opcode) << 56 | int.from_bytes(opcode, "big")
+
+
+def unpack_opcode(packed: int) -> bytes:
+    """The bytes that `pack_opcode` was given."""
+    return (packed & (1 << 56) - 1).to_bytes(7, "big")[7 - (packed >> 56) :]
+
+
+class Column(NamedTuple):
+    """One field of every row. `present` is None when every row has it; absent rows hold 0 in `data`."""
+
+    data: Array
+    present: BoolArray | None = None
+
+
+@dataclass(slots=True)
+class Regions:
+    """The names behind the `region` column: an append-only table that all batches of a stream share."""
+
+    names: list[str] = field(default_factory=list)
+    spaces: list[str] = field(default_factory=list)
+    _codes: dict[str, int] = field(default_factory=dict)
+
+    def code(self, name: str, space: str = "mem") -> int:
+        """The code of a region, added if it is new."""
+        code = self._codes.get(name)
+        if code is None:
+            code = self._codes[name] = len(self.names)
+            self.names.append(name)
+            self.spaces.append(space)
+        return code
+
+
+@dataclass(slots=True)
+class Batch:
+    """`n` events: `kind` (n,) uint8, named columns (n,), and `extras` by row for what is rare.
+
+    `columns` may hold names that are not in `DTYPES` (from a newer writer); they travel along untouched.
+    """
+
+    kind: NDArray[np.uint8]
+    columns: dict[str, Column] = field(default_factory=dict)
+    extras: dict[int, dict[str, Any]] = field(default_factory=dict)
+    regions: Regions = field(default_factory=Regions)
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    # -- columns ------------------------------------------------------------------------------------------
+
+    def data(self, name: str) -> Array:
+        """The column's numbers, (n,), 0 where absent."""
+        column = self.columns.get(name)
+        if column is None:
+            return np.zeros(len(self), DTYPES.get(name, np.dtype(np.uint64)))
+        return column.data
+
+    def present(self, name: str) -> BoolArray:
+        """Which rows have the field, (n,) bool."""
+        column = self.columns.get(name)
+        if column is None:
+            return np.zeros(len(self), np.bool_)
+        if column.present is None:
+            return np.ones(len(self), np.bool_)
+        return column.present
+
+    def rows(self, *kinds: Kind) -> NDArray[np.intp]:
+        """Row numbers of the events of these kinds, ascending."""
+        return np.flatnonzero(self.of_kind(*kinds))
+
+    def of_kind(self, *kinds: Kind) -> BoolArray:
+        """Mask (n,) of the events of these kinds."""
+        if len(kinds) == 1:
+            return np.asarray(self.kind == kinds[0], np.bool_)
+        table = np.zeros(256, np.bool_)
+        table[list(kinds)] = True
+        return np.asarray(table[self.kind], np.bool_)
+
+    @property
+    def accesses(self) -> BoolArray:
+        """Mask (n,) of READ, WRITE and UNKNOWN."""
+        return np.asarray(self.kind <= Kind.UNKNOWN, np.bool_)
+
+    # -- selection ----------------------------------------------------------------------------------------
+
+    def take(self, rows: Array) -> Batch:
+        """The rows of a boolean mask (n,) or of ascending row numbers, as a new batch."""
+        if rows.dtype == np.bool_:
+            if rows.all():
+                return self
+            rows = np.flatnonzero(rows)
+        columns = {}
+        for name, column in self.columns.items():
+            present = None if column.present is None else column.present[rows]
+            if present is not None:
+                if not present.any():
+                    continue
+                if present.all():
+                    present = None
+            columns[name] = Column(column.data[rows], present)
+        extras: dict[int, dict[str, Any]] = {}
+        if self.extras:
+            wanted = np.fromiter(self.extras, np.intp, len(self.extras))
+            at = np.searchsorted(rows, wanted)
+            hit = (at < len(rows)) & (rows[np.minimum(at, len(rows) - 1)] == wanted) if len(rows) else at < 0
+            for old, new in zip(wanted[hit].tolist(), at[hit].tolist(), strict=True):
+                extras[new] = self.extras[old]
+        return Batch(self.kind[rows], columns, extras, self.regions)
+
+    def slice(self, start: int, stop: int) -> Batch:
+        """Rows start..stop-1 as a batch that shares the arrays' memory."""
+        if start <= 0 and stop >= len(self):
+            return self
+        columns = {
+            name: Column(c.data[start:stop], None if c.present is None else c.present[start:stop])
+            for name, c in self.columns.items()
+        }
+        extras = {row - start: extra for row, extra in self.extras.items() if start <= row < stop}
+        return Batch(self.kind[start:stop], columns, extras, self.regions)
+
+    # -- the single-event view ----------------------------------------------------------------------------
+
+    def event(self, row: int) -> Event:
+        """Row as an `Event`."""
+        values: dict[str, int | None] = {}
+        for name in NUMERIC_FIELDS:
+            column = self.columns.get(name)
+            if column is not None and (column.present is None or column.present[row]):
+                values[name] = int(column.data[row])
+        extra: Mapping[str, Any] = self.extras.get(row, NOTHING)
+        if "value" in extra:
+            values["value"] = extra["value"]
+            extra = {key: item for key, item in extra.items() if key != "value"}
+        region = None
+        if self.present("region")[row]:
+            region = self.regions.names[int(self.data("region")[row])]
+        for name in ("opcode", "eol"):
+            column = self.columns.get(name)
+            if column is None or not (column.present is None or column.present[row]):
+                continue
+            number = int(column.data[row])
+            if name == "opcode":
+                extra = {**extra, "opcode": unpack_opcode(number)}
+            elif number != EOL_LF:
+                extra = {**extra, "eol": EOL_NAMES[number]}
+        return Event(Kind(int(self.kind[row])), region=region, extra=extra, **values)
+
+    def events(self) -> Iterator[Event]:
+        """Every row as an `Event`, in order."""
+        for row in range(len(self)):
+            yield self.event(row)
+
+    @classmethod
+    def from_events(cls, events: Iterable[Event], regions: Regions | None = None) -> Batch:
+        """Columns from single events: for engines, tests and rare lines, not for bulk paths."""
+        builder = Builder(regions)
+        for event in events:
+            builder.append(event)
+        return builder.finish()
+
+
+class Builder:
+    """Collects single events into a batch."""
+
+    def __init__(self, regions: Regions | None = None) -> None:
+        self.regions = Regions() if regions is None else regions
+        self._events: list[Event] = []
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def append(self, event: Event) -> None:
+        """Add one event at the end."""
+        self._events.append(event)
+
+    def finish(self) -> Batch:
+        """The batch of all events appended since the last `finish`."""
+        events, self._events = self._events, []
+        return columnise(events, self.regions)
+
+
+def columnise(events: Sequence[Event], regions: Regions) -> Batch:
+    """Single events as a batch. Values of more than 8 bytes go to the extras of their row."""
+    n = len(events)
+    columns: dict[str, Column] = {}
+    extras: dict[int, dict[str, Any]] = {}
+    special: dict[str, list[int | None]] = {"opcode": [None] * n, "eol": [None] * n, "region": [None] * n}
+    for row, event in enumerate(events):
+        if event.region is not None:
+            special["region"][row] = regions.code(event.region)
+        if not event.extra:
+            continue
+        extra = dict(event.extra)
+        opcode = extra.get("opcode")
+        if opcode is not None and len(opcode) <= 7:
+            special["opcode"][row] = pack_opcode(extra.pop("opcode"))
+        eol = extra.pop("eol", "lf")
+        if eol != "lf":
+            special["eol"][row] = EOL_NAMES.index(eol)
+        if extra:
+            extras[row] = extra
+    for name in NUMERIC_FIELDS:
+        values = [getattr(event, name) for event in events]
+        if name == "value":
+            for row, value in enumerate(values):
+                if value is not None and value >> 64:
+                    extras.setdefault(row, {})["value"] = value
+                    values[row] = None
+        _add_column(columns, name, values)
+    for name, values in special.items():
+        _add_column(columns, name, values)
+    if "eol" in columns:
+        columns["eol"] = Column(columns["eol"].data)
+    return Batch(np.fromiter((event.kind for event in events), np.uint8, n), columns, extras, regions)
+
+
+def _add_column(columns: dict[str, Column], name: str, values: list[int | None]) -> None:
+    present = np.fromiter((value is not None for value in values), np.bool_, len(values))
+    if present.any():
+        data = np.fromiter((value or 0 for value in values), DTYPES[name], len(values))
+        columns[name] = Column(data, None if present.all() else present)
+
+
+def concatenate(batches: Sequence[Batch]) -> Batch:
+    """Several batches of one stream (one region table) as one."""
+    if len(batches) == 1:
+        return batches[0]
+    names = list(dict.fromkeys(name for batch in batches for name in batch.columns))
+    columns = {}
+    for name in names:
+        data = np.concatenate([batch.data(name) for batch in batches])
+        everywhere = all(name in b.columns and b.columns[name].present is None for b in batches)
+        columns[name] = Column(data, None if everywhere else np.concatenate([b.present(name) for b in batches]))
+    if "eol" in columns:
+        columns["eol"] = Column(columns["eol"].data)
+    extras: dict[int, dict[str, Any]] = {}
+    start = 0
+    for batch in batches:
+        extras.update((row + start, extra) for row, extra in batch.extras.items())
+        start += len(batch)
+    kind = np.concatenate([batch.kind for batch in batches]) if batches else np.zeros(0, np.uint8)
+    return Batch(kind, columns, extras, batches[0].regions if batches else Regions())

@@ -1,0 +1,130 @@
+"""What a trace says about itself: header, PCI devices, maps; and the stream that carries it.
+
+The events HEADER, DEVICE and MAP in the stream are the truth; the classes here are the typed view of their extras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from mmiotools.events import Event
+from mmiotools.trace.batch import Batch
+
+#: BAR number of the expansion ROM.
+ROM = 6
+
+
+class Bar(NamedTuple):
+    """One address window of a PCI device. `addr` is without the flag bits; `flags` are the low 4 bits as printed."""
+
+    number: int
+    addr: int
+    size: int
+    flags: int = 0
+
+    @property
+    def space(self) -> str:
+        """"port" for an I/O BAR, else "mem"."""
+        return "port" if self.flags & 1 else "mem"
+
+    @property
+    def name(self) -> str:
+        """BAR0 … BAR5, or ROM."""
+        return "ROM" if self.number == ROM else f"BAR{self.number}"
+
+
+class PciDevice(NamedTuple):
+    """A PCI function as a DEVICE event describes it. `bdf` is bus<<8 | devfn, as mmiotrace prints it."""
+
+    bdf: int
+    vendor: int
+    device: int
+    irq: int = 0
+    bars: tuple[Bar, ...] = ()
+    driver: str = ""
+
+    @property
+    def address(self) -> str:
+        """bb:dd.f"""
+        return f"{self.bdf >> 8:02x}:{self.bdf >> 3 & 31:02x}.{self.bdf & 7}"
+
+    @property
+    def ids(self) -> str:
+        """vvvv:dddd"""
+        return f"{self.vendor:04x}:{self.device:04x}"
+
+    def extra(self) -> dict[str, Any]:
+        """The extras of a DEVICE event, msgpack and JSON fit."""
+        bars = [{"number": b.number, "addr": b.addr, "size": b.size, "flags": b.flags} for b in self.bars]
+        return {
+            "bdf": self.bdf,
+            "vendor": self.vendor,
+            "device": self.device,
+            "irq": self.irq,
+            "bars": bars,
+            "driver": self.driver,
+        }
+
+    @classmethod
+    def from_extra(cls, extra: Mapping[str, Any]) -> PciDevice:
+        """The view of a DEVICE event's extras; fields that are missing take their defaults."""
+        bars = tuple(
+            Bar(int(b.get("number", 0)), int(b.get("addr", 0)), int(b.get("size", 0)), int(b.get("flags", 0)))
+            for b in extra.get("bars", ())
+        )
+        return cls(
+            int(extra.get("bdf", 0)),
+            int(extra.get("vendor", 0)),
+            int(extra.get("device", 0)),
+            int(extra.get("irq", 0)),
+            bars,
+            str(extra.get("driver", "")),
+        )
+
+
+class LiveMap(NamedTuple):
+    """A live ioremap: id, physical start, virtual start, length in bytes. `length` None when not known."""
+
+    id: int
+    phys: int
+    virt: int | None
+    length: int | None
+
+    @classmethod
+    def from_event(cls, event: Event) -> LiveMap | None:
+        """The view of a MAP event, or None when it says no id or address."""
+        if event.map is None or event.addr is None:
+            return None
+        return cls(event.map, event.addr, event.extra.get("virt"), event.extra.get("length"))
+
+
+@dataclass(slots=True)
+class TraceHeader:
+    """What holds for the whole stream.
+
+    format       name of the format that the trace first came in
+    clock        what the times count from: "boot", "start", "wall", "unknown"
+    time_digits  decimals of a second that the source had (6 for mmiotrace)
+    meta         for recordings of the harness: driver, card, options, seed, scenario
+    """
+
+    format: str = ""
+    clock: str = "unknown"
+    time_digits: int = 9
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Trace:
+    """A stream: its header and its batches, read once, in order.
+
+    `progress` gives the bytes of input consumed so far; `size` is the input's size or None on a pipe.
+    """
+
+    header: TraceHeader
+    batches: Iterator[Batch]
+    name: str = "-"
+    size: int | None = None
+    progress: Callable[[], int] = lambda: 0
