@@ -120,7 +120,8 @@ class TraceHeader:
 class Trace:
     """A stream: its header and its batches, read once, in order.
 
-    `progress` gives the bytes of input consumed so far; `size` is the input's size or None on a pipe.
+    `progress` gives the bytes of input consumed so far; `size` is the input's size or None on a pipe;
+    `container` names the format of the input itself, which `header.format` may not (a text trace in a native file).
     """
 
     header: TraceHeader
@@ -128,3 +129,4 @@ class Trace:
     name: str = "-"
     size: int | None = None
     progress: Callable[[], int] = lambda: 0
+    container: str = ""

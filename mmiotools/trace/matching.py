@@ -127,6 +127,22 @@ def access_json(access: Access, side: str | None = None, register: str | None = 
     }
 
 
+#: The columns of `Accesses`, in the order in which `collect` gathers them.
+_COLUMNS = {
+    "op": "u1",
+    "width": "i2",
+    "identity": "i4",
+    "offset": "u8",
+    "value": "u8",
+    "has_value": "?",
+    "address": "u8",
+    "has_address": "?",
+    "region": "i4",
+    "time": "i8",
+    "has_time": "?",
+}
+
+
 def collect(batches: Iterator[Batch]) -> Accesses:
     """All accesses of a stream, resolved. Memory: about 50 bytes an access.
 
@@ -167,11 +183,11 @@ def collect(batches: Iterator[Batch]) -> Accesses:
             )
         )
         count += len(keep)
-    dtypes = ("u1", "i2", "i4", "u8", "u8", "?", "u8", "?", "i4", "i8", "?")
-    joined: list[Any] = [np.zeros(0, dtype) for dtype in dtypes]
+    columns: dict[str, Any] = {name: np.zeros(0, dtype) for name, dtype in _COLUMNS.items()}
     if parts:
-        joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Accesses(*joined, identities=list(identities), regions=addresses.regions, wide=wide)
+        joined = (np.concatenate(column) for column in zip(*parts, strict=True))
+        columns = dict(zip(_COLUMNS, joined, strict=True))
+    return Accesses(**columns, identities=list(identities), regions=addresses.regions, wide=wide)
 
 
 def register_name(region: str | None, offset: int) -> str:

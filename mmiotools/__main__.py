@@ -1,0 +1,21 @@
+"""Entry point. Answers `--version` by itself, before click or numpy is imported."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    if sys.argv[1:] == ["--version"]:
+        from mmiotools import __version__
+
+        sys.stdout.write(f"mmiotools {__version__}\n")
+        return
+    from mmiotools.cli.main import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""What the commands share: opening inputs and outputs, reporting damage, and the exit status of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, TypeVar
+
+import click
+
+from mmiotools.cli.progress import with_progress
+from mmiotools.errors import EXIT_DAMAGED, EXIT_OK, TargetCannotHold, UsageError, combine
+from mmiotools.events import Kind
+from mmiotools.formats import FORMATS, format_for_path, open_trace
+from mmiotools.formats.source import compression_of, compressor, describe
+from mmiotools.trace.batch import Batch
+from mmiotools.trace.header import Trace, TraceHeader
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Damaged places that are told one by one; the rest are only counted.
+TOLD = 10
+
+
+class Run:
+    """One run of a command: says things on standard error, and gathers the exit status."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._statuses = {EXIT_OK}
+        self._damaged: Counter[str] = Counter()
+        self._lost: Counter[str] = Counter()
+
+    def say(self, message: str) -> None:
+        """A line on standard error, unless -q."""
+        if not self.quiet:
+            click.echo(f"mmiotools: {message}", err=True)
+
+    def set_status(self, status: int) -> None:
+        """Take note of an exit status; the strongest one wins."""
+        self._statuses.add(status)
+
+    @property
+    def status(self) -> int:
+        """The exit status so far."""
+        return combine(*self._statuses)
+
+    def open_input(self, path: str | None, format_name: str | None = None, *, progress: bool = True) -> Trace:
+        """Open a trace; damage that passes is reported with its place, counted, and makes the status 3."""
+        if (path is None or path == "-") and sys.stdin.isatty():
+            raise UsageError("no input: name a file, or pipe a trace in")
+        trace = open_trace(path, format_name)
+        batches = trace.batches
+        if progress and not self.quiet and sys.stderr.isatty():
+            batches = with_progress(batches, trace)
+        trace.batches = self._watch(batches, trace)
+        return trace
+
+    def _watch(self, batches: Iterator[Batch], trace: Trace) -> Iterator[Batch]:
+        for batch in batches:
+            if batch.extras:
+                for row in batch.rows(Kind.NOTE).tolist():
+                    extra = batch.extras.get(row, {})
+                    if extra.get("damaged"):
+                        self._report(trace.name, extra)
+            yield batch
+        if self._damaged[trace.name]:
+            places, events = self._damaged[trace.name], self._lost[trace.name]
+            self.say(f"{trace.name}: damaged in {places} place{'s' * (places != 1)}, events lost: {events}")
+
+    def _report(self, name: str, extra: dict[str, Any]) -> None:
+        self.set_status(EXIT_DAMAGED)
+        self._damaged[name] += 1
+        self._lost[name] += int(extra.get("events", 1))
+        if self._damaged[name] <= TOLD:
+            self.say(f"{where_damaged(name, extra)}: {extra.get('reason', 'damaged')}")
+        elif self._damaged[name] == TOLD + 1:
+            self.say(f"{name}: further damage is counted only")
+
+
+def where_damaged(name: str, extra: dict[str, Any]) -> str:
+    """`file:line` or `file: byte N` of a damaged NOTE."""
+    if "line" in extra:
+        return f"{name}:{extra['line']}"
+    if "offset" in extra:
+        return f"{name}: byte {extra['offset']}"
+    return name
+
+
+def choose_format(target: str | None, output: str | None, default: str) -> str:
+    """The output format: --to, else by the output's suffix, else `default`."""
+    if target is not None:
+        if not FORMATS.get(target).writable:
+            raise UsageError(f"format '{target}' can be read but not written")
+        return target
+    if output not in (None, "-"):
+        return format_for_path(str(output)) or default
+    return default
+
+
+def default_format(output: str | None) -> str:
+    """What record and convert write without being told: native, but readable text on a terminal."""
+    return "mmiotrace" if output in (None, "-") and sys.stdout.isatty() else "native"
+
+
+class Sink:
+    """An open output: `write` takes batches."""
+
+    def __init__(self, out: BinaryIO, format_name: str, header: TraceHeader) -> None:
+        self._format = FORMATS.get(format_name)
+        self._writer = self._format.writer(out, header)
+        self.write = self._writer.write
+
+    def close(self, run: Run, strict: bool) -> None:
+        """Finish the format; say what it could not hold. Raises TargetCannotHold when `strict`."""
+        self._writer.close()
+        if self._writer.lost:
+            what = ", ".join(f"{phrase} ({count})" for phrase, count in self._writer.lost.items())
+            message = f"format '{self._format.name}' cannot hold: {what}"
+            if strict:
+                raise TargetCannotHold(message)
+            run.say(message)
+
+
+@contextlib.contextmanager
+def open_output(
+    run: Run,
+    path: str | None,
+    format_name: str,
+    header: TraceHeader,
+    inputs: tuple[str | None, ...] = (),
+    strict: bool = False,
+) -> Iterator[Sink]:
+    """A sink for batches. Regular files are written beside and renamed when all went well; an input is never
+    overwritten; binary formats are refused on a terminal. Raises UsageError.
+    """
+    binary = FORMATS.get(format_name).binary
+    with open_bytes(path, inputs, binary=binary) as out:
+        sink = Sink(out, format_name, header)
+        yield sink
+        sink.close(run, strict)
+
+
+@contextlib.contextmanager
+def open_bytes(path: str | None, inputs: tuple[str | None, ...] = (), *, binary: bool = True) -> Iterator[BinaryIO]:
+    """A byte stream onto a file (beside, then renamed), a device, a FIFO or standard output; compressed by suffix."""
+    if path is None or path == "-":
+        if binary and sys.stdout.isatty():
+            raise UsageError("binary data is not written to a terminal: use -o FILE, a pipe, or a text format with -t")
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    target = os.path.realpath(path)
+    for name in inputs:
+        if name not in (None, "-") and os.path.exists(target) and os.path.samefile(str(name), target):
+            raise UsageError(f"{path}: is also the input; it would be overwritten")
+    try:
+        mode = os.stat(target).st_mode if os.path.exists(target) else None
+        if mode is not None and stat.S_ISDIR(mode):
+            raise UsageError(f"{path}: is a directory")
+        if mode is not None and not stat.S_ISREG(mode):
+            with open(target, "wb") as direct, _compressed(direct, path) as out:
+                yield out
+            return
+        handle, beside = tempfile.mkstemp(prefix=os.path.basename(target) + ".", dir=os.path.dirname(target))
+    except OSError as error:
+        raise UsageError(f"{path}: {describe(error)}") from error
+    try:
+        with os.fdopen(handle, "wb") as raw, _compressed(raw, path) as out:
+            yield out
+        os.chmod(beside, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
+        os.replace(beside, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise
+
+
+@contextlib.contextmanager
+def _compressed(raw: BinaryIO, path: str) -> Iterator[BinaryIO]:
+    codec = compression_of(path)
+    if codec is None:
+        yield raw
+        return
+    with compressor(raw, codec) as out:
+        yield out
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# -- options that several commands have ------------------------------------------------------------------------
+
+
+def quiet_option(function: F) -> F:
+    """-q/--quiet"""
+    return click.option("-q", "--quiet", is_flag=True, help="No warnings or summaries on standard error.")(function)
+
+
+def from_option(function: F) -> F:
+    """-f/--from"""
+    return click.option(
+        "-f",
+        "--from",
+        "from_format",
+        metavar="FMT",
+        shell_complete=complete_formats,
+        help="Format of the input; recognised by content when not given.",
+    )(function)
+
+
+def to_option(function: F) -> F:
+    """-t/--to"""
+    return click.option(
+        "-t",
+        "--to",
+        "to_format",
+        metavar="FMT",
+        shell_complete=complete_formats,
+        help="Format of the output; else the suffix of OUTPUT decides.",
+    )(function)
+
+
+def output_option(function: F) -> F:
+    """-o/--output"""
+    return click.option(
+        "-o",
+        "--output",
+        metavar="OUTPUT",
+        type=click.Path(),
+        help="Write to OUTPUT instead of standard output; .gz, .bz2, .xz and .zst compress.",
+    )(function)
+
+
+def strict_option(function: F) -> F:
+    """--strict"""
+    return click.option(
+        "--strict", is_flag=True, help="Exit with status 2 if the output format cannot hold everything."
+    )(function)
+
+
+def color_option(function: F) -> F:
+    """--color"""
+    return click.option(
+        "--color",
+        "--colour",
+        "color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        help="Colour in the output; NO_COLOR is honoured.",
+    )(function)
+
+
+def want_color(choice: str) -> bool:
+    """Whether to colour standard output: --color, else NO_COLOR, else a terminal that is not dumb."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("CLICOLOR_FORCE") or os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def complete_formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion: names of formats."""
+    return [name for name in FORMATS.names() if name.startswith(incomplete)]

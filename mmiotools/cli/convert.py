@@ -1,0 +1,48 @@
+"""`mmiotools convert`"""
+
+from __future__ import annotations
+
+import click
+
+from mmiotools.cli.common import (
+    Run,
+    choose_format,
+    default_format,
+    from_option,
+    open_output,
+    output_option,
+    quiet_option,
+    strict_option,
+    to_option,
+)
+
+#: Shown in --help and in the man page, and run by a test: (what it does, shell command).
+EXAMPLES = [
+    ("Native, a twentieth of the size:", "mmiotools convert samples/mmiotrace/nvme-linux6.1.mmiotrace -o nvme.mmio"),
+    ("One JSON object an event:", "mmiotools convert -t jsonl samples/mmiotrace/nvme-linux6.1.mmiotrace | head -n 3"),
+]
+
+
+@click.command()
+@click.argument("input", required=False, type=click.Path(), metavar="[INPUT]")
+@from_option
+@to_option
+@output_option
+@strict_option
+@quiet_option
+def command(
+    input: str | None, from_format: str | None, to_format: str | None, output: str | None, strict: bool, quiet: bool
+) -> int:
+    """Turn a trace into another format.
+
+    INPUT is a file, or standard input when it is missing or "-". Format and compression of the input are
+    recognised by content. The output is native on a pipe and in a file of unknown suffix, mmiotrace text on a
+    terminal. What the output format cannot hold is named on standard error.
+    """
+    run = Run(quiet)
+    trace = run.open_input(input, from_format)
+    target = choose_format(to_format, output, default_format(output))
+    with open_output(run, output, target, trace.header, (input,), strict) as sink:
+        for batch in trace.batches:
+            sink.write(batch)
+    return run.status

@@ -1,0 +1,125 @@
+"""The `mmiotools` command: finds sub-commands, and turns every error into one line and an exit status."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+# One thread of numpy's linear algebra library: nothing here multiplies matrices, and starting its pool costs time.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import click
+
+from mmiotools import __version__
+from mmiotools.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, MmioToolsError
+
+#: Command → its one-line help. Each lives in `mmiotools.cli.NAME`, imported when it is run, as `command`.
+COMMANDS = {
+    "record": "Run a driver against an emulated device and record it.",
+    "convert": "Turn a trace into another format.",
+    "filter": "Keep the events that an expression selects.",
+    "diff": "Show what differs between two traces.",
+    "replay": "Answer a driver from a recording, and report where it parts.",
+    "info": "One screen about a trace: devices, maps, counts, losses.",
+    "show": "Print a trace decoded for people.",
+    "check": "Say whether a trace is complete.",
+    "list": "List formats, drivers, devices and other plug-ins.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and help lines without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"mmiotools.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command table, from the names and lines above."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; an unknown command names its nearest neighbour."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, 1)
+            if close and "No such command" in error.message:
+                message = f"No such command '{args[0]}'. Did you mean '{close[0]}'?"
+                raise click.UsageError(message, ctx) from error
+            raise
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mmiotools", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Record, convert, filter, diff and replay memory-mapped-I/O traces.
+
+    Every command reads a trace from a file or from standard input and writes results to standard output, so they
+    can be joined in a pipeline. Formats and compression are recognised by content.
+    """
+
+
+def run(args: list[str], **extra: Any) -> int:
+    """Run the command line; the exit status. No exception leaves it but those that end the process."""
+    try:
+        status = cli.main(args, prog_name="mmiotools", standalone_mode=False, **extra)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else EXIT_OK
+    except BrokenPipeError:
+        return _end_by_sigpipe()
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted")
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except MmioToolsError as error:
+        _complain(str(error))
+        return error.status
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"{where}{(error.strerror or str(error)).lower()}")
+        return EXIT_USAGE
+    except MemoryError:
+        _complain("out of memory")
+        return EXIT_USAGE
+    except Exception as error:
+        if os.environ.get("MMIOTOOLS_DEBUG"):
+            raise
+        _complain(f"internal error: {error!r}; set MMIOTOOLS_DEBUG=1 for the traceback, and please report it")
+        return EXIT_USAGE
+
+
+def _complain(message: str) -> None:
+    try:
+        print(f"mmiotools: {message}", file=sys.stderr)
+    except OSError:
+        pass
+
+
+def _end_by_sigpipe() -> int:
+    """The reader of our output went away: end as any Unix filter does, without a word."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    return 128 + signal.SIGPIPE

@@ -1,0 +1,78 @@
+"""The format family: bytes ↔ batches. One file a format, named by the word the user types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmiotools.errors import FormatError, UsageError
+from mmiotools.formats.base import Format, Sniff, damaged
+from mmiotools.formats.source import ByteSource, open_source, strip_compression
+from mmiotools.trace.batch import Batch
+from mmiotools.trace.header import Trace
+from mmiotools.trace.registry import Registry
+
+FORMATS: Registry[Format] = Registry(
+    "format",
+    {
+        "mmiotrace": "mmiotools.formats.mmiotrace:FORMAT",
+        "native": "mmiotools.formats.native:FORMAT",
+        "jsonl": "mmiotools.formats.jsonl:FORMAT",
+        "csv": "mmiotools.formats.csv:CSV",
+        "tsv": "mmiotools.formats.csv:TSV",
+    },
+    group="mmiotools.formats",
+)
+
+
+def detect(source: ByteSource) -> Format:
+    """The format that the input's first bytes show. Raises FormatError when none, or more than one, fits."""
+    ranked: list[tuple[Sniff, Format]] = []
+    for name in FORMATS.names():
+        try:
+            candidate = FORMATS.get(name)
+        except UsageError:
+            continue  # a broken plug-in; `list formats` tells its reason
+        if candidate.readable:
+            ranked.append((candidate.sniff(source.head), candidate))
+    best = max(score for score, _ in ranked)
+    winners = [candidate for score, candidate in ranked if score == best]
+    if best == Sniff.NO:
+        raise FormatError(f"{source.name}: in no known format; name one with --from (see `mmiotools list formats`)")
+    if len(winners) > 1:
+        names = " or ".join(sorted(candidate.name for candidate in winners))
+        raise FormatError(f"{source.name}: could be {names}; say which with --from")
+    return winners[0]
+
+
+def open_trace(path: str | None, format_name: str | None = None) -> Trace:
+    """Open a trace by path (None or "-": standard input). Raises UsageError or FormatError."""
+    source = open_source(path)
+    chosen = detect(source) if format_name is None else FORMATS.get(format_name)
+    if not chosen.readable:
+        raise UsageError(f"format '{chosen.name}' can be written but not read")
+    header, batches = chosen.read(source)
+    header.format = header.format or chosen.name
+    return Trace(header, _with_source_problem(batches, source), source.name, source.size, lambda: source.consumed, chosen.name)
+
+
+def _with_source_problem(batches: Iterator[Batch], source: ByteSource) -> Iterator[Batch]:
+    """The batches, then a damaged NOTE if the input's compression broke off, then the input is closed."""
+    try:
+        yield from batches
+        if source.problem is not None:
+            yield Batch.from_events([damaged(source.problem, events=0, offset=source.consumed)])
+    finally:
+        source.close()
+
+
+def format_for_path(path: str) -> str | None:
+    """The writable format whose suffix an output path has, looking below a compression suffix."""
+    bare = strip_compression(path).lower()
+    for name in FORMATS.names():
+        try:
+            candidate = FORMATS.get(name)
+        except UsageError:
+            continue
+        if candidate.writable and bare.endswith(candidate.suffixes):
+            return candidate.name
+    return None

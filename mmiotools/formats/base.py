@@ -1,0 +1,106 @@
+"""What a trace format is to the rest of the package: sniffing, reading into batches, writing from batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any, BinaryIO, ClassVar, Protocol
+
+from mmiotools.events import Event, Kind
+from mmiotools.formats.source import ByteSource
+from mmiotools.trace.batch import Batch, Regions
+from mmiotools.trace.header import TraceHeader
+
+
+class Sniff(IntEnum):
+    """How sure a format is that a head of bytes is its own."""
+
+    NO = 0
+    MAYBE = 1
+    LIKELY = 2
+    YES = 3
+
+
+class Writer(Protocol):
+    """Takes batches in order. `lost` counts, by a phrase a user understands, what the format could not hold."""
+
+    lost: Counter[str]
+
+    def write(self, batch: Batch) -> None:
+        """Append a batch."""
+
+    def close(self) -> None:
+        """Write what is left. The stream stays open; it belongs to the caller."""
+
+
+class Format(Protocol):
+    """A trace format. `keeps` names what survives a round trip: fields, and kinds in capitals.
+
+    binary    never shown on a terminal
+    readable, writable   which directions exist
+    """
+
+    api: ClassVar[int]
+    name: ClassVar[str]
+    title: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]]
+    keeps: ClassVar[frozenset[str]]
+    binary: ClassVar[bool]
+    readable: ClassVar[bool]
+    writable: ClassVar[bool]
+
+    def sniff(self, head: bytes) -> Sniff:
+        """Whether a file that begins with `head` (up to 64 KiB, decompressed) is in this format."""
+
+    def read(self, source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
+        """Header, and batches as they are read. Damage becomes NOTE events with damaged=True, never an exception;
+        an unknown version or an input that is not in this format at all raises FormatError.
+        """
+
+    def writer(self, out: BinaryIO, header: TraceHeader) -> Writer:
+        """A writer onto a binary stream, which may be a pipe."""
+
+
+#: Everything a format may keep: the fields of an event and the kinds.
+EVERYTHING = frozenset(
+    {
+        "time",
+        "width",
+        "map",
+        "addr",
+        "region",
+        "offset",
+        "value",
+        "pc",
+        "pid",
+        "cpu",
+        "opcode",
+        "text",
+        "raw",
+        *(kind.name for kind in Kind),
+    }
+)
+
+
+def damaged(
+    reason: str, *, text: bytes | None = None, events: int = 1, line: int | None = None, offset: int | None = None
+) -> Event:
+    """A NOTE that stands for what could not be read.
+
+    `text` is the source's own bytes where there are any, `events` how many events were there as far as can be
+    told, `line` (from 1) or `offset` (bytes from 0, decompressed) where it was.
+    """
+    extra: dict[str, Any] = {"damaged": True, "reason": reason, "events": events}
+    if text is not None:
+        extra["text"] = text
+    if line is not None:
+        extra["line"] = line
+    if offset is not None:
+        extra["offset"] = offset
+    return Event(Kind.NOTE, extra=extra)
+
+
+def read_all(batches: Iterator[Batch], regions: Regions | None = None) -> list[Event]:
+    """Every event of a stream as a list, for small traces and tests."""
+    return [event for batch in batches for event in batch.events()]

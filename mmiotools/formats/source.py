@@ -1,0 +1,247 @@
+"""Bytes in and out: files, pipes and standard streams, with compression found by content and bounded memory.
+
+No format knowledge here. A compressed stream that breaks off gives what could be decompressed, and says so.
+"""
+
+from __future__ import annotations
+
+import bz2
+import errno
+import gzip
+import io
+import lzma
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import zstandard
+
+from mmiotools.errors import FormatError, UsageError
+
+#: How much of the input formats see when they are asked whether it is theirs.
+HEAD = 1 << 16
+_CHUNK = 1 << 20
+
+
+class _Decoder(Protocol):
+    eof: bool
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Gunzip:
+    """zlib's gzip decoder with the interface that bz2 and lzma decoders have."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(31)
+        self._held = b""
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._held
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        out = self._inner.decompress(self._held + data, max(max_length, 0))
+        self._held = self._inner.unconsumed_tail
+        return out
+
+
+class _Unzstd:
+    """zstandard's streaming decoder, frame by frame, fed in small pieces so that its output stays bounded."""
+
+    needs_input = True
+
+    def __init__(self) -> None:
+        self._inner = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        return self._inner.decompress(data)
+
+
+_CODECS: dict[str, tuple[bytes, Any]] = {
+    "gzip": (b"\x1f\x8b", _Gunzip),
+    "bzip2": (b"BZh", bz2.BZ2Decompressor),
+    "xz": (b"\xfd7zXZ\x00", lzma.LZMADecompressor),
+    "zstd": (b"\x28\xb5\x2f\xfd", _Unzstd),
+}
+_SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
+_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError)
+
+
+class ByteSource:
+    """A readable input. `read` gives decompressed bytes; `problem` says why the input broke off, if it did.
+
+    name      for messages
+    size      bytes on disk, or None on a pipe
+    consumed  bytes on disk read so far, for progress
+    """
+
+    def __init__(self, raw: BinaryIO, name: str, size: int | None = None) -> None:
+        self._raw = raw
+        self.name = name
+        self.size = size
+        self.consumed = 0
+        self.problem: str | None = None
+        self.compression: str | None = None
+        self._pending = b""
+        self._compressed = b""
+        self._decoder: Any = None
+        first = self._read_raw(_CHUNK)
+        for codec, (magic, make) in _CODECS.items():
+            if first.startswith(magic):
+                self.compression = codec
+                self._decoder = make()
+        if self._decoder is None:
+            self._pending = first
+        else:
+            self._compressed = first
+        self._at = 0
+        self.head = self._peek()
+
+    def _read_raw(self, n: int) -> bytes:
+        data = self._raw.read(n) or b""
+        self.consumed += len(data)
+        return data
+
+    def _peek(self) -> bytes:
+        parts = [self._pending]
+        have = len(self._pending)
+        while have < HEAD:
+            data = self._next()
+            if not data:
+                break
+            parts.append(data)
+            have += len(data)
+        self._pending = b"".join(parts)
+        return self._pending[:HEAD]
+
+    def read(self, n: int = _CHUNK) -> bytes:
+        """Between 1 and about n bytes, or b"" at the end. What is held is never more than a few MiB."""
+        if self._at < len(self._pending):
+            data = self._pending[self._at : self._at + n]
+            self._at += len(data)
+            if self._at >= len(self._pending):
+                self._pending, self._at = b"", 0
+            return data
+        return self._next(n)
+
+    def _next(self, n: int = _CHUNK) -> bytes:
+        if self._decoder is None:
+            return self._read_raw(n)
+        while self.problem is None:
+            if self._decoder.eof and not self._restart():
+                return b""
+            # zstd alone has no bound on its output; 1 KiB of it can grow to 32 MiB and no more.
+            step = 1 << 10 if self.compression == "zstd" else 1 << 18
+            feed = b""
+            if self._decoder.needs_input:
+                if not self._compressed:
+                    self._compressed = self._read_raw(_CHUNK)
+                    if not self._compressed:
+                        self.problem = f"the {self.compression} data ends in the middle"
+                        return b""
+                feed, self._compressed = self._compressed[:step], self._compressed[step:]
+            try:
+                data: bytes = self._decoder.decompress(feed, n)
+            except _BROKEN:
+                near = self.consumed - len(self._compressed)
+                self.problem = f"the {self.compression} data is damaged near byte {near}"
+                return b""
+            if data:
+                return data
+        return b""
+
+    def _restart(self) -> bool:
+        """Begin the next member of a file of several compressed pieces; False at the end of the input."""
+        rest = self._decoder.unused_data + self._compressed or self._read_raw(_CHUNK)
+        if self.compression in ("gzip", "xz"):
+            while rest and not rest.strip(b"\0"):
+                rest = self._read_raw(_CHUNK)  # padding between or after members
+            rest = rest.lstrip(b"\0")
+        if not rest:
+            return False
+        self._compressed = rest
+        self._decoder = _CODECS[self.compression or ""][1]()
+        return True
+
+    def close(self) -> None:
+        """Close the underlying file, unless it is standard input."""
+        if self._raw is not sys.stdin.buffer:
+            self._raw.close()
+
+
+def open_source(path: str | None) -> ByteSource:
+    """Open a path, or standard input for None and "-". Raises UsageError, or FormatError when it is empty."""
+    if path is None or path == "-":
+        source = ByteSource(sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer, "<stdin>")
+    else:
+        try:
+            raw = open(path, "rb", buffering=0)  # noqa: SIM115 - the source owns it
+        except OSError as error:
+            raise UsageError(f"{path}: {describe(error)}") from error
+        mode = os.fstat(raw.fileno())
+        if stat.S_ISDIR(mode.st_mode):
+            raise UsageError(f"{path}: is a directory, not a trace")
+        source = ByteSource(raw, path, mode.st_size if stat.S_ISREG(mode.st_mode) else None)
+    if not source.head:
+        if source.problem:
+            raise FormatError(f"{source.name}: {source.problem}, before any event")
+        raise FormatError(f"{source.name}: is empty, not a trace")
+    return source
+
+
+def describe(error: OSError) -> str:
+    """The system's words for an error, in lower case: "no such file or directory"."""
+    if error.errno == errno.EISDIR:
+        return "is a directory"
+    return (error.strerror or str(error)).lower()
+
+
+def compression_of(path: str) -> str | None:
+    """The compression that an output path's suffix asks for."""
+    return _SUFFIXES.get(Path(path).suffix.lower())
+
+
+def strip_compression(path: str) -> str:
+    """The path without a compression suffix."""
+    return path[: -len(Path(path).suffix)] if compression_of(path) else path
+
+
+def compressor(raw: BinaryIO, codec: str) -> BinaryIO:
+    """A stream that compresses onto `raw`; closing it finishes the compressed data and leaves `raw` open."""
+    make: dict[str, Callable[[], Any]] = {
+        "gzip": lambda: gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename=""),
+        "bzip2": lambda: bz2.BZ2File(raw, "wb"),
+        "xz": lambda: lzma.LZMAFile(raw, "wb"),
+        "zstd": lambda: zstandard.ZstdCompressor(level=3).stream_writer(raw, closefd=False),
+    }
+    stream: BinaryIO = make[codec]()
+    return stream
+
+
+def is_seekable(out: BinaryIO) -> bool:
+    """Whether earlier bytes of an output can still be changed."""
+    try:
+        return out.seekable() and not isinstance(out, (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile))
+    except (OSError, io.UnsupportedOperation):
+        return False
