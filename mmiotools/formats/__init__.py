@@ -52,7 +52,8 @@ def open_trace(path: str | None, format_name: str | None = None) -> Trace:
         raise UsageError(f"format '{chosen.name}' can be written but not read")
     header, batches = chosen.read(source)
     header.format = header.format or chosen.name
-    return Trace(header, _with_source_problem(batches, source), source.name, source.size, lambda: source.consumed, chosen.name)
+    batches = _with_source_problem(batches, source)
+    return Trace(header, batches, source.name, source.size, lambda: source.consumed, chosen.name)
 
 
 def _with_source_problem(batches: Iterator[Batch], source: ByteSource) -> Iterator[Batch]:

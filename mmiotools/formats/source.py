@@ -232,7 +232,7 @@ def compressor(raw: BinaryIO, codec: str) -> BinaryIO:
     make: dict[str, Callable[[], Any]] = {
         "gzip": lambda: gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename=""),
         "bzip2": lambda: bz2.BZ2File(raw, "wb"),
-        "xz": lambda: lzma.LZMAFile(raw, "wb"),
+        "xz": lambda: lzma.LZMAFile(raw, "wb"),  # noqa: SIM115 - the caller closes it
         "zstd": lambda: zstandard.ZstdCompressor(level=3).stream_writer(raw, closefd=False),
     }
     stream: BinaryIO = make[codec]()

@@ -26,8 +26,8 @@ class Bar(NamedTuple):
 
     @property
     def space(self) -> str:
-        """"port" for an I/O BAR, else "mem"."""
-        return "port" if self.flags & 1 else "mem"
+        """"port" for an I/O BAR, else "mem". Legacy IDE ports come without flags; no memory BAR lies that low."""
+        return "port" if self.flags & 1 or self.addr < 0x10000 else "mem"
 
     @property
     def name(self) -> str:

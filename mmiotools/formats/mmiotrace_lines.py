@@ -1,0 +1,343 @@
+"""One line of mmiotrace text ↔ one event: every record kind and spelling, and what counts as damage.
+
+This is the exact, slow path. `mmiotrace_scan` does the bulk of plain R, W and UNKNOWN lines on columns and leaves
+every line that is in any way unusual to `parse_line`; `render` is the canonical spelling for both directions.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mmiotools.events import Event, Kind
+from mmiotools.formats.base import damaged
+from mmiotools.trace.header import Bar, PciDevice
+
+VERSION = "20070824"
+#: Comment lines that carry what the text dialect has no record for.
+META = b"# mmiotools: "
+DAMAGED = b"# mmiotools damaged: "
+
+_TIME = rb"(\d{1,10})\.(\d{1,9})"
+_HEX = rb"0[xX]([0-9a-fA-F]{1,16})"
+_INT = rb"(-?\d{1,18})"
+_S = rb"[ \t]+"
+_END = rb"[ \t]*$"
+
+
+def _record(*parts: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"[ \t]*" + _S.join(parts) + _END)
+
+
+_ACCESS = _record(rb"([RW])", rb"(\d{1,3})", _TIME, _INT, _HEX, _HEX, _HEX, _INT)
+_UNKNOWN = _record(
+    rb"UNKNOWN", _TIME, _INT, _HEX, rb"([0-9a-fA-F]{2}(?:,[0-9a-fA-F]{2}){0,6})", _HEX, _INT
+)
+_MAP = _record(rb"MAP", _TIME, _INT, _HEX, _HEX, _HEX, _HEX, _INT)
+_UNMAP = _record(rb"UNMAP", _TIME, _INT, _HEX, _INT)
+_MARK = re.compile(rb"[ \t]*MARK[ \t]+" + _TIME + rb"(?: (.*))?$", re.DOTALL)
+_MARK_LOST = re.compile(rb"Lost (\d{1,18}) events\.$")
+_CPU_LOST = re.compile(rb"CPU:(\d{1,6}) \[LOST (\d{1,18}) EVENTS\]$")
+_CPU_DROPPED = re.compile(rb"CPU:(\d{1,6}) \[(?:(-?\d{1,18}) )?EVENTS DROPPED\]$")
+_VERSION = re.compile(rb"[ \t]*VERSION[ \t]+(\S+)" + _END)
+_PCIDEV = re.compile(
+    rb"[ \t]*PCIDEV[ \t]+([0-9a-fA-F]{4})[ \t]+([0-9a-fA-F]{4})([0-9a-fA-F]{4})((?:[ \t]+[0-9a-fA-F]{1,16}){15})"
+    rb"(?:[ \t]+(\S*))?[ \t]*$"
+)
+_KEYWORDS = (b"VERSION", b"PCIDEV", b"MAP", b"UNMAP", b"R", b"W", b"UNKNOWN", b"MARK")
+
+#: A whole record's beginning, anywhere: to count how many records a damaged line once was.
+_BEGINNING = re.compile(
+    rb"[RW] \d+ \d+\.\d{6} |UNKNOWN \d+\.\d{6} |UNMAP \d+\.\d{6} |MAP \d+\.\d{6} |MARK \d+\.\d{6} "
+    rb"|PCIDEV [0-9a-f]{4} [0-9a-f]{8} |VERSION \d{8}|CPU:\d+ \["
+)
+#: A record that begins right after something that is no blank: two lines whose line end was overwritten.
+_GLUED = re.compile(
+    rb"[^ ](?:[RW] \d+ \d+\.\d{6} -?\d+ 0x|UNKNOWN \d+\.\d{6} -?\d+ 0x|(?<!UN)MAP \d+\.\d{6} -?\d+ 0x"
+    rb"|UNMAP \d+\.\d{6} -?\d+ 0x|MARK \d+\.\d{6} |PCIDEV [0-9a-f]{4} [0-9a-f]{8} [0-9a-f]+ )"
+)
+#: Lines of no known kind that were records before a byte of their keyword, or the blank after it, was changed.
+_BROKEN_KEYWORD = re.compile(
+    rb"\S \d{1,2} \d+\.\d{6} -?\d+ 0x"
+    rb"|[ \t]+\d{1,2} \d+\.\d{6} -?\d+ 0x"
+    rb"|[RW]\S?\d{1,2} \d+\.\d{6} -?\d+ 0x"
+    rb"|[ \t]*(?=\S*[^\d.\s])\S{0,8}?[ \t]?\d+\.\d{6} -?\d+ 0x"
+    rb"|[ \t]*(?:[^\s]?ARK|M[^\s]RK|MA[^\s]K|MAR[^\s]|RK|K) \d+\.\d{6}(?: |$)"
+    rb"|MARK\S\d+\.\d{6}(?: |$)|M ?A ?R ?K \d+\.\d{6}(?: |$)"
+    rb"|[ \t]*\S{0,6}[ \t]?\S{0,6}[^0-9a-f]?[ \t][0-9a-f]{4} [0-9a-f]{8} [0-9a-f]{1,3}(?: [0-9a-f]+){12}"
+    rb"|PCIDEV\S[0-9a-f]{4} [0-9a-f]{8} "
+    rb"|[ \t]*(?:[^\s]?ERSION|V.RSION|VE.SION|VER.ION|VERS.ON|VERSI.N|VERSIO.|RSION|SION|ION|ON|N) \d{8}$"
+    rb"|VERSION.\d{8}$"
+)
+_LOST_WORDS = (b"CPU:", b"LOST", b"EVENTS", b"DROPPED")
+
+
+def parse_line(line: bytes, number: int, *, ended: bool = True) -> Event:
+    """The event of one line, given without its line end. Never raises.
+
+    `number` is the line's, from 1. `ended` is False for a last line without line end: it is an event only if its
+    last field cannot have been cut, else damage.
+    """
+    event = _parse(line)
+    if event is None:
+        return _unreadable(line, number, ended)
+    if not ended and not _surely_whole(event, line):
+        return damaged("the last line is cut off", text=line, line=number)
+    if render(event) != line:
+        return event._replace(extra={**event.extra, "raw": line})
+    return event
+
+
+def _parse(line: bytes) -> Event | None:
+    first = line.lstrip(b" \t")[:1]
+    parser = _PARSERS.get(first)
+    return parser(line) if parser is not None else None
+
+
+def _parse_access(line: bytes) -> Event | None:
+    match = _ACCESS.match(line)
+    if match is None or int(match[2]) > 255:
+        return None
+    kind = Kind.READ if match[1] == b"R" else Kind.WRITE
+    time = _nanoseconds(match[3], match[4])
+    return Event(
+        kind,
+        time,
+        int(match[2]),
+        int(match[5]),
+        int(match[6], 16),
+        value=int(match[7], 16),
+        pc=int(match[8], 16),
+        pid=int(match[9]),
+    )
+
+
+def _parse_u(line: bytes) -> Event | None:
+    match = _UNKNOWN.match(line)
+    if match is not None:
+        opcode = bytes.fromhex(match[5].replace(b",", b"").decode())
+        return Event(
+            Kind.UNKNOWN,
+            _nanoseconds(match[1], match[2]),
+            map=int(match[3]),
+            addr=int(match[4], 16),
+            pc=int(match[6], 16),
+            pid=int(match[7]),
+            extra={"opcode": opcode},
+        )
+    match = _UNMAP.match(line)
+    if match is None:
+        return None
+    time = _nanoseconds(match[1], match[2])
+    return Event(Kind.UNMAP, time, map=int(match[3]), pc=int(match[4], 16), pid=int(match[5]))
+
+
+def _parse_m(line: bytes) -> Event | None:
+    match = _MARK.match(line)
+    if match is not None:
+        text = match[3]
+        if text is None and len(match[2]) != 6:
+            return None
+        time = _nanoseconds(match[1], match[2])
+        lost = _MARK_LOST.match(text or b"")
+        if lost is not None and time == 0:
+            return Event(Kind.LOST, time, extra={"count": int(lost[1])})
+        return None if _GLUED.search(line) else Event(Kind.MARK, time, extra={"text": text or b""})
+    match = _MAP.match(line)
+    if match is None:
+        return None
+    return Event(
+        Kind.MAP,
+        _nanoseconds(match[1], match[2]),
+        map=int(match[3]),
+        addr=int(match[4], 16),
+        pc=int(match[7], 16),
+        pid=int(match[8]),
+        extra={"virt": int(match[5], 16), "length": int(match[6], 16)},
+    )
+
+
+def _parse_pcidev(line: bytes) -> Event | None:
+    match = _PCIDEV.match(line)
+    if match is None:
+        return None
+    numbers = [int(word, 16) for word in match[4].split()]
+    bars = []
+    for number, (printed, size) in enumerate(zip(numbers[1:8], numbers[8:15], strict=True)):
+        if printed or size:
+            low = printed & 3 if printed & 1 else 0 if printed < 0x10000 else printed & 15
+            bars.append(Bar(number, printed - low, size, low))
+    driver = (match[5] or b"").decode("utf-8", "surrogateescape")
+    if not driver.isascii():
+        return None
+    device = PciDevice(int(match[1], 16), int(match[2], 16), int(match[3], 16), numbers[0], tuple(bars), driver)
+    return Event(Kind.DEVICE, extra=device.extra())
+
+
+def _parse_version(line: bytes) -> Event | None:
+    match = _VERSION.match(line)
+    if match is None or not match[1].isascii():
+        return None
+    return Event(Kind.HEADER, extra={"format": "mmiotrace", "version": match[1].decode()})
+
+
+def _parse_cpu(line: bytes) -> Event | None:
+    match = _CPU_LOST.match(line) or _CPU_DROPPED.match(line)
+    if match is None or (match[2] or b"").startswith(b"-"):
+        return None
+    extra = {} if match[2] is None else {"count": int(match[2])}
+    return Event(Kind.LOST, cpu=int(match[1]), extra=extra)
+
+
+def _parse_comment(line: bytes) -> Event | None:
+    for prefix in (META, DAMAGED):
+        if line.startswith(prefix):
+            try:
+                content = json.loads(line[len(prefix) :])
+            except (ValueError, RecursionError):
+                return None
+            if not isinstance(content, dict):
+                return None
+            if prefix == DAMAGED:
+                known = isinstance(content.get("events", 1), int) and isinstance(content.get("reason", ""), str)
+                return Event(Kind.NOTE, extra={"damaged": True, **content}) if known else None
+            if not isinstance(content.get("meta", {}), dict):
+                return None
+            return Event(Kind.HEADER, extra={"format": "mmiotools", **content})
+    return None
+
+
+_PARSERS = {
+    b"R": _parse_access,
+    b"W": _parse_access,
+    b"U": _parse_u,
+    b"M": _parse_m,
+    b"P": _parse_pcidev,
+    b"V": _parse_version,
+    b"C": _parse_cpu,
+    b"#": _parse_comment,
+}
+
+
+def _nanoseconds(seconds: bytes, fraction: bytes) -> int:
+    return int(seconds) * 1_000_000_000 + int(fraction.ljust(9, b"0"))
+
+
+def _surely_whole(event: Event, line: bytes) -> bool:
+    """Whether a line without line end cannot be the beginning of a longer one."""
+    if event.kind in (Kind.READ, Kind.WRITE, Kind.UNKNOWN, Kind.MAP, Kind.UNMAP):
+        return line.endswith((b" 0", b"\t0"))
+    if event.kind == Kind.HEADER:
+        return event.extra.get("version") == VERSION or line.endswith(b"}")
+    return event.kind == Kind.LOST or line.startswith(b"#")
+
+
+def _unreadable(line: bytes, number: int, ended: bool) -> Event:
+    """A line that is no record: a plain note, or damage with the number of records that it once was."""
+    bare = line.strip(b" \t")
+    keyword = bare.split(b" ", 1)[0]
+    events = max(1, len(_BEGINNING.findall(line)))
+    if keyword in _KEYWORDS:
+        reason = "two lines run into each other" if _GLUED.search(line) else f"malformed {keyword.decode()} record"
+        if not ended:
+            reason = "the last line is cut off"
+        return damaged(reason, text=line, events=events, line=number)
+    if not ended and any(known.startswith(bare) for known in _KEYWORDS) and bare:
+        return damaged("the last line is cut off", text=line, line=number)
+    if line.startswith((META, DAMAGED)):
+        return damaged("malformed mmiotools comment", text=line, line=number)
+    if _GLUED.search(line):
+        return damaged("two lines run into each other", text=line, events=events, line=number)
+    if _BROKEN_KEYWORD.match(line) or sum(word in line for word in _LOST_WORDS) > 1:
+        return damaged("a record whose keyword is damaged", text=line, events=events, line=number)
+    return Event(Kind.NOTE, extra={"text": line})
+
+
+# -- writing ---------------------------------------------------------------------------------------------------
+
+
+def render(event: Event) -> bytes | None:
+    """The canonical line of an event, without line end; None when the dialect has no record for it.
+
+    Text of a MARK or NOTE is written as it is. `raw` is not looked at: that is the writer's business.
+    """
+    kind, extra = event.kind, event.extra
+    stamp = _stamp(event.time)
+    tail = f"{_hex(event.pc)} {event.pid or 0}"
+    if kind in (Kind.READ, Kind.WRITE):
+        if event.width is None or event.addr is None or event.value is None:
+            return None
+        head = f"{'R' if kind == Kind.READ else 'W'} {event.width} {stamp} {event.map or 0}"
+        return f"{head} {_hex(event.addr)} {_hex(event.value)} {tail}".encode()
+    if kind == Kind.UNKNOWN:
+        if event.addr is None or "opcode" not in extra:
+            return None
+        opcode = ",".join(f"{byte:02x}" for byte in extra["opcode"])
+        return f"UNKNOWN {stamp} {event.map or 0} {_hex(event.addr)} {opcode} {tail}".encode()
+    if kind == Kind.MAP:
+        if event.addr is None:
+            return None
+        virt, length = _hex(extra.get("virt")), _hex(extra.get("length"))
+        return f"MAP {stamp} {event.map or 0} {_hex(event.addr)} {virt} {length} {tail}".encode()
+    if kind == Kind.UNMAP:
+        return f"UNMAP {stamp} {event.map or 0} {tail}".encode()
+    if kind == Kind.MARK:
+        return f"MARK {stamp} ".encode() + _bytes(extra.get("text", b""))
+    if kind == Kind.LOST:
+        return _render_lost(event)
+    if kind == Kind.DEVICE:
+        return _render_device(PciDevice.from_extra(extra))
+    if kind == Kind.HEADER:
+        if extra.get("format") == "mmiotrace" and "version" in extra:
+            return f"VERSION {extra['version']}".encode()
+        return META + _json({key: item for key, item in extra.items() if key not in ("format", "raw")})
+    if kind == Kind.NOTE:
+        return _render_note(extra)
+    return None
+
+
+def _render_lost(event: Event) -> bytes | None:
+    count = event.extra.get("count")
+    if event.time is None and event.cpu is not None:
+        if count is None:
+            return f"CPU:{event.cpu} [EVENTS DROPPED]".encode()
+        return f"CPU:{event.cpu} [LOST {count} EVENTS]".encode()
+    return None if count is None else f"MARK 0.000000 Lost {count} events.".encode()
+
+
+def _render_device(device: PciDevice) -> bytes:
+    printed = [(0, 0)] * 7
+    for bar in device.bars:
+        if 0 <= bar.number < 7:
+            printed[bar.number] = (bar.addr | bar.flags, bar.size)
+    addresses = " ".join(f"{addr:x}" for addr, _ in printed)
+    sizes = " ".join(f"{size:x}" for _, size in printed)
+    ids = f"{device.bdf:04x} {device.vendor:04x}{device.device:04x} {device.irq:x}"
+    return f"PCIDEV {ids} {addresses} {sizes} {device.driver}".encode()
+
+
+def _render_note(extra: Mapping[str, Any]) -> bytes:
+    if "text" in extra:
+        return _bytes(extra["text"])
+    if extra.get("damaged"):
+        return DAMAGED + _json({key: item for key, item in extra.items() if key not in ("damaged", "raw")})
+    return b"# mmiotools note"
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":"), sort_keys=True, default=repr).encode()
+
+
+def _bytes(text: bytes | str) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def _hex(number: int | None) -> str:
+    return f"{number or 0:#x}"
+
+
+def _stamp(time: int | None) -> str:
+    seconds, rest = divmod((time or 0) // 1000, 1_000_000)
+    return f"{seconds}.{rest:06d}"

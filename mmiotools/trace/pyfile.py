@@ -1,0 +1,32 @@
+"""A plug-in from a file that the user names: NAME.py, and one attribute in it. Never run because a trace says so."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from mmiotools.errors import UsageError
+
+
+def is_python_file(word: str) -> bool:
+    """Whether a word on the command line names a Python file rather than a plug-in."""
+    return word.endswith(".py")
+
+
+def load_attribute(path: str, attribute: str, noun: str) -> Any:
+    """What the module at `path` holds under `attribute`. Raises UsageError when it cannot be had."""
+    if not Path(path).is_file():
+        raise UsageError(f"{path}: no such {noun} file")
+    spec = importlib.util.spec_from_file_location(f"mmiotools_{noun}_file", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path}: cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the user's own code may fail in any way
+        raise UsageError(f"{path}: cannot be loaded: {error!r}") from error
+    found = getattr(module, attribute, None)
+    if found is None:
+        raise UsageError(f"{path}: defines no {attribute}, so it is no {noun} file")
+    return found
