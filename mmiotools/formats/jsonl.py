@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
+from mmiotools.formats.jsonl_columns import SCHEMA
 from mmiotools.formats.jsonl_fields import TEXT_LIMIT, TEXTS, dumps, encode_extra, tag
-from mmiotools.formats.jsonl_read import SCHEMA, is_foreign_line, read_stream
+from mmiotools.formats.jsonl_read import is_foreign_line, read_stream
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import DTYPES, EOL_LF, EOL_NAMES, Batch, unpack_opcode
 from mmiotools.trace.header import TraceHeader

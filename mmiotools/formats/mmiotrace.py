@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, ClassVar
 
+import numpy as np
+
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff, damaged
 from mmiotools.formats.mmiotrace_lines import VERSION, parse_line
@@ -87,12 +89,13 @@ def _blocks(source: ByteSource) -> Iterator[bytes]:
 
 def _pieces(block: bytes) -> Iterator[bytes]:
     """A block in pieces of at most MAX_EVENTS lines."""
-    while block.count(b"\n") > MAX_EVENTS:
-        at = -1
-        for _ in range(MAX_EVENTS):
-            at = block.index(b"\n", at + 1)
-        yield block[: at + 1]
-        block = block[at + 1 :]
+    if len(block) > MAX_EVENTS:
+        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)[MAX_EVENTS - 1 : -1 : MAX_EVENTS] + 1
+        start = 0
+        for end in ends.tolist():
+            yield block[start:end]
+            start = end
+        block = block[start:] if start else block
     yield block
 
 

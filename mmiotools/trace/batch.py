@@ -164,6 +164,11 @@ class Batch:
         extras = {row - start: extra for row, extra in self.extras.items() if start <= row < stop}
         return Batch(self.kind[start:stop], columns, extras, self.regions)
 
+    def without(self, names: Sequence[str]) -> Batch:
+        """The same events without some columns."""
+        columns = {name: column for name, column in self.columns.items() if name not in names}
+        return Batch(self.kind, columns, self.extras, self.regions)
+
     # -- the single-event view ----------------------------------------------------------------------------
 
     def event(self, row: int) -> Event:

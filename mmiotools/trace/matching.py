@@ -212,9 +212,7 @@ def same(a: Accesses, rows_a: NDArray[np.intp], b: Accesses, rows_b: NDArray[np.
     return equal
 
 
-def same_register(
-    a: Accesses, rows_a: NDArray[np.intp], b: Accesses, rows_b: NDArray[np.intp]
-) -> NDArray[np.bool_]:
+def same_register(a: Accesses, rows_a: NDArray[np.intp], b: Accesses, rows_b: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Do accesses rows_a[i] of a and rows_b[i] of b touch one register with one operation and width? (n,) bool."""
     codes = {identity: code for code, identity in enumerate(a.identities)}
     table = np.array([codes.get(identity, -2) for identity in b.identities] + [-1], np.int32)

@@ -1,0 +1,45 @@
+"""Which access of B each access of A corresponds to: aligned by key, then compared field by field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmiotools.diff.aligner import Aligner
+from mmiotools.diff.sliding import join
+from mmiotools.trace.matching import Accesses, same
+
+Indexes = NDArray[np.int64]
+
+#: Matched pairs that are compared field by field at a time.
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """`partner` (n,) int64: for each access of A the index of its match in B, ascending, -1 for none.
+
+    `coarse` counts the accesses of both sides in gaps whose answer is right, but perhaps not the shortest.
+    The keys of both sides, (n,) and (m,), come along.
+    """
+
+    partner: Indexes
+    coarse: int
+    keys_a: NDArray[np.uint64]
+    keys_b: NDArray[np.uint64]
+
+
+def align(a: Accesses, b: Accesses) -> Alignment:
+    """Match the accesses of two recordings that are the same, in order. Every pair is compared field by field."""
+    keys_a, keys_b = a.keys(), b.keys()
+    aligner = Aligner(keys_a, keys_b)
+    aligner.run()
+    partner = aligner.partner
+    join(partner, keys_a, keys_b)
+    for start in range(0, len(partner), _CHUNK):
+        rows = start + np.flatnonzero(partner[start : start + _CHUNK] >= 0)
+        rows = rows[~same(a, rows, b, partner[rows])]
+        partner[rows] = -1
+    return Alignment(partner, aligner.coarse, keys_a, keys_b)

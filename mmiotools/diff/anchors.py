@@ -1,0 +1,113 @@
+"""Anchors: short stretches of keys that name their place, found by hash, and the heaviest chain of them in order."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+
+import numpy as np
+from numpy.typing import NDArray
+
+Keys = NDArray[np.uint64]
+Indexes = NDArray[np.int64]
+
+_BASE = 0x9E3779B97F4A7C15
+_WORD = (1 << 64) - 1
+
+
+def kgrams(keys: Keys, k: int) -> Keys:
+    """A hash of the k keys from each place on, (n - k + 1,); k is a power of two. Empty if there are fewer than k."""
+    if len(keys) < k:
+        return keys[:0]
+    hashes, length, factor = keys, 1, _BASE
+    while length < k:
+        hashes = hashes[:-length] * np.uint64(factor) + hashes[length:]
+        factor = factor * factor & _WORD
+        length *= 2
+    return hashes
+
+
+def unique_pairs(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
+    """Places (i, j) of the hashes that occur once in a (n,) and once in b (m,); i ascends."""
+    order_a, order_b = _once(a), _once(b)
+    _, at_a, at_b = np.intersect1d(a[order_a], b[order_b], assume_unique=True, return_indices=True)
+    return _by_left(order_a[at_a], order_b[at_b])
+
+
+def ranked_pairs(a: Keys, b: Keys, limit: int | None = None) -> tuple[Indexes, Indexes]:
+    """Places (i, j) of hashes paired by rank: the first with the first, the second with the second; i ascends.
+
+    With `limit`, only hashes that occur equally often on both sides, and at most `limit` times.
+    """
+    order_a, keys_a, first_a, count_a = _grouped(a)
+    order_b, keys_b, first_b, count_b = _grouped(b)
+    _, at_a, at_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
+    if limit is not None:
+        fair = (count_a[at_a] == count_b[at_b]) & (count_a[at_a] <= limit)
+        at_a, at_b = at_a[fair], at_b[fair]
+    count = np.minimum(count_a[at_a], count_b[at_b])
+    rank = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+    return _by_left(order_a[np.repeat(first_a[at_a], count) + rank], order_b[np.repeat(first_b[at_b], count) + rank])
+
+
+def sampled(hashes: Keys, one_in: int) -> Indexes:
+    """Places of about one hash in `one_in` (a power of two), the same hashes whatever sequence they are in."""
+    if one_in <= 1:
+        return np.arange(len(hashes))
+    return np.flatnonzero(hashes < np.uint64((1 << 64) // one_in))
+
+
+def diagonals(left: Indexes, right: Indexes) -> tuple[Indexes, Indexes]:
+    """Runs of pairs on one diagonal, in the order of `left`: index of the first pair of each, and of the last."""
+    shift = right - left
+    cuts = np.flatnonzero(shift[1:] != shift[:-1]) + 1
+    return np.concatenate(([0], cuts)), np.concatenate((cuts, [len(left)])) - 1
+
+
+def heaviest_chain(first: Indexes, last: Indexes, weight: Indexes) -> Indexes:
+    """The heaviest choice of intervals first..last (on the right side, given in the order of the left side) in which
+    each begins after the one before it ended; their numbers, ascending.
+    """
+    if len(first) < 2 or bool((first[1:] > last[:-1]).all()):
+        return np.arange(len(first))
+    ends: list[int] = []  # of the best chains so far, ascending, with their weights ascending too
+    weights: list[int] = []
+    owners: list[int] = []
+    before = []
+    for number, (start, end, mass) in enumerate(zip(first.tolist(), last.tolist(), weight.tolist(), strict=True)):
+        at = bisect_left(ends, start)
+        before.append(owners[at - 1] if at else -1)
+        total = mass + (weights[at - 1] if at else 0)
+        at = stop = bisect_right(ends, end, at)
+        if at and weights[at - 1] >= total:
+            continue  # a chain as heavy ends no later
+        if at and ends[at - 1] == end:
+            at -= 1
+        while stop < len(ends) and weights[stop] <= total:
+            stop += 1
+        ends[at:stop], weights[at:stop], owners[at:stop] = [end], [total], [number]
+    chosen = []
+    number = owners[-1]
+    while number >= 0:
+        chosen.append(number)
+        number = before[number]
+    return np.array(chosen[::-1], np.int64)
+
+
+def _once(hashes: Keys) -> Indexes:
+    """Places of the hashes that occur once, in the order of the hashes."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    fresh = np.ones(len(order) + 1, np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:-1])
+    return np.asarray(order[fresh[1:] & fresh[:-1]], np.int64)
+
+
+def _grouped(hashes: Keys) -> tuple[Indexes, Keys, Indexes, Indexes]:
+    order = np.argsort(hashes, kind="stable")
+    keys, first, count = np.unique(hashes[order], return_index=True, return_counts=True)
+    return order, keys, first, count
+
+
+def _by_left(left: Indexes, right: Indexes) -> tuple[Indexes, Indexes]:
+    order = np.argsort(left)
+    return left[order], right[order]

@@ -1,0 +1,20 @@
+"""The ways to show a comparison, by the word that `--view` takes."""
+
+from __future__ import annotations
+
+from mmiotools.diff.views.base import Options, View
+from mmiotools.trace.registry import Registry
+
+VIEWS: Registry[type[View]] = Registry(
+    "view",
+    {
+        "unified": "mmiotools.diff.views.unified:Unified",
+        "side-by-side": "mmiotools.diff.views.side_by_side:SideBySide",
+        "summary": "mmiotools.diff.views.summary:Summary",
+        "json": "mmiotools.diff.views.json:Json",
+    },
+)
+
+DEFAULT = "unified"
+
+__all__ = ["DEFAULT", "VIEWS", "Options", "View"]

@@ -1,0 +1,116 @@
+"""The bytes of a native file around its columns: file header, block frames, trailer. formats/native.md says why."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Any, NamedTuple
+
+import construct
+import msgpack
+
+MAGIC = b"\x89MMIO\r\n\x1a"
+SYNC = b"\x8aMMBLK\r\n"
+END = b"MMIOEND\n"
+
+MAJOR, MINOR = 1, 0
+#: Header flag: the writer means to end the file with a footer, so that a file without one was cut off.
+FOOTER_FOLLOWS = 1
+#: `events` of a file whose number of events was not known when its header was written.
+UNKNOWN_COUNT = (1 << 64) - 1
+
+FILE_HEADER = construct.Struct(
+    "magic" / construct.Const(MAGIC),
+    "major" / construct.Int16ul,
+    "minor" / construct.Int16ul,
+    "flags" / construct.Int32ul,
+    "events" / construct.Int64ul,
+    "map_length" / construct.Int32ul,
+    "map_crc" / construct.Int32ul,
+    "crc" / construct.Int32ul,
+)
+FILE_HEADER_SIZE: int = FILE_HEADER.sizeof()
+#: Byte offset of `events` and of `crc`, which a writer onto a file fills in at the end.
+EVENTS_AT = 16
+
+_FRAME = struct.Struct("<8sBBHIIQII")
+FRAME_SIZE = _FRAME.size + 4
+_CRC = struct.Struct("<I")
+TRAILER = struct.Struct("<Q8s")
+
+EVENTS, FOOTER = ord("E"), ord("F")
+
+#: No writer makes bigger ones; a reader that is told of one does not believe it.
+MAX_HEAD = 1 << 24
+MAX_BODY = 1 << 26
+
+
+class Frame(NamedTuple):
+    """What stands before every block."""
+
+    type: int
+    head_length: int
+    body_length: int
+    first: int
+    events: int
+    head_crc: int
+
+
+def pack_frame(frame: Frame) -> bytes:
+    """40 bytes: sync mark, type, lengths, number of the first event, count, CRC of the head, CRC of the above."""
+    packed = _FRAME.pack(
+        SYNC, frame.type, 0, 0, frame.head_length, frame.body_length, frame.first, frame.events, frame.head_crc
+    )
+    return packed + _CRC.pack(zlib.crc32(packed))
+
+
+def unpack_frame(data: bytes) -> Frame | None:
+    """The frame at the start of `data`, or None when it is none or is damaged."""
+    if len(data) < FRAME_SIZE or not data.startswith(SYNC):
+        return None
+    if zlib.crc32(data[: _FRAME.size]) != _CRC.unpack_from(data, _FRAME.size)[0]:
+        return None
+    _, kind, _, _, head_length, body_length, first, events, head_crc = _FRAME.unpack_from(data)
+    if head_length > MAX_HEAD or body_length > MAX_BODY:
+        return None
+    return Frame(kind, head_length, body_length, first, events, head_crc)
+
+
+def pack_file_header(flags: int, events: int, header_map: bytes) -> bytes:
+    """The fixed header, CRC included, and the header map behind it."""
+    fields = {
+        "major": MAJOR,
+        "minor": MINOR,
+        "flags": flags,
+        "events": events,
+        "map_length": len(header_map),
+        "map_crc": zlib.crc32(header_map),
+        "crc": 0,
+    }
+    packed: bytes = FILE_HEADER.build(fields)
+    return packed[:-4] + _CRC.pack(zlib.crc32(packed[:-4])) + header_map
+
+
+def _big(number: Any) -> Any:
+    """msgpack's way out for integers of more than 64 bits: extension type 1, signed big-endian."""
+    if isinstance(number, int):
+        return msgpack.ExtType(1, number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True))
+    raise TypeError(f"a {type(number).__name__} has no place in a native file")
+
+
+def _extension(code: int, data: bytes) -> Any:
+    return int.from_bytes(data, "big", signed=True) if code == 1 else msgpack.ExtType(code, data)
+
+
+def pack(content: Any) -> bytes:
+    """msgpack, with big integers."""
+    packed: bytes = msgpack.packb(content, default=_big)
+    return packed
+
+
+def unpack(data: bytes) -> Any:
+    """What `pack` was given. Raises ValueError for anything that is not exactly one msgpack object."""
+    try:
+        return msgpack.unpackb(data, ext_hook=_extension, strict_map_key=False)
+    except (msgpack.UnpackException, ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"not msgpack: {error}") from error

@@ -1,0 +1,319 @@
+"""A native file, or pipe, or what is left of one → batches. Every block that checks out is used, before and after
+any damage; how many events lie in a gap is known from the numbers that the blocks around it carry.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from mmiotools.errors import FormatError
+from mmiotools.events import Kind
+from mmiotools.formats.base import damaged
+from mmiotools.formats.native_columns import MAX_EXTRAS, Corrupt, decode, expand, unpack_planes
+from mmiotools.formats.native_layout import (
+    END,
+    EVENTS,
+    FILE_HEADER,
+    FILE_HEADER_SIZE,
+    FOOTER,
+    FOOTER_FOLLOWS,
+    FRAME_SIZE,
+    MAGIC,
+    MAJOR,
+    MAX_HEAD,
+    SYNC,
+    TRAILER,
+    UNKNOWN_COUNT,
+    Frame,
+    unpack,
+    unpack_frame,
+)
+from mmiotools.formats.source import ByteSource
+from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, Regions
+from mmiotools.trace.header import TraceHeader
+
+#: What the well-known extras must be; a file that says otherwise is damaged or hostile.
+_EXTRA_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("text", "raw", "opcode", "config"), bytes),
+    **dict.fromkeys(("reason", "driver", "format"), str),
+    **dict.fromkeys(("events", "line", "offset", "count", "virt", "length", "value"), int),
+    **dict.fromkeys(("bdf", "vendor", "device", "irq", "vector", "level"), int),
+    "version": (str, int),
+    "damaged": bool,
+    "meta": dict,
+    "bars": list,
+}
+
+
+class _Stream:
+    """Bytes ahead of the reading position, with its offset in the (decompressed) input."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        self._data = b""
+        self._at = 0
+        self.offset = 0
+
+    def peek(self, n: int) -> bytes:
+        """The next n bytes, fewer at the end of the input."""
+        if len(self._data) - self._at < n:
+            parts = [self._data[self._at :]]
+            have = len(parts[0])
+            while have < n and (more := self._source.read()):
+                parts.append(more)
+                have += len(more)
+            self._data, self._at = b"".join(parts), 0
+        return self._data[self._at : self._at + n]
+
+    def skip(self, n: int) -> None:
+        """Go on by n bytes that were peeked."""
+        self._at += n
+        self.offset += n
+
+    def take(self, n: int) -> bytes:
+        """Peek and skip."""
+        data = self.peek(n)
+        self.skip(len(data))
+        return data
+
+    def seek_mark(self) -> bool:
+        """Go on to the next block frame or file header that checks out; False at the end of the input."""
+        while True:
+            window = self.peek(1 << 20)
+            found = [at for at in (window.find(SYNC), window.find(MAGIC)) if at >= 0]
+            if not found:
+                if len(window) < 1 << 20:
+                    self.skip(len(window))
+                    return False
+                self.skip(len(window) - len(SYNC))
+                continue
+            self.skip(min(found))
+            ahead = self.peek(FRAME_SIZE)
+            if unpack_frame(ahead) is not None or parse_file_header(ahead[:FILE_HEADER_SIZE]) is not None:
+                return True
+            self.skip(1)
+
+
+def parse_file_header(data: bytes) -> Any:
+    """The fixed file header, or None when it is none or its checksum is wrong."""
+    if len(data) < FILE_HEADER_SIZE or not data.startswith(MAGIC):
+        return None
+    fixed = FILE_HEADER.parse(data)
+    return fixed if fixed.crc == zlib.crc32(data[:-4]) else None
+
+
+class NativeReader:
+    """Reads one input, which may be several files one after the other."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self.header = TraceHeader()
+        self._stream = _Stream(source)
+        self._name = source.name
+        self._regions = Regions()
+        self._expected = 0
+        self._told = 0
+        self._total: int | None = None
+        self._footer_due = False
+        self._gap: tuple[int, str] | None = None
+        self._unknown: set[str] = set()
+        self._file_header()
+
+    # -- headers ------------------------------------------------------------------------------------------
+
+    def _file_header(self) -> None:
+        """Read a file header here, or note that it is damaged. Raises FormatError for a newer major version."""
+        data = self._stream.peek(FILE_HEADER_SIZE)
+        fixed = parse_file_header(data)
+        self._expected = self._told = 0
+        self._total = None
+        self._footer_due = False
+        if fixed is None:
+            self._damage("the file header is damaged")
+            self._stream.skip(min(len(data), 1))
+            return
+        if fixed.major > MAJOR:
+            raise FormatError(
+                f"{self._name}: is native format version {fixed.major}, this mmiotools reads up to {MAJOR}: update it"
+            )
+        self._stream.skip(FILE_HEADER_SIZE)
+        self._total = None if fixed.events == UNKNOWN_COUNT else fixed.events
+        self._footer_due = bool(fixed.flags & FOOTER_FOLLOWS)
+        if fixed.map_length > MAX_HEAD:
+            self._damage("the header map has an impossible length")
+            return
+        start = self._stream.offset
+        packed = self._stream.take(fixed.map_length)
+        if zlib.crc32(packed) != fixed.map_crc:
+            self._damage("the header map is damaged", start)
+            return
+        self._take_header(unpack(packed))
+
+    def _take_header(self, content: Any) -> None:
+        if not isinstance(content, dict):
+            return
+        header = self.header
+        for name, kind in (("format", str), ("clock", str), ("time_digits", int), ("meta", dict)):
+            if isinstance(content.get(name), kind):
+                setattr(header, name, content[name])
+
+    # -- damage -------------------------------------------------------------------------------------------
+
+    def _damage(self, reason: str, offset: int | None = None) -> None:
+        """From here on events may be missing; the first reason is the one that is told."""
+        if self._gap is None:
+            self._gap = (self._stream.offset if offset is None else offset, reason)
+
+    def _close_gap(self, first: int) -> Iterator[Batch]:
+        """The next event is number `first`: report what is missing before it."""
+        if first > self._expected:
+            self._damage("blocks are missing")
+        if self._gap is not None:
+            offset, reason = self._gap
+            self._gap = None
+            note = damaged(reason, events=max(first - self._expected, 0), offset=offset)
+            yield Batch.from_events([note], self._regions)
+        self._expected = max(first, self._expected)
+
+    # -- blocks -------------------------------------------------------------------------------------------
+
+    def batches(self) -> Iterator[Batch]:
+        """One batch a block; damage as NOTE events in its place."""
+        stream = self._stream
+        while True:
+            ahead = stream.peek(FRAME_SIZE)
+            if not ahead:
+                break
+            if ahead.startswith(MAGIC) and parse_file_header(ahead[:FILE_HEADER_SIZE]) is not None:
+                yield from self._end_of_file()
+                self._file_header()
+                continue
+            frame = unpack_frame(ahead)
+            if frame is None:
+                cut = len(ahead) < FRAME_SIZE and SYNC.startswith(ahead[: len(SYNC)])
+                self._damage("the file ends inside a block" if cut else "no block where one should be")
+                if not stream.seek_mark():
+                    break
+                continue
+            yield from self._block(frame)
+        yield from self._end_of_file()
+
+    def _end_of_file(self) -> Iterator[Batch]:
+        if self._footer_due:
+            self._damage("the file was cut off: its end is missing")
+        yield from self._close_gap(max(self._told, self._total or 0, self._expected))
+
+    def _block(self, frame: Frame) -> Iterator[Batch]:
+        stream = self._stream
+        start = stream.offset
+        size = FRAME_SIZE + frame.head_length + frame.body_length
+        data = stream.peek(size)
+        self._told = max(self._told, frame.first + frame.events)
+        if len(data) < size:
+            self._damage("the file ends inside a block")
+            stream.skip(1)
+            stream.seek_mark()
+            return
+        head_bytes = data[FRAME_SIZE : FRAME_SIZE + frame.head_length]
+        if zlib.crc32(head_bytes) != frame.head_crc:
+            # The lengths are good, but a block that was cut and written over would end earlier: look for it.
+            self._damage("the head of a block is damaged")
+            stream.skip(1)
+            stream.seek_mark()
+            return
+        try:
+            head = unpack(head_bytes)
+            if not isinstance(head, dict):
+                raise Corrupt("its head is no map")
+            batch = None
+            if frame.type == EVENTS:
+                batch = self._decode(frame, head, data[FRAME_SIZE + frame.head_length :])
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            self._damage(f"a block of {frame.events} events is damaged: {error}", start)
+            stream.skip(1)
+            stream.seek_mark()
+            return
+        stream.skip(size)
+        yield from self._close_gap(frame.first)
+        if batch is not None:
+            self._expected += len(batch)
+            yield batch
+        elif frame.type == FOOTER:
+            yield from self._footer(head)
+
+    def _footer(self, head: dict[str, Any]) -> Iterator[Batch]:
+        self._footer_due = False
+        if not self.header.format:
+            self._take_header(head.get("header"))
+        start = self._stream.offset
+        trailer = self._stream.peek(TRAILER.size)
+        if len(trailer) == TRAILER.size and trailer.endswith(END):
+            self._stream.skip(TRAILER.size)
+        else:
+            self._damage("the file's last bytes are damaged", start)
+            self._stream.seek_mark()
+        yield from self._close_gap(self._expected)
+
+    def _decode(self, frame: Frame, head: dict[str, Any], body_bytes: bytes) -> Batch:
+        n = frame.events
+        if not 1 <= n <= MAX_EVENTS or head["n"] != n:
+            raise Corrupt("its number of events is impossible")
+        body = unpack(body_bytes)
+        addresses = None
+        if "addresses" in head:
+            size, planes = head["addresses"]
+            if not 0 < size <= n:
+                raise Corrupt("its address dictionary has an impossible size")
+            addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
+        columns: dict[str, Column] = {}
+        extras: dict[int, dict[str, Any]] = {}
+        for name, entry in head["columns"].items():
+            payload = body.get(name, b"")
+            if name == "extras":
+                extras = _extras(entry, payload, n)
+                continue
+            try:
+                column = decode(entry, payload, n, addresses)
+            except Corrupt as error:
+                raise Corrupt(f"column '{name}': {error}") from error
+            if column is None:
+                self._unknown.add(str(name))
+            else:
+                columns[str(name)] = column
+        kind = columns.pop("kind").data
+        if kind.dtype != np.uint8 or int(kind.max()) > max(Kind):
+            raise Corrupt("it holds kinds of events that this version does not know")
+        if "region" in columns:
+            columns["region"] = self._translate(columns["region"], head["regions"])
+        return Batch(kind, columns, extras, self._regions)
+
+    def _translate(self, column: Column, names: dict[int, list[str]]) -> Column:
+        """Region codes of the file as codes of this stream."""
+        data = column.data.copy()
+        for code, (name, space) in names.items():
+            data[column.data == code] = self._regions.code(str(name), str(space))
+        known = np.isin(column.data, np.fromiter(names, np.int64, len(names)))
+        if not known[column.present if column.present is not None else slice(None)].all():
+            raise Corrupt("a region has no name")
+        return Column(data, column.present)
+
+
+def _extras(entry: Any, payload: bytes, n: int) -> dict[int, dict[str, Any]]:
+    if zlib.crc32(payload) != entry[3]:
+        raise Corrupt("column 'extras': its checksum is wrong")
+    content = unpack(expand(payload, MAX_EXTRAS, exact=False))
+    if not isinstance(content, dict):
+        raise Corrupt("column 'extras': is no map")
+    for row, extra in content.items():
+        if type(row) is not int or not 0 <= row < n or not isinstance(extra, dict):
+            raise Corrupt("column 'extras': names a row that is none")
+        for key, item in extra.items():
+            if not isinstance(key, str) or not isinstance(item, _EXTRA_TYPES.get(key, object)):
+                raise Corrupt(f"column 'extras': {key!r} has the wrong type")
+        for bar in extra.get("bars", ()):
+            if not isinstance(bar, dict) or not all(type(number) is int for number in bar.values()):
+                raise Corrupt("column 'extras': a BAR is malformed")
+    return content

@@ -1,0 +1,205 @@
+"""Batches → a native file: blocks as they fill, a footer at the end."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter, deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from mmiotools import __version__
+from mmiotools.formats.native_columns import MSGPACK, distinct_values, encode, pack_planes, squeeze
+from mmiotools.formats.native_layout import (
+    END,
+    EVENTS,
+    EVENTS_AT,
+    FILE_HEADER_SIZE,
+    FOOTER,
+    FOOTER_FOLLOWS,
+    TRAILER,
+    UNKNOWN_COUNT,
+    Frame,
+    pack,
+    pack_file_header,
+    pack_frame,
+)
+from mmiotools.formats.source import is_seekable
+from mmiotools.trace.batch import Batch, Column, concatenate
+from mmiotools.trace.header import TraceHeader
+
+#: Events in a block.
+BLOCK = 1 << 12
+#: Blocks that may wait to be encoded.
+AHEAD = 8
+#: Bytes of text beyond which a block is closed early.
+MAX_TEXT = 1 << 22
+#: What the footer knows of each block; 64-bit numbers, negative times as two's complement.
+ENTRY = ("offset", "first", "events", "time_min", "time_max", "addr_min", "addr_max", "kinds")
+_ALL_ONES = (1 << 64) - 1
+
+
+class NativeWriter:
+    """Writes blocks of `block` events. On a file the header's event count is filled in at the end."""
+
+    def __init__(self, out: BinaryIO, header: TraceHeader, block: int = BLOCK) -> None:
+        self.lost: Counter[str] = Counter()
+        self._out = out
+        self._header = header
+        self._block = block
+        self._pending: list[Batch] = []
+        self._waiting = 0
+        self._events = 0
+        self._offset = 0
+        self._map: bytes | None = None
+        self._index: list[tuple[int, ...]] = []
+        self._start = out.tell() if is_seekable(out) else None
+        self._pool = ThreadPoolExecutor(1, "native-encoder")
+        self._encoding: deque[Future[tuple[bytes, tuple[int, ...]]]] = deque()
+
+    def write(self, batch: Batch) -> None:
+        """Append a batch; blocks are written as they fill."""
+        if not len(batch):
+            return
+        self._begin()
+        self._pending.append(batch)
+        self._waiting += len(batch)
+        if self._waiting < self._block and _text_bytes(batch) < MAX_TEXT:
+            return
+        joined = concatenate(self._pending)
+        at = 0
+        while len(joined) - at >= self._block:
+            self._write_split(joined.slice(at, at + self._block))
+            at += self._block
+        rest = joined.slice(at, len(joined)) if at < len(joined) else None
+        if rest is not None and _text_bytes(rest) >= MAX_TEXT:
+            self._write_split(rest)
+            rest = None
+        self._pending = [] if rest is None else [rest]
+        self._waiting = 0 if rest is None else len(rest)
+
+    def close(self) -> None:
+        """Write the last block, the footer and, on a file, the number of events."""
+        self._begin()
+        if self._pending:
+            self._write_split(concatenate(self._pending))
+            self._pending, self._waiting = [], 0
+        while self._encoding:
+            self._write_encoded()
+        self._pool.shutdown()
+        self._write_footer()
+        if self._start is not None and self._map is not None:
+            end = self._out.tell()
+            self._out.seek(self._start + EVENTS_AT)
+            fixed = pack_file_header(FOOTER_FOLLOWS, self._events, self._map)[:FILE_HEADER_SIZE]
+            self._out.write(fixed[EVENTS_AT:])
+            self._out.seek(end)
+
+    def _begin(self) -> None:
+        if self._map is None:
+            self._map = pack(header_map(self._header))
+            self._put(pack_file_header(FOOTER_FOLLOWS, UNKNOWN_COUNT, self._map))
+
+    def _put(self, data: bytes) -> None:
+        self._out.write(data)
+        self._offset += len(data)
+
+    def _write_split(self, batch: Batch) -> None:
+        """One block, or several when the text in it is too much for one."""
+        if len(batch) > 1 and _text_bytes(batch) > MAX_TEXT * 2:
+            middle = len(batch) // 2
+            self._write_split(batch.slice(0, middle))
+            self._write_split(batch.slice(middle, len(batch)))
+            return
+        absent = [name for name, column in batch.columns.items() if not _anywhere(column)]
+        self._write_block(batch if not absent else batch.without(absent))
+
+    def _write_block(self, batch: Batch) -> None:
+        """Encode in the background while the caller makes the next batch; write in order."""
+        self._encoding.append(self._pool.submit(encode_block, batch, self._events))
+        self._events += len(batch)
+        while len(self._encoding) > AHEAD:
+            self._write_encoded()
+
+    def _write_encoded(self) -> None:
+        data, entry = self._encoding.popleft().result()
+        self._index.append((self._offset, *entry))
+        self._put(data)
+
+    def _write_footer(self) -> None:
+        at = self._offset
+        rows = np.array([[number & _ALL_ONES for number in row] for row in self._index], np.uint64)
+        steps = np.diff(rows, axis=0, prepend=np.zeros((1, len(ENTRY)), np.uint64)) if len(rows) else rows
+        head = {
+            "header": header_map(self._header),
+            "events": self._events,
+            "blocks": len(self._index),
+            "fields": ENTRY,
+            "index": squeeze(steps.astype("<u8").T.tobytes()),
+        }
+        self._put(_block(FOOTER, head, b"", self._events, 0))
+        self._put(TRAILER.pack(at, END))
+
+
+def encode_block(batch: Batch, first: int) -> tuple[bytes, tuple[int, ...]]:
+    """A block of events, the first of which is number `first`: its bytes, and its line of the footer's index."""
+    addresses = None
+    zone: dict[str, Any] = {"kinds": int(np.bitwise_or.reduce(np.int64(1) << batch.kind.astype(np.int64)))}
+    head: dict[str, Any] = {"n": len(batch), "zone": zone}
+    if "addr" in batch.columns:
+        addresses = distinct_values(_values(batch, "addr"))
+        zone["addr"] = [int(addresses[0]), int(addresses[-1])]
+        head["addresses"] = [len(addresses), pack_planes(np.diff(addresses, prepend=np.uint64(0)))]
+    if "time" in batch.columns:
+        times = _values(batch, "time")
+        zone["time"] = [int(times.min()), int(times.max())]
+    if "region" in batch.columns:
+        codes = distinct_values(_values(batch, "region")).tolist()
+        head["regions"] = {code: [batch.regions.names[code], batch.regions.spaces[code]] for code in codes}
+    directory: dict[str, Any] = {}
+    body: dict[str, bytes] = {}
+    for name, column in (("kind", Column(batch.kind)), *batch.columns.items()):
+        directory[name], body[name] = encode(name, column, addresses)
+    if batch.extras:
+        payload = squeeze(pack(batch.extras))
+        directory["extras"] = [MSGPACK, 0, len(payload), zlib.crc32(payload), None]
+        body["extras"] = payload
+    head["columns"] = directory
+    packed = pack({name: payload for name, payload in body.items() if payload})
+    entry = (first, len(batch), *zone.get("time", (0, -1)), *zone.get("addr", (0, 0)), zone["kinds"])
+    return _block(EVENTS, head, packed, first, len(batch)), entry
+
+
+def _block(kind: int, head: Mapping[str, Any], body: bytes, first: int, events: int) -> bytes:
+    packed = pack(head)
+    return pack_frame(Frame(kind, len(packed), len(body), first, events, zlib.crc32(packed))) + packed + body
+
+
+def _values(batch: Batch, name: str) -> Any:
+    """The values of a column where it has any, as written to this block."""
+    data, present = batch.columns[name]
+    return data if present is None else data[present]
+
+
+def header_map(header: TraceHeader) -> dict[str, Any]:
+    """The header map of a file."""
+    return {
+        "writer": f"mmiotools {__version__}",
+        "format": header.format,
+        "clock": header.clock,
+        "time_digits": header.time_digits,
+        "meta": header.meta,
+    }
+
+
+def _text_bytes(batch: Batch) -> int:
+    """About how much text the extras hold."""
+    return sum(
+        len(item) for extra in batch.extras.values() for item in extra.values() if isinstance(item, bytes | str)
+    )
+
+
+def _anywhere(column: Column) -> bool:
+    return column.present is None or bool(column.present.any())
