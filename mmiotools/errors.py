@@ -49,7 +49,9 @@ class ExpressionError(MmioToolsError):
         message = super().__str__()
         if not self.text:
             return message
-        return f"{message} (column {self.column + 1})\n  {self.text}\n  {' ' * self.column}^"
+        start = max(0, self.column - 50)
+        clip = self.text[start : start + 100].expandtabs(1)
+        return f"{message} (column {self.column + 1})\n  {clip}\n  {' ' * (self.column - start)}^"
 
 
 class TargetCannotHold(MmioToolsError):

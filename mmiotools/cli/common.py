@@ -17,11 +17,13 @@ from mmiotools.cli.progress import with_progress
 from mmiotools.errors import EXIT_DAMAGED, EXIT_OK, TargetCannotHold, UsageError, combine
 from mmiotools.events import Kind
 from mmiotools.formats import FORMATS, format_for_path, open_trace
+from mmiotools.formats.base import PreparingWriter
 from mmiotools.formats.source import compression_of, compressor, describe
 from mmiotools.trace.batch import Batch
-from mmiotools.trace.header import Trace, TraceHeader
+from mmiotools.trace.header import Spread, Trace, TraceHeader
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 #: Damaged places that are told one by one; the rest are only counted.
 TOLD = 10
@@ -55,20 +57,27 @@ class Run:
         if (path is None or path == "-") and sys.stdin.isatty():
             raise UsageError("no input: name a file, or pipe a trace in")
         trace = open_trace(path, format_name)
-        batches = trace.batches
-        if progress and not self.quiet and sys.stderr.isatty():
-            batches = with_progress(batches, trace)
-        trace.batches = self._watch(batches, trace)
+        show = progress and not self.quiet and sys.stderr.isatty()
+        batches, spread = trace.batches, trace.spread
+        trace.batches = self._watch(with_progress(batches, trace, len) if show else batches, trace, _itself)
+        if spread is not None:
+
+            def watched(function: Callable[[Batch], Any]) -> Iterator[Spread[Any]]:
+                results = spread(function)
+                return self._watch(with_progress(results, trace, _events) if show else results, trace, _rare)
+
+            trace.spread = watched
         return trace
 
-    def _watch(self, batches: Iterator[Batch], trace: Trace) -> Iterator[Batch]:
-        for batch in batches:
+    def _watch(self, items: Iterator[T], trace: Trace, rare: Callable[[T], Batch]) -> Iterator[T]:
+        for item in items:
+            batch = rare(item)
             if batch.extras:
                 for row in batch.rows(Kind.NOTE).tolist():
                     extra = batch.extras.get(row, {})
                     if extra.get("damaged"):
                         self._report(trace.name, extra)
-            yield batch
+            yield item
         if self._damaged[trace.name]:
             places, events = self._damaged[trace.name], self._lost[trace.name]
             self.say(f"{trace.name}: damaged in {places} place{'s' * (places != 1)}, events lost: {events}")
@@ -81,6 +90,18 @@ class Run:
             self.say(f"{where_damaged(name, extra)}: {extra.get('reason', 'damaged')}")
         elif self._damaged[name] == TOLD + 1:
             self.say(f"{name}: further damage is counted only")
+
+
+def _itself(batch: Batch) -> Batch:
+    return batch
+
+
+def _rare(item: Spread[Any]) -> Batch:
+    return item.rare
+
+
+def _events(item: Spread[Any]) -> int:
+    return item.events
 
 
 def where_damaged(name: str, extra: dict[str, Any]) -> str:
@@ -115,6 +136,16 @@ class Sink:
         self._format = FORMATS.get(format_name)
         self._writer = self._format.writer(out, header)
         self.write = self._writer.write
+
+    def copy(self, trace: Trace) -> None:
+        """Write all of a trace, in several processes where its format and the output's can."""
+        writer = self._writer
+        if trace.spread is not None and isinstance(writer, PreparingWriter):
+            for item in trace.map(writer.prepare):
+                writer.accept(item.result)
+            return
+        for batch in trace.batches:
+            writer.write(batch)
 
     def close(self, run: Run, strict: bool) -> None:
         """Finish the format; say what it could not hold. Raises TargetCannotHold when `strict`."""

@@ -18,7 +18,7 @@ from mmiotools.cli.common import (
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [
-    ("Native, a twentieth of the size:", "mmiotools convert samples/mmiotrace/nvme-linux6.1.mmiotrace -o nvme.mmio"),
+    ("Native, a fifth of the size:", "mmiotools convert samples/mmiotrace/nvme-linux6.1.mmiotrace -o nvme.mmio"),
     ("One JSON object an event:", "mmiotools convert -t jsonl samples/mmiotrace/nvme-linux6.1.mmiotrace | head -n 3"),
 ]
 
@@ -43,6 +43,5 @@ def command(
     trace = run.open_input(input, from_format)
     target = choose_format(to_format, output, default_format(output))
     with open_output(run, output, target, trace.header, (input,), strict) as sink:
-        for batch in trace.batches:
-            sink.write(batch)
+        sink.copy(trace)
     return run.status

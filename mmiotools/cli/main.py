@@ -12,6 +12,7 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import click
+from click.shell_completion import CompletionItem
 
 from mmiotools import __version__
 from mmiotools.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, MmioToolsError
@@ -27,6 +28,7 @@ COMMANDS = {
     "show": "Print a trace decoded for people.",
     "check": "Say whether a trace is complete.",
     "list": "List formats, drivers, devices and other plug-ins.",
+    "completion": "Print the script that completes mmiotools in a shell.",
 }
 
 
@@ -43,7 +45,13 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"mmiotools.cli.{cmd_name}")
         command: click.Command = module.command
+        command.epilog = _examples(module.EXAMPLES)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands from the table above, so that a press of TAB imports none of them; then the options."""
+        found = [CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The command table, from the names and lines above."""
@@ -64,6 +72,11 @@ class LazyGroup(click.Group):
                 message = f"No such command '{args[0]}'. Did you mean '{close[0]}'?"
                 raise click.UsageError(message, ctx) from error
             raise
+
+
+def _examples(examples: list[tuple[str, str]]) -> str:
+    """The end of a command's --help; \\b keeps click from filling the lines."""
+    return "Examples:" + "".join(f"\n\n\b\n{what}\n  {shell}" for what, shell in examples)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Trace
+
+T = TypeVar("T")
 
 #: Seconds before the bar appears.
 PATIENCE = 0.5
 
 
-def with_progress(batches: Iterator[Batch], trace: Trace) -> Iterator[Batch]:
-    """The same batches, with a bar that shows bytes of input, events a second and, for files, the time left."""
+def with_progress(items: Iterator[T], trace: Trace, count: Callable[[T], int]) -> Iterator[T]:
+    """The same items, each of `count` events, with a bar that shows bytes of input, events a second and, for files, the time left."""
     began = time.monotonic()
     events = 0
-    for batch in batches:
-        events += len(batch)
-        yield batch
+    for item in items:
+        events += count(item)
+        yield item
         if time.monotonic() - began > PATIENCE:
             break
     else:
@@ -35,8 +37,8 @@ def with_progress(batches: Iterator[Batch], trace: Trace) -> Iterator[Batch]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(trace.name, total=trace.size, rate="")
-        for batch in batches:
-            events += len(batch)
+        for item in items:
+            events += count(item)
             rate = events / max(time.monotonic() - began, 1e-9)
             progress.update(task, completed=trace.progress(), rate=f"{rate / 1e6:.2f} M events/s")
-            yield batch
+            yield item

@@ -2,18 +2,55 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mmiotools.engine.interface import Driver
 from mmiotools.errors import UsageError
+from mmiotools.trace.pyfile import is_python_file, load_attribute
 from mmiotools.trace.registry import Registry
 
-DRIVERS: Registry[Driver] = Registry("driver", {"nv-test": "mmiotools.drivers.nv_test:DRIVER"})
+DRIVERS: Registry[Driver] = Registry(
+    "driver",
+    {
+        "nv-test": "mmiotools.drivers.nv_test:DRIVER",
+        "nv-init": "mmiotools.drivers.nv_init:DRIVER",
+    },
+)
+
+
+class Chosen(NamedTuple):
+    """A driver, the version of it, and the file that it was loaded from, None for a bundled one."""
+
+    driver: Driver
+    version: str
+    file: str | None
 
 
 def find_driver(word: str) -> tuple[Driver, str]:
     """A driver and a version from "NAME" or "NAME@VERSION"; without a version it is "1"."""
     name, _, version = word.partition("@")
-    driver = DRIVERS.get(name)
+    return _with_version(DRIVERS.get(name), f"driver '{name}'", version)
+
+
+def choose_driver(word: str) -> Chosen:
+    """A bundled driver by name, or the DRIVER of a Python file: "NAME[@VERSION]" or "FILE.py[@VERSION]".
+
+    Only for words that the user typed: a file is run by this. Raises UsageError.
+    """
+    path, at, version = word.rpartition("@")
+    if not (at and is_python_file(path)):
+        path, version = word, ""
+    if not is_python_file(path):
+        return Chosen(*find_driver(word), None)
+    driver = load_attribute(path, "DRIVER", "driver")
+    for attribute in ("name", "versions"):
+        if not getattr(driver, attribute, None):
+            raise UsageError(f"{path}: its DRIVER has no {attribute}")
+    return Chosen(*_with_version(driver, path, version), path)
+
+
+def _with_version(driver: Driver, what: str, version: str) -> tuple[Driver, str]:
     version = version or "1"
     if version not in driver.versions:
-        raise UsageError(f"driver '{name}' has no version '{version}'; there are: {', '.join(driver.versions)}")
+        raise UsageError(f"{what} has no version '{version}'; there are: {', '.join(driver.versions)}")
     return driver, version

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from mmiotools.errors import FormatError, UsageError
 from mmiotools.formats.base import Format, Sniff, damaged
 from mmiotools.formats.source import ByteSource, open_source, strip_compression
 from mmiotools.trace.batch import Batch
-from mmiotools.trace.header import Trace
+from mmiotools.trace.header import Spread, Trace
 from mmiotools.trace.registry import Registry
 
 FORMATS: Registry[Format] = Registry(
@@ -52,8 +53,12 @@ def open_trace(path: str | None, format_name: str | None = None) -> Trace:
         raise UsageError(f"format '{chosen.name}' can be written but not read")
     header, batches = chosen.read(source)
     header.format = header.format or chosen.name
+    spread = getattr(batches, "spread", None)
     batches = _with_source_problem(batches, source)
-    return Trace(header, batches, source.name, source.size, lambda: source.consumed, chosen.name)
+    trace = Trace(header, batches, source.name, source.size, lambda: source.consumed, chosen.name)
+    if spread is not None:
+        trace.spread = lambda function: _spread_with_source_problem(spread, function, source)
+    return trace
 
 
 def _with_source_problem(batches: Iterator[Batch], source: ByteSource) -> Iterator[Batch]:
@@ -64,6 +69,17 @@ def _with_source_problem(batches: Iterator[Batch], source: ByteSource) -> Iterat
             yield Batch.from_events([damaged(source.problem, events=0, offset=source.consumed)])
     finally:
         source.close()
+
+
+def _spread_with_source_problem(
+    spread: Callable[[Callable[[Batch], Any]], Iterator[Spread[Any]]],
+    function: Callable[[Batch], Any],
+    source: ByteSource,
+) -> Iterator[Spread[Any]]:
+    """The same for a stream that is read through `spread`."""
+    yield from spread(function)
+    for note in _with_source_problem(iter(()), source):
+        yield Spread(function(note), len(note), note)
 
 
 def format_for_path(path: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any, BinaryIO, ClassVar, Protocol
+from typing import Any, BinaryIO, ClassVar, Protocol, runtime_checkable
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.source import ByteSource
@@ -32,6 +32,19 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Write what is left. The stream stays open; it belongs to the caller."""
+
+
+@runtime_checkable
+class PreparingWriter(Writer, Protocol):
+    """A writer whose work can be done elsewhere: `prepare` is pure and may run in another process, `accept` takes
+    its results in order. The two together do what `write` does.
+    """
+
+    def prepare(self, batch: Batch) -> Any:
+        """What `accept` needs to append the batch; can be pickled."""
+
+    def accept(self, prepared: Any) -> None:
+        """Append a batch that was prepared."""
 
 
 class Format(Protocol):

@@ -12,7 +12,7 @@ from mmiotools.errors import FormatError
 from mmiotools.formats.base import damaged
 from mmiotools.formats.jsonl_columns import FAMILY, KINDS, SCHEMA, Columns, Object, damage
 from mmiotools.formats.jsonl_fields import Unfit, untag
-from mmiotools.formats.jsonl_lines import KIND, Lines, blocks
+from mmiotools.formats.jsonl_lines import KEPT, KIND, Lines, blocks
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions
 from mmiotools.trace.header import TraceHeader
@@ -70,7 +70,8 @@ def read_stream(source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
             skip_first = True
     elif not any(KIND in candidate for candidate in first.lines):
         raise FormatError(f"{source.name}: no schema line and no events: not JSON Lines of mmiotools, or damaged")
-    return header, _Reader(skip_first).batches(chain([first], incoming))
+    hidden = schema is None and KIND not in line and not _looks_like_event(line)
+    return header, _Reader(skip_first, hidden).batches(chain([first], incoming))
 
 
 def _check_version(schema: str, name: str) -> None:
@@ -111,8 +112,9 @@ def is_foreign_line(extra: Object) -> bool:
 class _Reader:
     """What reading carries from block to block: the region table, and whether the last line was broken off."""
 
-    def __init__(self, skip_first: bool) -> None:
+    def __init__(self, skip_first: bool, hidden_header: bool) -> None:
         self._skip_first = skip_first
+        self._hidden_header = hidden_header
         self._regions = Regions()
         self._broken_off = -1
 
@@ -123,6 +125,13 @@ class _Reader:
             number = block.first
             if self._skip_first:
                 lines, number, self._skip_first = lines[1:], number + 1, False
+            if self._hidden_header and block.overlong is None:
+                # What was the schema line is no event: it is told, and counts for none.
+                if not lines[0].rstrip().endswith(b"}"):
+                    self._broken_off = number
+                note = damaged("the schema line is damaged", text=lines[0][:KEPT], events=0, line=number)
+                yield Batch.from_events([note], self._regions)
+                lines, number, self._hidden_header = lines[1:], number + 1, False
             if block.overlong is not None:
                 note = damaged("a line of more than 8 MiB", text=lines[0], events=max(1, block.overlong), line=number)
                 yield Batch.from_events([note], self._regions)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import BinaryIO, ClassVar
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, ClassVar, TypeVar
 
 import numpy as np
 
@@ -13,10 +13,13 @@ from mmiotools.formats.base import EVERYTHING, Sniff, damaged
 from mmiotools.formats.mmiotrace_lines import VERSION, parse_line
 from mmiotools.formats.mmiotrace_print import TextWriter
 from mmiotools.formats.mmiotrace_scan import scan
+from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource
-from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions
-from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.batch import Batch, Regions
+from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.registry import API
+
+R = TypeVar("R")
 
 #: No record of any kernel is near this long; what is longer goes through in pieces, as notes.
 MAX_LINE = 1 << 20
@@ -50,24 +53,73 @@ class Mmiotrace:
     def read(self, source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
         """Batches of at most 64 Ki lines; one event a line, whatever the line holds."""
         header = TraceHeader(self.name, "boot", 6)
-        return header, _read(source, header)
+        return header, TextBatches(source, header)
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> TextWriter:
         """Lines onto `out`."""
         return TextWriter(out)
 
 
-def _read(source: ByteSource, header: TraceHeader) -> Iterator[Batch]:
-    regions = Regions()
+class TextBatches:
+    """The batches of a text: an iterator, or `spread` over worker processes."""
+
+    def __init__(self, source: ByteSource, header: TraceHeader) -> None:
+        self._header = header
+        self._blocks = _numbered(_blocks(source))
+        self._regions = Regions()
+        self._batches = self._one_by_one()
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._batches
+
+    def __next__(self) -> Batch:
+        return next(self._batches)
+
+    def _one_by_one(self) -> Iterator[Batch]:
+        for block in self._blocks:
+            for batch in _parse(block, self._regions):
+                self._notice(batch)
+                yield batch
+
+    def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
+        """function(batch) for every batch, computed anywhere, given in order."""
+
+        def work(block: tuple[bytes, int]) -> list[Spread[R]]:
+            return [
+                Spread(function(batch), len(batch), batch.take(batch.kind > Kind.UNKNOWN))
+                for batch in _parse(block, self._regions)
+            ]
+
+        for results in ordered_map(work, self._blocks):
+            for result in results:
+                self._notice(result.rare)
+                yield result
+
+    def _notice(self, batch: Batch) -> None:
+        """Take what HEADER events say into the stream's header; an unknown version is read all the same."""
+        if batch.extras:
+            for row in batch.rows(Kind.HEADER).tolist():
+                extra = batch.extras[row]
+                if extra.get("format") == "mmiotools":
+                    self._header.meta.update(extra.get("meta", {}))
+                elif extra.get("version") != VERSION:
+                    self._header.meta.setdefault("unknown_version", extra.get("version"))
+
+
+def _parse(block: tuple[bytes, int], regions: Regions) -> Iterator[Batch]:
+    text, number = block
+    if text.endswith(b"\n"):
+        yield from scan(text, number, regions)
+    else:
+        yield Batch.from_events([_unterminated(text, number)], regions)
+
+
+def _numbered(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Each block with the number of its first line, from 1. A block without line end counts as a line."""
     number = 1
-    for block in _blocks(source):
-        if block.endswith(b"\n"):
-            for piece in _pieces(block):
-                batch = scan(piece, number, regions)
-                number += len(batch)
-                yield _noticed(batch, header)
-        else:
-            yield _noticed(Batch.from_events([_unterminated(block, number)], regions), header)
+    for block in blocks:
+        yield block, number
+        number += max(int(np.count_nonzero(np.frombuffer(block, np.uint8) == 10)), 1)
 
 
 def _blocks(source: ByteSource) -> Iterator[bytes]:
@@ -87,36 +139,12 @@ def _blocks(source: ByteSource) -> Iterator[bytes]:
         yield rest
 
 
-def _pieces(block: bytes) -> Iterator[bytes]:
-    """A block in pieces of at most MAX_EVENTS lines."""
-    if len(block) > MAX_EVENTS:
-        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)[MAX_EVENTS - 1 : -1 : MAX_EVENTS] + 1
-        start = 0
-        for end in ends.tolist():
-            yield block[start:end]
-            start = end
-        block = block[start:] if start else block
-    yield block
-
-
 def _unterminated(line: bytes, number: int) -> Event:
     if len(line) >= MAX_LINE:
         event = damaged(f"a line longer than {MAX_LINE} bytes", text=line, line=number, events=1)
     else:
         event = parse_line(line, number, ended=False)
     return event._replace(extra={**event.extra, "eol": "none"})
-
-
-def _noticed(batch: Batch, header: TraceHeader) -> Batch:
-    """Takes what HEADER events say into the stream's header; a version that is not ours is read all the same."""
-    if batch.extras:
-        for row in batch.rows(Kind.HEADER).tolist():
-            extra = batch.extras[row]
-            if extra.get("format") == "mmiotools":
-                header.meta.update(extra.get("meta", {}))
-            elif extra.get("version") != VERSION:
-                header.meta.setdefault("unknown_version", extra.get("version"))
-    return batch
 
 
 FORMAT = Mmiotrace()

@@ -12,6 +12,8 @@ from mmiotools.events import Event, Kind
 from mmiotools.formats.mmiotrace_lines import render
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, Batch
 
+#: Lines that are printed at once.
+_PAGE = 1 << 13
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
@@ -26,8 +28,8 @@ class TextWriter:
 
     def write(self, batch: Batch) -> None:
         """Print every event that the dialect can say; the others are counted in `lost`."""
-        for start in range(0, len(batch), 1 << 14):
-            self._write(batch.slice(start, start + (1 << 14)))
+        for start in range(0, len(batch), _PAGE):
+            self._write(batch.slice(start, start + _PAGE))
 
     def close(self) -> None:
         """Nothing is held back."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter, deque
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, BinaryIO
+from collections import Counter
+from itertools import pairwise
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -32,8 +31,6 @@ from mmiotools.trace.header import TraceHeader
 
 #: Events in a block.
 BLOCK = 1 << 12
-#: Blocks that may wait to be encoded.
-AHEAD = 8
 #: Bytes of text beyond which a block is closed early.
 MAX_TEXT = 1 << 22
 #: What the footer knows of each block; 64-bit numbers, negative times as two's complement.
@@ -56,8 +53,6 @@ class NativeWriter:
         self._map: bytes | None = None
         self._index: list[tuple[int, ...]] = []
         self._start = out.tell() if is_seekable(out) else None
-        self._pool = ThreadPoolExecutor(1, "native-encoder")
-        self._encoding: deque[Future[tuple[bytes, tuple[int, ...]]]] = deque()
 
     def write(self, batch: Batch) -> None:
         """Append a batch; blocks are written as they fill."""
@@ -71,11 +66,11 @@ class NativeWriter:
         joined = concatenate(self._pending)
         at = 0
         while len(joined) - at >= self._block:
-            self._write_split(joined.slice(at, at + self._block))
+            self.accept(self.prepare(joined.slice(at, at + self._block)))
             at += self._block
         rest = joined.slice(at, len(joined)) if at < len(joined) else None
         if rest is not None and _text_bytes(rest) >= MAX_TEXT:
-            self._write_split(rest)
+            self.accept(self.prepare(rest))
             rest = None
         self._pending = [] if rest is None else [rest]
         self._waiting = 0 if rest is None else len(rest)
@@ -84,11 +79,8 @@ class NativeWriter:
         """Write the last block, the footer and, on a file, the number of events."""
         self._begin()
         if self._pending:
-            self._write_split(concatenate(self._pending))
+            self.accept(self.prepare(concatenate(self._pending)))
             self._pending, self._waiting = [], 0
-        while self._encoding:
-            self._write_encoded()
-        self._pool.shutdown()
         self._write_footer()
         if self._start is not None and self._map is not None:
             end = self._out.tell()
@@ -96,6 +88,19 @@ class NativeWriter:
             fixed = pack_file_header(FOOTER_FOLLOWS, self._events, self._map)[:FILE_HEADER_SIZE]
             self._out.write(fixed[EVENTS_AT:])
             self._out.seek(end)
+
+    def prepare(self, batch: Batch) -> list[Encoded]:
+        """A batch as blocks of about equal size; pure, for worker processes. `accept` writes them."""
+        pieces = max(1, -(-len(batch) // self._block))
+        cuts = [len(batch) * piece // pieces for piece in range(pieces + 1)]
+        blocks = [batch.slice(start, stop) for start, stop in pairwise(cuts)]
+        return [encode_block(piece) for block in blocks if len(block) for piece in _split(block)]
+
+    def accept(self, prepared: list[Encoded]) -> None:
+        """Append what `prepare` made of the next batch."""
+        self._begin()
+        for encoded in prepared:
+            self._write_encoded(encoded)
 
     def _begin(self) -> None:
         if self._map is None:
@@ -106,27 +111,10 @@ class NativeWriter:
         self._out.write(data)
         self._offset += len(data)
 
-    def _write_split(self, batch: Batch) -> None:
-        """One block, or several when the text in it is too much for one."""
-        if len(batch) > 1 and _text_bytes(batch) > MAX_TEXT * 2:
-            middle = len(batch) // 2
-            self._write_split(batch.slice(0, middle))
-            self._write_split(batch.slice(middle, len(batch)))
-            return
-        absent = [name for name, column in batch.columns.items() if not _anywhere(column)]
-        self._write_block(batch if not absent else batch.without(absent))
-
-    def _write_block(self, batch: Batch) -> None:
-        """Encode in the background while the caller makes the next batch; write in order."""
-        self._encoding.append(self._pool.submit(encode_block, batch, self._events))
-        self._events += len(batch)
-        while len(self._encoding) > AHEAD:
-            self._write_encoded()
-
-    def _write_encoded(self) -> None:
-        data, entry = self._encoding.popleft().result()
-        self._index.append((self._offset, *entry))
-        self._put(data)
+    def _write_encoded(self, encoded: Encoded) -> None:
+        self._index.append((self._offset, self._events, encoded.events, *encoded.entry))
+        self._put(_block(EVENTS, encoded.head, encoded.body, self._events, encoded.events))
+        self._events += encoded.events
 
     def _write_footer(self) -> None:
         at = self._offset
@@ -139,12 +127,22 @@ class NativeWriter:
             "fields": ENTRY,
             "index": squeeze(steps.astype("<u8").T.tobytes()),
         }
-        self._put(_block(FOOTER, head, b"", self._events, 0))
+        self._put(_block(FOOTER, pack(head), b"", self._events, 0))
         self._put(TRAILER.pack(at, END))
 
 
-def encode_block(batch: Batch, first: int) -> tuple[bytes, tuple[int, ...]]:
-    """A block of events, the first of which is number `first`: its bytes, and its line of the footer's index."""
+class Encoded(NamedTuple):
+    """A block before its place in the file is known: packed head and body, and its line of the footer's index."""
+
+    events: int
+    head: bytes
+    body: bytes
+    entry: tuple[int, ...]
+
+
+def encode_block(batch: Batch) -> Encoded:
+    """A batch of at least one event as a block."""
+    batch = batch.without([name for name, column in batch.columns.items() if not _anywhere(column)])
     addresses = None
     zone: dict[str, Any] = {"kinds": int(np.bitwise_or.reduce(np.int64(1) << batch.kind.astype(np.int64)))}
     head: dict[str, Any] = {"n": len(batch), "zone": zone}
@@ -168,13 +166,20 @@ def encode_block(batch: Batch, first: int) -> tuple[bytes, tuple[int, ...]]:
         body["extras"] = payload
     head["columns"] = directory
     packed = pack({name: payload for name, payload in body.items() if payload})
-    entry = (first, len(batch), *zone.get("time", (0, -1)), *zone.get("addr", (0, 0)), zone["kinds"])
-    return _block(EVENTS, head, packed, first, len(batch)), entry
+    entry = (*zone.get("time", (0, -1)), *zone.get("addr", (0, 0)), zone["kinds"])
+    return Encoded(len(batch), pack(head), packed, entry)
 
 
-def _block(kind: int, head: Mapping[str, Any], body: bytes, first: int, events: int) -> bytes:
-    packed = pack(head)
-    return pack_frame(Frame(kind, len(packed), len(body), first, events, zlib.crc32(packed))) + packed + body
+def _block(kind: int, head: bytes, body: bytes, first: int, events: int) -> bytes:
+    return pack_frame(Frame(kind, len(head), len(body), first, events, zlib.crc32(head))) + head + body
+
+
+def _split(batch: Batch) -> list[Batch]:
+    """One block, or several when the text in it is too much for one."""
+    if len(batch) > 1 and _text_bytes(batch) > MAX_TEXT * 2:
+        middle = len(batch) // 2
+        return _split(batch.slice(0, middle)) + _split(batch.slice(middle, len(batch)))
+    return [batch]
 
 
 def _values(batch: Batch, name: str) -> Any:

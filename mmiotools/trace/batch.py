@@ -279,7 +279,10 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
     names = list(dict.fromkeys(name for batch in batches for name in batch.columns))
     columns = {}
     for name in names:
-        data = np.concatenate([batch.data(name) for batch in batches])
+        # Rows of batches without the column take the type that the others have, known name or not.
+        dtype = next(batch.columns[name].data.dtype for batch in batches if name in batch.columns)
+        parts = [b.columns[name].data if name in b.columns else np.zeros(len(b), dtype) for b in batches]
+        data = np.concatenate(parts, dtype=dtype)
         everywhere = all(name in b.columns and b.columns[name].present is None for b in batches)
         columns[name] = Column(data, None if everywhere else np.concatenate([b.present(name) for b in batches]))
     if "eol" in columns:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from mmiotools.events import Event
+from mmiotools.events import Event, Kind
 from mmiotools.trace.batch import Batch
+
+R = TypeVar("R")
 
 #: BAR number of the expansion ROM.
 ROM = 6
@@ -116,12 +118,22 @@ class TraceHeader:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
+class Spread(NamedTuple, Generic[R]):
+    """What a function made of a batch, the batch's number of events, and its rows that are no accesses."""
+
+    result: R
+    events: int
+    rare: Batch
+
+
 @dataclass(slots=True)
 class Trace:
     """A stream: its header and its batches, read once, in order.
 
     `progress` gives the bytes of input consumed so far; `size` is the input's size or None on a pipe;
     `container` names the format of the input itself, which `header.format` may not (a text trace in a native file).
+    `spread`, where the format has it, is the other way to read the stream: a function of one batch is computed in
+    several processes at once, and its results come in order.
     """
 
     header: TraceHeader
@@ -130,3 +142,12 @@ class Trace:
     size: int | None = None
     progress: Callable[[], int] = lambda: 0
     container: str = ""
+    spread: Callable[[Callable[[Batch], Any]], Iterator[Spread[Any]]] | None = None
+
+    def map(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
+        """`spread`, or the same in this process for formats without it."""
+        if self.spread is not None:
+            yield from self.spread(function)
+            return
+        for batch in self.batches:
+            yield Spread(function(batch), len(batch), batch.take(batch.kind > Kind.UNKNOWN))

@@ -1,0 +1,186 @@
+"""`mmiotools filter`"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+
+import click
+import numpy as np
+
+from mmiotools.cli.common import (
+    Run,
+    choose_format,
+    from_option,
+    open_output,
+    output_option,
+    quiet_option,
+    strict_option,
+    to_option,
+)
+from mmiotools.errors import EXIT_DAMAGED, EXIT_DIFFERENT, UsageError
+from mmiotools.events import Kind
+from mmiotools.filters.compile import Predicate
+from mmiotools.filters.explain import explain
+from mmiotools.filters.grammar import parse, parse_times
+from mmiotools.filters.lexer import as_bytes
+from mmiotools.filters.patterns import compile_pattern
+from mmiotools.filters.pollnote import BROKEN
+from mmiotools.filters.polls import TURNS, fold, unfold
+from mmiotools.filters.stages import Chunk, Window, cut, head, judge, keep_selected, tail
+from mmiotools.formats import FORMATS
+from mmiotools.trace.batch import Batch
+
+#: Shown in --help and in the man page, and run by a test: (what it does, shell command).
+EXAMPLES = [
+    (
+        "The writes to one block of registers:",
+        "mmiotools filter 'write and offset in 0x0-0x3f' samples/mmiotrace/nvme-linux6.1.mmiotrace",
+    ),
+    (
+        "How many reads saw bit 0 set:",
+        "mmiotools filter --count 'read and value & 1 != 0' samples/mmiotrace/nvme-linux6.1.mmiotrace",
+    ),
+    ("How an expression is understood:", "mmiotools filter --explain 'write and offset in 0x100+16'"),
+]
+
+
+class _Tally:
+    """Counts what was selected, as it passes."""
+
+    def __init__(self) -> None:
+        self.selected = 0
+
+    def watch(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            self.selected += int(np.count_nonzero(chunk.selected))
+            yield chunk
+
+
+@click.command()
+@click.argument("expression", required=False, metavar="[EXPR]")
+@click.argument("input", required=False, type=click.Path(), metavar="[INPUT]")
+@click.option("-v", "--invert", is_flag=True, help="Select what EXPR does not select.")
+@click.option(
+    "--bare", is_flag=True, help="Only what is selected: no header, devices, maps, losses or damage around it."
+)
+@click.option("--from-mark", metavar="RE", help="Begin at the first MARK whose text matches.")
+@click.option("--to-mark", metavar="RE", help="End at the first MARK after that whose text matches.")
+@click.option(
+    "--time", "times", metavar="A-B", help="Only this range of times; A- and -B are open, A+LEN has a length."
+)
+@click.option("--head", "first", metavar="N", type=click.IntRange(0), help="Stop after N selected events.")
+@click.option("--tail", "last", metavar="N", type=click.IntRange(0), help="Only the last N selected events.")
+@click.option("--fold-polls", is_flag=True, help="One line for the repeated turns of a poll loop; --unfold undoes it.")
+@click.option(
+    "--poll-turns", metavar="N", type=click.IntRange(2), default=TURNS, show_default=True, help="Fold from N turns on."
+)
+@click.option("--unfold", "unfolds", is_flag=True, help="Restore folded poll loops, before anything else is done.")
+@click.option("--count", "counts", is_flag=True, help="Print the number of selected events and write no trace.")
+@click.option("-e", "--exit-status", is_flag=True, help="Exit with status 1 when nothing was selected.")
+@click.option("--explain", "explains", is_flag=True, help="Print how EXPR is understood; read nothing.")
+@from_option
+@to_option
+@output_option
+@strict_option
+@quiet_option
+def command(
+    expression: str | None,
+    input: str | None,
+    invert: bool,
+    bare: bool,
+    from_mark: str | None,
+    to_mark: str | None,
+    times: str | None,
+    first: int | None,
+    last: int | None,
+    fold_polls: bool,
+    poll_turns: int,
+    unfolds: bool,
+    counts: bool,
+    exit_status: bool,
+    explains: bool,
+    from_format: str | None,
+    to_format: str | None,
+    output: str | None,
+    strict: bool,
+    quiet: bool,
+) -> int:
+    """Keep the events that an expression selects.
+
+    EXPR is always the first argument; '' or all selects everything, and it may be missing when an option says
+    what to do. INPUT is a file, or standard input when it is missing or "-". The output has the input's format
+    unless -t or its suffix says otherwise. See mmiotools-filter(7) for the language.
+
+    HEADER, DEVICE, MAP, UNMAP, LOST and damage always pass, and a cut first gives the maps that are alive there, so
+    that the output is a valid trace; --bare drops them. The order of work: --unfold, marks and time, EXPR, --head,
+    --tail, --fold-polls. --head and --tail count selected events, of these HEADER, DEVICE and so on only with --bare.
+    """
+    stages = (from_mark, to_mark, times, first, last)
+    if expression is None and not (any(stage is not None for stage in stages) or fold_polls or unfolds):
+        raise UsageError("no expression: say what to keep, as in mmiotools filter 'write and offset < 0x100' FILE")
+    tree = parse(expression or "")
+    window = Window(_pattern("--from-mark", from_mark), _pattern("--to-mark", to_mark))
+    if times is not None:
+        window.first, window.last = parse_times(times)
+    if explains:
+        sys.stdout.write(explain(tree))
+        return 0
+    run = Run(quiet)
+    trace = run.open_input(input, from_format)
+    batches = trace.batches
+    if unfolds:
+        batches = _told(run, unfold(batches))
+    chunks = judge(batches, Predicate(tree), invert)
+    if not window.is_open:
+        chunks = cut(chunks, window, bare)
+    chunks = keep_selected(chunks, bare)
+    if first is not None:
+        chunks = head(chunks, first, bare)
+    if last is not None:
+        chunks = tail(chunks, last, bare)
+    tally = _Tally()
+    batches = (chunk.batch for chunk in tally.watch(chunks))
+    if counts:
+        for _ in batches:
+            pass
+        click.echo(tally.selected)
+    else:
+        if fold_polls:
+            batches = fold(batches, poll_turns)
+        target = choose_format(to_format, output, _same_format(trace.container))
+        with open_output(run, output, target, trace.header, (input,), strict) as sink:
+            for batch in batches:
+                sink.write(batch)
+    if exit_status and not tally.selected:
+        run.set_status(EXIT_DIFFERENT)
+    return run.status
+
+
+def _pattern(option: str, source: str | None) -> re.Pattern[bytes] | None:
+    if source is None:
+        return None
+    try:
+        return compile_pattern(as_bytes(source))
+    except ValueError as error:
+        raise UsageError(f"{option} '{source}': bad regular expression: {error}") from error
+
+
+def _told(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Folded loops that can no longer be restored are damage."""
+    lost = 0
+    for batch in batches:
+        for row in batch.rows(Kind.NOTE).tolist() if batch.extras else ():
+            extra = batch.extras.get(row, {})
+            if extra.get("damaged") and extra.get("reason") == BROKEN:
+                lost += int(extra["events"])
+        yield batch
+    if lost:
+        run.set_status(EXIT_DAMAGED)
+        run.say(f"folded poll loops are damaged, events lost: {lost}")
+
+
+def _same_format(container: str) -> str:
+    """The input's own format where it can be written."""
+    return container if container in FORMATS.names() and FORMATS.get(container).writable else "native"

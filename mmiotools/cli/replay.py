@@ -1,0 +1,113 @@
+"""`mmiotools replay`"""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from mmiotools.cli.common import Run, choose_format, from_option, open_output, quiet_option
+from mmiotools.devices import make_device
+from mmiotools.drivers import Chosen, choose_driver
+from mmiotools.errors import EXIT_DIFFERENT, UsageError
+from mmiotools.replay import POLICIES, Report, Tape, apply_to, load_tape, recorded_driver, replay
+from mmiotools.replay.run import replay_header
+
+#: Shown in --help and in the man page, and run by a test: (what it does, shell command).
+EXAMPLES = [
+    ("A recording of a driver answers the same driver:", "mmiotools record nv-test | mmiotools replay"),
+    (
+        "Where its next version leaves the recording (exit status 1):",
+        "mmiotools record nv-test | mmiotools replay --driver nv-test@2 || true",
+    ),
+    (
+        "The reads that a device model answers as the hardware did:",
+        "mmiotools record nv-test | mmiotools replay --device nv-card",
+    ),
+]
+
+
+def complete_policies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion: names of policies."""
+    return [name for name in POLICIES.names() if name.startswith(incomplete)]
+
+
+@click.command()
+@click.argument("trace", required=False, type=click.Path(), metavar="[TRACE]")
+@click.option(
+    "--policy",
+    metavar="NAME",
+    default="strict",
+    show_default=True,
+    shell_complete=complete_policies,
+    help="How recorded accesses answer the driver's (see `mmiotools list policies`).",
+)
+@click.option("--driver", metavar="NAME[@VERSION]|FILE", help="Run this driver, not the one the recording names.")
+@click.option("--device", metavar="NAME|FILE", help="Apply the recording to a device model, and compare its reads.")
+@click.option("--pci", metavar="ADDRESS|IDS", help="The card to mock, like 00:03.0 or 8086:100e.")
+@click.option("--seed", type=int, metavar="N", help="Seed of the machine's clock; the recording's when not given.")
+@click.option("--as-trace", type=click.Path(), metavar="FILE", help="Write what the driver did to FILE, as a trace.")
+@click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
+@from_option
+@quiet_option
+def command(
+    trace: str | None,
+    policy: str,
+    driver: str | None,
+    device: str | None,
+    pci: str | None,
+    seed: int | None,
+    as_trace: str | None,
+    as_json: bool,
+    from_format: str | None,
+    quiet: bool,
+) -> int:
+    """Answer a driver from a recording, and report where it parts.
+
+    TRACE is a file, or standard input when it is missing or "-". The card with most accesses in it becomes a mock
+    card: it answers by BAR and offset, wherever its BARs lie. The driver is the one that the recording names, if it
+    is a bundled one; --driver names another, or a Python file that defines DRIVER. With --device no driver runs:
+    the recorded accesses are applied to a device model, and its reads are compared.
+
+    The exit status is 0 when the replay completed, and 1 when any access was extra, missed or differing.
+    """
+    run = Run(quiet)
+    if driver is not None and device is not None:
+        raise UsageError("--driver and --device exclude each other")
+    if device is not None and as_trace is not None:
+        raise UsageError("--as-trace needs a driver; with --device none runs")
+    POLICIES.get(policy)
+    chosen = None if driver is None else choose_driver(driver)
+    model = None if device is None else make_device(device)
+    opened = run.open_input(trace, from_format)
+    tape = load_tape(opened, pci)
+    if model is not None:
+        report = apply_to(tape, model)
+    else:
+        if chosen is None:
+            chosen = recorded_driver(tape.meta, opened.name)
+        report = _replay(run, tape, chosen, policy, seed, as_trace, trace)
+    click.echo(json.dumps(report.to_json()) if as_json else "\n".join(report.lines()))
+    if report.diverged:
+        run.set_status(EXIT_DIFFERENT)
+    return run.status
+
+
+def _replay(
+    run: Run, tape: Tape, chosen: Chosen, policy: str, seed: int | None, as_trace: str | None, trace: str | None
+) -> Report:
+    if as_trace is None:
+        done = replay(tape, chosen, policy, seed=seed)
+    else:
+        target = choose_format(None, as_trace, "native")
+        header = replay_header(tape, chosen, policy, seed)
+        with open_output(run, as_trace, target, header, (trace,)) as sink:
+            done = replay(tape, chosen, policy, seed=seed, sink=sink.write)
+    for line in done.outcome.log:
+        run.say(f"kernel: {line}")
+    if done.outcome.returned:
+        run.say(f"the driver's probe returned {done.outcome.returned}")
+    if done.outcome.error is not None and not done.report.diverged:
+        run.say(str(done.outcome.error))
+        run.set_status(done.outcome.error.status)
+    return done.report

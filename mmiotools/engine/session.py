@@ -1,0 +1,131 @@
+"""One run of a driver on a device: builds the machine, traces it or not, and says how it ended."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from mmiotools.engine import interface
+from mmiotools.engine.bus import Unclaimed
+from mmiotools.engine.interface import Device, Seen
+from mmiotools.engine.kernel import Irq, Kernel
+from mmiotools.engine.kmmio import Kmmio
+from mmiotools.engine.machine import Machine
+from mmiotools.engine.mmiotrace import Emit, MmioTrace
+from mmiotools.errors import DriverError, MmioToolsError, RecursiveFault
+
+_ENGINE = str(Path(__file__).parent) + os.sep
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run ended.
+
+    returned    what the probe function returned, None when it did not get that far (or returned None)
+    error       why it did not get that far: it names the driver's file and line, and the address if there is one
+    log         kernel log, printk lines and the kernel's own warnings
+    seen        what the device saw of this run
+    accesses    instructions that the driver ran
+    faults      page faults taken; `steps` single steps
+    missed      accesses in a traced page but outside every mapping: not recorded
+    unclaimed   accesses that no device answered, the first ones; `unclaimed_count` of them in all
+    irqs        what the device did to its interrupt lines
+    """
+
+    returned: int | None = None
+    error: DriverError | RecursiveFault | None = None
+    log: list[str] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+    accesses: int = 0
+    faults: int = 0
+    steps: int = 0
+    missed: int = 0
+    unclaimed: list[Unclaimed] = field(default_factory=list)
+    unclaimed_count: int = 0
+    irqs: list[Irq] = field(default_factory=list)
+
+
+def run_driver(
+    probe: Callable[[interface.Kernel], int],
+    device: Device,
+    *,
+    emit: Emit,
+    trace: bool = True,
+    seed: int = 0,
+    fail: Mapping[str, int] | None = None,
+    limit: int | None = None,
+) -> Outcome:
+    """Run a driver's probe function on a device in a machine of its own.
+
+    probe   called with the kernel; returns 0 or a negative errno
+    device  attached, not reset: it starts in the state that it is in
+    emit    called with every event as it happens, HEADER and DEVICE first; not called when `trace` is False
+    seed    of the machine's clock: when it starts and how long each access takes
+    fail    kernel calls that shall fail, with what they return: {"pci_enable_device": -5}
+    limit   accesses after which the driver is stopped with an error, None for never
+
+    The driver's exceptions and bad accesses end up in the outcome. What `emit` raises, a KeyboardInterrupt, and any
+    MmioToolsError of the device come out of here as they are. Raises UsageError for an unknown name in `fail`.
+    """
+    machine = Machine(seed=seed)
+    kmmio = Kmmio(machine)
+    tracer = MmioTrace(kmmio, emit) if trace else None
+    kernel = Kernel(machine, device, tracer=tracer, fail=fail, limit=limit)
+    already_seen = len(device.seen)
+    if tracer is not None:
+        tracer.begin(device.pci)
+    outcome = Outcome(log=kernel.log, irqs=kernel.irqs)
+    try:
+        returned = probe(kernel)
+        if kernel.oops is not None:
+            raise kernel.oops
+        if returned is not None and not isinstance(returned, int):
+            raise TypeError(f"the probe function returned {returned!r}, not a number")
+        outcome.returned = returned
+    except (Exception, SystemExit) as caught:
+        outcome.error = _error(caught, kernel, tracer)
+    outcome.seen = device.seen[already_seen:]
+    outcome.accesses = machine.retired
+    outcome.faults, outcome.steps, outcome.missed = machine.faults, machine.steps, kmmio.missed
+    outcome.unclaimed, outcome.unclaimed_count = machine.bus.unclaimed, machine.bus.unclaimed_count
+    return outcome
+
+
+def _error(caught: BaseException, kernel: Kernel, tracer: MmioTrace | None) -> DriverError | RecursiveFault:
+    """The error of the outcome; raises instead what is not the driver's."""
+    if tracer is not None and tracer.sink_error is not None:
+        raise tracer.sink_error
+    # What killed the driver, even if it raised something else while it fell.
+    cause = kernel.oops if kernel.oops is not None else caught
+    if isinstance(cause, RecursiveFault):
+        return RecursiveFault(f"{_where(cause.__traceback__)}{cause}")
+    if not isinstance(cause, Exception | SystemExit) or isinstance(cause, MmioToolsError):
+        raise cause
+    what = str(cause)
+    if not type(cause).__module__.startswith("mmiotools.engine."):
+        what = " ".join(traceback.format_exception_only(cause)[-1].split())
+    return DriverError(f"{_where(cause.__traceback__)}{what}")
+
+
+def _where(trace: TracebackType | None) -> str:
+    """"file:line: " of the driver, and of the device if it is the device that failed; "" when it never got there."""
+    frames = [(f.filename, f.lineno) for f in traceback.extract_tb(trace)]
+    outside = [n for n, (name, _) in enumerate(frames) if not name.startswith(_ENGINE)]
+    # Frames go engine (this file), driver …, engine, device …: the last of the first run outside is the driver's.
+    if not outside:
+        return ""
+    run = frames[outside[0] : next(n for n in outside if n + 1 not in outside) + 1]
+    # A library that the driver called is not where people will look.
+    driver = outside[0] + max(n for n, (name, _) in enumerate(run) if name == run[0][0])
+    last = outside[0] + len(run) - 1
+    places = [driver] if outside[-1] == last else [driver, outside[-1]]
+    return "".join(f"{_relative(frames[n][0])}:{frames[n][1]}: " for n in places)
+
+
+def _relative(name: str) -> str:
+    here = os.getcwd() + os.sep
+    return name.removeprefix(here)

@@ -1,0 +1,89 @@
+"""What a filter never drops: headers, devices, maps, losses and damage, and the maps alive where a stream is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mmiotools.events import Kind
+from mmiotools.trace.batch import EOL_CRLF, EOL_NONE, Batch, BoolArray, Column, concatenate
+
+#: Batches of maps emitted again are not longer than this.
+_PIECE = 1 << 12
+
+
+def damage_mask(batch: Batch) -> BoolArray:
+    """Which rows are NOTE events that report damage, (n,) bool."""
+    found = np.zeros(len(batch), np.bool_)
+    if batch.extras:
+        for row in batch.rows(Kind.NOTE).tolist():
+            found[row] = bool(batch.extras.get(row, {}).get("damaged"))
+    return found
+
+
+def lasting_mask(batch: Batch) -> BoolArray:
+    """Which rows pass even outside a window: HEADER, DEVICE, LOST and damage, (n,) bool."""
+    return batch.of_kind(Kind.HEADER, Kind.DEVICE, Kind.LOST) | damage_mask(batch)
+
+
+def context_mask(batch: Batch) -> BoolArray:
+    """Which rows pass every expression: the lasting ones, MAP and UNMAP, (n,) bool."""
+    return lasting_mask(batch) | batch.of_kind(Kind.MAP, Kind.UNMAP)
+
+
+class MapContext:
+    """Which maps are alive, and which of them a reader of the output takes for alive."""
+
+    def __init__(self) -> None:
+        self._alive: dict[int, Batch] = {}
+        self._told: dict[int, Batch] = {}
+        self._ends: dict[int, Batch] = {}
+        self._stale = False
+
+    def skip(self, batch: Batch) -> None:
+        """Follow events that are not emitted."""
+        self._follow(batch, told=False)
+
+    def pass_through(self, batch: Batch) -> None:
+        """Follow events that are emitted."""
+        self._follow(batch, told=True)
+
+    def _follow(self, batch: Batch, told: bool) -> None:
+        ids, present = batch.data("map"), batch.present("map")
+        for row in batch.rows(Kind.MAP, Kind.UNMAP).tolist():
+            if not present[row]:
+                continue
+            map_id = int(ids[row])
+            event = batch.take(np.array([row]))
+            self._alive.pop(map_id, None)
+            if batch.kind[row] == Kind.MAP:
+                self._alive[map_id] = event
+                if told:
+                    self._told[map_id] = event
+            elif told:
+                self._told.pop(map_id, None)
+            elif map_id in self._told:
+                self._ends[map_id] = event
+            self._stale |= not told
+
+    def enter(self) -> Iterator[Batch]:
+        """The original UNMAP and MAP events that bring a reader of the output up to date, in order."""
+        if not self._stale:
+            return
+        self._stale = False
+        events = [self._ends[i] for i in self._told if i not in self._alive and i in self._ends]
+        events += [event for i, event in self._alive.items() if self._told.get(i) is not event]
+        self._ends.clear()
+        self._told = dict(self._alive)
+        for start in range(0, len(events), _PIECE):
+            yield _with_line_ends(concatenate(events[start : start + _PIECE]))
+
+
+def _with_line_ends(batch: Batch) -> Batch:
+    """The same events, none without a line end: more follows."""
+    if "eol" not in batch.columns:
+        return batch
+    ends = batch.data("eol")
+    columns = {**batch.columns, "eol": Column(np.where(ends == EOL_NONE, 0, np.minimum(ends, EOL_CRLF)).astype("u1"))}
+    return Batch(batch.kind, columns, batch.extras, batch.regions)

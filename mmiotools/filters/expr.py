@@ -1,0 +1,265 @@
+"""The tree of a filter expression. Every node knows its column; `str(node)` parses again to an equal tree."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from mmiotools.events import Kind
+
+#: Bare words → the kinds that they select. `all` and `access` are shorthands.
+WORDS: dict[str, frozenset[Kind]] = {
+    "read": frozenset({Kind.READ}),
+    "write": frozenset({Kind.WRITE}),
+    "unknown": frozenset({Kind.UNKNOWN}),
+    "access": frozenset({Kind.READ, Kind.WRITE, Kind.UNKNOWN}),
+    "map": frozenset({Kind.MAP}),
+    "unmap": frozenset({Kind.UNMAP}),
+    "mark": frozenset({Kind.MARK}),
+    "lost": frozenset({Kind.LOST}),
+    "irq": frozenset({Kind.IRQ}),
+    "device": frozenset({Kind.DEVICE}),
+    "header": frozenset({Kind.HEADER}),
+    "note": frozenset({Kind.NOTE}),
+    "all": frozenset(Kind),
+}
+
+#: What `op` and `kind` take, lower case.
+OP_NAMES = {
+    "read": Kind.READ,
+    "r": Kind.READ,
+    "write": Kind.WRITE,
+    "w": Kind.WRITE,
+    "unknown": Kind.UNKNOWN,
+    "u": Kind.UNKNOWN,
+}
+KIND_NAMES = {kind.name.lower(): kind for kind in Kind}
+
+#: Fields that hold numbers, and whether they are written in hexadecimal.
+NUMBERS = {
+    "width": False,
+    "addr": True,
+    "offset": True,
+    "map": False,
+    "value": True,
+    "time": False,
+    "pc": True,
+    "pid": False,
+    "cpu": False,
+    "bar": False,
+}
+
+#: Every field, in the order of the documentation.
+FIELDS = ("op", "kind", "width", "addr", "offset", "region", "bar", "map", "value", "time", "pc", "pid", "cpu", "mark")
+
+#: Names of regions that need no quotes.
+_BARE_NAME = re.compile(r"[A-Za-z_]\w*|[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/\w+")
+
+#: The number that stands for the expansion ROM in `bar`.
+ROM_BAR = 6
+
+
+def number_text(name: str, number: int) -> str:
+    """A number as the language spells it for that field: names for op and kind, exact seconds for time."""
+    if name in ("op", "kind"):
+        return Kind(number).name.lower()
+    if name == "bar" and number == ROM_BAR:
+        return "ROM"
+    if name == "time":
+        return seconds(number)
+    return f"{number:#x}" if NUMBERS[name] else str(number)
+
+
+def seconds(nanoseconds: int) -> str:
+    """Nanoseconds as decimal seconds, exact, without needless zeros."""
+    whole, part = divmod(abs(nanoseconds), 10**9)
+    text = f"{whole}.{part:09d}".rstrip("0").rstrip(".")
+    return f"-{text}" if nanoseconds < 0 else text
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Numbers `low` to `high`, both included. With `region` they are offsets in it; `high` None is its end."""
+
+    low: int
+    high: int | None
+    region: str | None = None
+
+    def text(self, name: str) -> str:
+        """As the language spells it, for a field."""
+        if self.region is None:
+            high = self.low if self.high is None else self.high
+            low_text = number_text(name, self.low)
+            return low_text if high == self.low else f"{low_text}-{number_text(name, high)}"
+        place = name_text(self.region)
+        if self.high is None:
+            return place
+        if self.high == self.low:
+            return f"{place}+{self.low:#x}"
+        return f"{place}+{self.low:#x}-{self.high:#x}"
+
+
+def name_text(name: str) -> str:
+    """The name of a region: bare where the language reads it back, else quoted."""
+    return name if _BARE_NAME.fullmatch(name) else quote(name)
+
+
+def quote(text: str) -> str:
+    """A text as a quoted string of the language."""
+    out = []
+    for char in text:
+        code = ord(char)
+        if char in "\\'":
+            out.append("\\" + char)
+        elif char == "\n":
+            out.append("\\n")
+        elif char == "\t":
+            out.append("\\t")
+        elif 0xDC80 <= code <= 0xDCFF:
+            out.append(f"\\x{code - 0xDC00:02x}")
+        elif code < 0x20 or code == 0x7F:
+            out.append(f"\\x{code:02x}")
+        else:
+            out.append(char)
+    return "'" + "".join(out) + "'"
+
+
+def quote_pattern(pattern: str) -> str:
+    """A regular expression in the quotes that it does not hold bare."""
+    for mark in "'\"":
+        if mark not in pattern.replace("\\" + mark, ""):
+            return mark + pattern + mark
+    return "'" + pattern.replace("'", "\\'") + "'"
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """Any node. `column` is the 0-based place in the text; it does not count when trees are compared."""
+
+    column: int = field(default=0, compare=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Word(Expr):
+    """A bare word: the event is of one of the word's kinds."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(Expr):
+    """FIELD OP NUMBER, or FIELD & MASK OP NUMBER. `op` is one of == != < <= > >=."""
+
+    name: str
+    op: str
+    value: int
+    mask: int | None = None
+
+    def __str__(self) -> str:
+        if self.mask is not None:
+            return f"{self.name} & {self.mask:#x} {self.op} {self.value:#x}"
+        return f"{self.name} {self.op} {number_text(self.name, self.value)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place(Expr):
+    """addr OP REGION+OFFSET: the region agrees, and the offset in it compares."""
+
+    op: str
+    region: str
+    offset: int
+
+    def __str__(self) -> str:
+        return f"addr {self.op} {name_text(self.region)}+{self.offset:#x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Member(Expr):
+    """FIELD in RANGE, or FIELD in {a, b, c-d}."""
+
+    name: str
+    spans: tuple[Span, ...]
+
+    def __str__(self) -> str:
+        texts = [span.text(self.name) for span in self.spans]
+        return f"{self.name} in {{{', '.join(texts)}}}" if len(texts) > 1 else f"{self.name} in {texts[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Expr):
+    """region or mark compared with texts; `op` is == != or in."""
+
+    name: str
+    op: str
+    values: tuple[str, ...]
+
+    def __str__(self) -> str:
+        spell = name_text if self.name == "region" else quote
+        texts = [spell(value) for value in self.values]
+        return f"{self.name} {self.op} " + (texts[0] if self.op != "in" else f"{{{', '.join(texts)}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class Matches(Expr):
+    """region or mark matched by a regular expression anywhere; `negated` for !~."""
+
+    name: str
+    pattern: str
+    negated: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} {'!~' if self.negated else '~'} {quote_pattern(self.pattern)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Expr):
+    """The operand does not hold."""
+
+    operand: Expr
+
+    def __str__(self) -> str:
+        return f"not ({self.operand})" if isinstance(self.operand, Joined) else f"not {self.operand}"
+
+
+@dataclass(frozen=True, slots=True)
+class Joined(Expr):
+    """Base of `and` and `or` over two or more operands."""
+
+    operands: tuple[Expr, ...]
+    word: ClassVar[str] = ""
+
+    def __str__(self) -> str:
+        parts = []
+        for operand in self.operands:
+            loose = isinstance(operand, (Or, type(self)))
+            parts.append(f"({operand})" if loose else str(operand))
+        return f" {self.word} ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class And(Joined):
+    """All operands hold."""
+
+    word: ClassVar[str] = "and"
+
+
+@dataclass(frozen=True, slots=True)
+class Or(Joined):
+    """At least one operand holds."""
+
+    word: ClassVar[str] = "or"
+
+
+def walk(expr: Expr) -> list[Expr]:
+    """The node and all below it."""
+    found = [expr]
+    for node in found:
+        if isinstance(node, Not):
+            found.append(node.operand)
+        elif isinstance(node, Joined):
+            found.extend(node.operands)
+    return found

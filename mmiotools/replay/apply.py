@@ -1,0 +1,91 @@
+"""The other direction: the recorded accesses are applied to a device model, and its answers are compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from mmiotools.engine.interface import Device
+from mmiotools.replay.ledger import Done, Ledger
+from mmiotools.replay.report import RegisterScore, Report
+from mmiotools.replay.tape import Row, Tape
+
+_CHUNK = 4096
+_WIDTHS = (1, 2, 4, 8)
+
+
+class _Bench:
+    """The host of a device on the bench: its clock is the recording's."""
+
+    def __init__(self) -> None:
+        self.time = 0
+        self.irqs = 0
+
+    def now(self) -> int:
+        """Time of the recorded access, nanoseconds."""
+        return self.time
+
+    def irq(self, line: int, level: int) -> None:
+        """Counted; nobody takes it."""
+        self.irqs += bool(level)
+
+    def dma_read(self, address: int, n: int) -> bytes:
+        """All ones: a trace does not hold the memory that a card read."""
+        return b"\xff" * n
+
+    def dma_write(self, address: int, data: bytes) -> None:
+        """Dropped."""
+
+
+def apply_to(tape: Tape, device: Device) -> Report:
+    """Do every recorded access on a device, at its recorded time, and compare what the reads give.
+
+    Writes match by being done. UNKNOWN accesses, and accesses without width or of more than 8 bytes, cannot be done;
+    they and reads without a recorded value are counted as `unknown`, and are neither matched nor missed.
+    """
+    bench = _Bench()
+    ledger = Ledger(tape)
+    reads: Counter[tuple[str, int]] = Counter()
+    differing: Counter[tuple[str, int]] = Counter()
+    unknown = 0
+    attached = False
+    for position, (row, time) in enumerate(_timed(tape)):
+        bench.time = max(bench.time, time)
+        if not attached:
+            device.attach(bench)
+            attached = True
+        if row.op == "U" or row.width not in _WIDTHS or (row.op == "W" and row.value is None):
+            unknown += 1
+            ledger.open[position] = False
+        elif row.op == "W":
+            device.write(row.bar, row.offset, row.width, row.value or 0)
+            ledger.match(position)
+        else:
+            value = device.read(row.bar, row.offset, row.width) & (1 << 8 * row.width) - 1
+            register = (row.bar, row.offset)
+            reads[register] += 1
+            if row.value is None:
+                unknown += 1
+                ledger.open[position] = False
+            elif row.value == value:
+                ledger.match(position)
+            else:
+                differing[register] += 1
+                ledger.add_differing(Done(position, "R", row.bar, row.offset, row.width, value), position)
+    ledger.close()
+    scores = [
+        RegisterScore(f"{tape.pci.address}/{bar}", offset, reads[bar, offset], count)
+        for (bar, offset), count in differing.most_common()
+    ]
+    subject = f"device {device.name}"
+    return Report(ledger, "device", subject, tape.pci, delivered=bench.irqs, unknown=unknown, registers=scores)
+
+
+def _timed(tape: Tape) -> Iterator[tuple[Row, int]]:
+    """Every access with its time, 0 where it has none."""
+    times, present = tape.times()
+    for start in range(0, len(tape), _CHUNK):
+        stop = min(start + _CHUNK, len(tape))
+        known = (times[start:stop] * present[start:stop]).tolist()
+        for position, time in zip(range(start, stop), known, strict=True):
+            yield tape.row(position), time

@@ -1,0 +1,88 @@
+"""The mock card: a device like any model, that answers from a recording. It knows BARs and offsets, no addresses."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+from mmiotools.devices.storage import ConfigSpace
+from mmiotools.engine.interface import CONFIG, Host, Seen
+from mmiotools.replay.ledger import Ledger
+from mmiotools.replay.policy import POLICIES, Policy
+from mmiotools.replay.tape import Tape
+from mmiotools.trace.header import PciDevice
+from mmiotools.trace.registry import API
+
+
+class MockCard:
+    """One recorded PCI function. Configuration space is no part of a recording: it is made up from ids and BARs,
+    works as on any card, and is not in the report.
+
+    pci   the function as it shall appear, if not as recorded: its BARs may lie elsewhere
+    """
+
+    api: ClassVar[int] = API
+    name = "mock"
+    title = "A card that answers from a recording."
+
+    def __init__(self, tape: Tape, policy: str = "strict", pci: PciDevice | None = None) -> None:
+        self._tape = tape
+        self._make = POLICIES.get(policy)
+        self._policy: Policy = self._make(tape)
+        self._pci = tape.pci if pci is None else pci
+        self._config = ConfigSpace(self._pci)
+        self._seen: list[Seen] = []
+
+    @property
+    def pci(self) -> PciDevice:
+        """The recorded function."""
+        return self._pci
+
+    @property
+    def seen(self) -> list[Seen]:
+        """Every access since reset."""
+        return self._seen
+
+    def attach(self, host: Host) -> None:
+        """A mock card needs nothing of its host: it has no time of its own and raises no interrupts."""
+
+    def read(self, region: str, offset: int, width: int) -> int:
+        """What the policy finds in the recording."""
+        if region == CONFIG:
+            value = self._config.read(offset, width)
+        else:
+            value = self._policy.read(region, offset, width)
+        self._seen.append(Seen("R", region, offset, width, value))
+        return value
+
+    def write(self, region: str, offset: int, width: int, value: int) -> None:
+        """Held against the recording."""
+        value &= (1 << 8 * width) - 1
+        self._seen.append(Seen("W", region, offset, width, value))
+        if region == CONFIG:
+            self._config.write(offset, width, value)
+        else:
+            self._policy.write(region, offset, width, value)
+
+    def reset(self) -> None:
+        """The tape is wound back, and the books are opened anew."""
+        self._policy = self._make(self._tape)
+        self._config.reset()
+        self._seen = []
+
+    def finish(self) -> Ledger:
+        """The driver has ended: what was matched, extra, missed and differing."""
+        return self._policy.finish()
+
+    def snapshot(self) -> bytes:
+        """The accesses since reset, as JSON: with the recording, they are the whole state."""
+        return json.dumps(self._seen).encode()
+
+    def restore(self, state: bytes) -> None:
+        """Back to a state that `snapshot` gave, by doing its accesses again."""
+        self.reset()
+        for op, region, offset, width, value in json.loads(state):
+            if op == "R":
+                self.read(region, offset, width)
+            else:
+                self.write(region, offset, width, value)

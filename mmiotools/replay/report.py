@@ -1,0 +1,220 @@
+"""The report of a replay: the machine form of the contract, and the same for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmiotools.replay.ledger import KEEP, Done, Ledger, Parting
+from mmiotools.replay.tape import Tape
+from mmiotools.trace.header import PciDevice
+from mmiotools.trace.matching import Access, access_json, register_name
+
+SCHEMA = "mmiotools.replay/1"
+
+#: Recorded accesses shown before and after the first divergence.
+NEIGHBOURS = 3
+
+#: Entries of each list that the form for people shows.
+SHOWN = 10
+
+_KINDS = {
+    "extra": "the driver did what the recording does not have here",
+    "differing": "the same access with another value",
+    "missed": "the driver ended before this",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterScore:
+    """How well a device model answered the recorded reads of one register."""
+
+    region: str
+    offset: int
+    reads: int
+    differing: int
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of a replay.
+
+    ledger     the books, closed
+    policy     the policy's name, or "device"
+    subject    what was run: "driver nv-test@1", "device nv-card"
+    pci        the card as the driver saw it
+    delivered  interrupts that were raised
+    unknown    recorded accesses that could not be tried, because the recording does not know what they were
+    stray      accesses of the driver where no device is; more than the recording has elsewhere are extra
+    registers  of a device model: every register that answered differently, the worst first
+    problem    why the driver did not come to its end, None when it did
+    """
+
+    ledger: Ledger
+    policy: str
+    subject: str
+    pci: PciDevice
+    delivered: int = 0
+    unknown: int = 0
+    stray: int = 0
+    registers: list[RegisterScore] = field(default_factory=list)
+    problem: str | None = None
+
+    @property
+    def tape(self) -> Tape:
+        """The recording."""
+        return self.ledger.tape
+
+    @property
+    def diverged(self) -> bool:
+        """Whether any access was extra, missed or differing."""
+        ledger = self.ledger
+        strayed = self.stray > self.tape.elsewhere
+        return bool(ledger.extra_count or ledger.missed_count or ledger.differing_count or strayed)
+
+    @property
+    def verdict(self) -> str:
+        """ "completed" or "diverged"."""
+        return "diverged" if self.diverged else "completed"
+
+    # -- machine form -------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `replay --json` prints.
+
+        A differing entry is the recorded access, with the driver's (or the device's) value as `got`. `elsewhere`
+        counts accesses of the recording that are not the card's; `accesses` does not.
+        """
+        ledger = self.ledger
+        entries = [
+            self._recorded(position) | {"got": f"{done.value:#x}", "got_index": done.number}
+            for position, done in ledger.differing
+        ]
+        held: dict[str, Any] = {
+            "schema": SCHEMA,
+            "policy": self.policy,
+            "subject": self.subject,
+            "card": {"address": self.pci.address, "ids": self.pci.ids},
+            "accesses": len(self.tape),
+            "elsewhere": self.tape.elsewhere,
+            "matched": ledger.matched,
+            "first_divergence": self._divergence(),
+            "extra": [access_json(self.driver_access(done)) for done in ledger.extra],
+            "extra_count": ledger.extra_count,
+            "missed": [self._recorded(position) for position in ledger.missed()],
+            "missed_count": ledger.missed_count,
+            "differing": entries,
+            "differing_count": ledger.differing_count,
+            "unknown": self.unknown,
+            "stray": self.stray,
+            "interrupts": {"recorded": self.tape.irqs, "delivered": self.delivered},
+        }
+        if self.policy == "device":
+            held["registers"] = [
+                {"region": s.region, "offset": f"{s.offset:#x}", "reads": s.reads, "differing": s.differing}
+                for s in self.registers[:KEEP]
+            ]
+            held["registers_count"] = len(self.registers)
+        return held | {"problem": self.problem, "verdict": self.verdict}
+
+    def driver_access(self, done: Done) -> Access:
+        """What the driver did, as reports show accesses; its index counts the driver's accesses to the card."""
+        bar = next((bar for bar in self.pci.bars if bar.name == done.bar), None)
+        address = None if bar is None else bar.addr + done.offset
+        region = f"{self.pci.address}/{done.bar}"
+        return Access(done.number, done.op, done.width, region, (), done.offset, address, done.value)
+
+    def _recorded(self, position: int) -> dict[str, Any]:
+        return access_json(self.tape.access(position))
+
+    def _divergence(self) -> dict[str, Any] | None:
+        first = self.ledger.first
+        if first is None:
+            return None
+        before, after = self._neighbours(first)
+        return {
+            "kind": first.kind,
+            "expected": self._recorded(first.position) if first.expected else None,
+            "got": None if first.done is None else access_json(self.driver_access(first.done)),
+            "before": [self._recorded(position) for position in before],
+            "after": [self._recorded(position) for position in after],
+        }
+
+    def _neighbours(self, first: Parting) -> tuple[range, range]:
+        at = min(first.position, len(self.tape))
+        then = at + 1 if first.expected else at
+        return range(max(0, at - NEIGHBOURS), at), range(then, min(then + NEIGHBOURS, len(self.tape)))
+
+    # -- for people ---------------------------------------------------------------------------------------
+
+    def lines(self) -> list[str]:
+        """The report as lines of text."""
+        ledger = self.ledger
+        out = [
+            f"{self.verdict}: {self.subject} against {self.pci.address} ({self.pci.ids}), policy {self.policy}",
+            f"  {len(self.tape)} recorded, {ledger.matched} matched, {ledger.extra_count} extra, "
+            f"{ledger.missed_count} missed, {ledger.differing_count} differing",
+        ]
+        if self.tape.elsewhere:
+            out.append(f"  {self.tape.elsewhere} recorded accesses are not this card's, and were not replayed")
+        if self.unknown:
+            out.append(f"  {self.unknown} recorded accesses have no value, and were not tried")
+        if self.stray:
+            out.append(f"  {self.stray} accesses of the driver were made where no device is")
+        if self.tape.irqs:
+            out.append(f"  {self.tape.irqs} interrupts recorded, {self.delivered} delivered")
+        if self.problem is not None:
+            out.append(f"  the driver did not come to its end: {self.problem}")
+        if ledger.first is not None:
+            out += ["", *self._divergence_lines(ledger.first)]
+        for title, count, entries in self._lists():
+            if count:
+                out += ["", f"{title} ({count}):", *(f"  {entry}" for entry in entries[:SHOWN])]
+                if count > SHOWN:
+                    out.append(f"  ... and {count - SHOWN} more")
+        if self.registers:
+            out += ["", "registers that answered differently:"]
+            for score in self.registers[:SHOWN]:
+                place = register_name(score.region, score.offset)
+                out.append(f"  {place}: {score.differing} of {score.reads} reads")
+            if len(self.registers) > SHOWN:
+                out.append(f"  ... and {len(self.registers) - SHOWN} more")
+        return out
+
+    def _lists(self) -> list[tuple[str, int, list[str]]]:
+        ledger = self.ledger
+        differing = [
+            f"{describe(self.tape.access(position))}, but got {done.value:#x}"
+            for position, done in ledger.differing[:SHOWN]
+        ]
+        return [
+            ("extra", ledger.extra_count, [describe(self.driver_access(done)) for done in ledger.extra[:SHOWN]]),
+            (
+                "missed",
+                ledger.missed_count,
+                [describe(self.tape.access(position)) for position in ledger.missed()[:SHOWN]],
+            ),
+            ("differing", ledger.differing_count, differing),
+        ]
+
+    def _divergence_lines(self, first: Parting) -> list[str]:
+        """The recording around the place, the expected access marked `->`, what was done instead marked `+`."""
+        before, after = self._neighbours(first)
+        out = [f"first divergence: {_KINDS[first.kind]}"]
+        out += [f"     {describe(self.tape.access(position))}" for position in before]
+        if first.expected:
+            out.append(f"  -> {describe(self.tape.access(first.position))}   expected")
+        if first.done is not None:
+            who = "the device" if self.policy == "device" else "the driver"
+            out.append(f"   + {describe(self.driver_access(first.done))}   {who}")
+        elif self.policy != "device":
+            out.append("   + the driver did nothing more" if not self.ledger.extra_count else "   + nothing like it")
+        out += [f"     {describe(self.tape.access(position))}" for position in after]
+        return out
+
+
+def describe(access: Access) -> str:
+    """One access on one line: index, operation, width, place, value."""
+    width = "?" if access.width is None else str(access.width)
+    value = "" if access.value is None else f" = {access.value:#x}"
+    return f"{access.index:>8}  {access.op} {width} {register_name(access.region, access.offset)}{value}"

@@ -1,0 +1,185 @@
+"""The tape: what a recording says about one card, as columns, with registers named by BAR and offset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmiotools.errors import UsageError
+from mmiotools.events import Kind
+from mmiotools.trace.batch import Batch
+from mmiotools.trace.header import PciDevice, Trace
+from mmiotools.trace.matching import Access, Accesses, collect
+
+_CHUNK = 4096
+_LETTERS = "RWU"
+
+
+class Row(NamedTuple):
+    """One recorded access to the card. `value` is cut to the access's width; None where the recording has none."""
+
+    op: str
+    bar: str
+    offset: int
+    width: int
+    value: int | None
+
+
+@dataclass(slots=True)
+class Tape:
+    """The accesses of one PCI function, in order, (n,) each; about 30 bytes an access beside the recording's own.
+
+    pci        the function, as the recording's DEVICE event describes it
+    rows       index of each in the recording's accesses
+    op width offset value has_value   as in `Accesses`; values cut to the width
+    bar        index into `bars`, names of regions
+    elsewhere  accesses of the recording that are not the card's
+    irqs       IRQ events of the recording
+    meta       what the recording says about how it was made
+    """
+
+    pci: PciDevice
+    accesses: Accesses
+    rows: NDArray[np.intp]
+    op: NDArray[np.uint8]
+    width: NDArray[np.int16]
+    bar: NDArray[np.int16]
+    offset: NDArray[np.uint64]
+    value: NDArray[np.uint64]
+    has_value: NDArray[np.bool_]
+    bars: list[str]
+    elsewhere: int = 0
+    irqs: int = 0
+    meta: dict[str, Any] = field(default_factory=dict)
+    _chunk: list[Row] = field(default_factory=list)
+    _chunk_start: int = -1
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def row(self, position: int) -> Row:
+        """Access number `position` of the card; quick when positions follow each other."""
+        at = position - self._chunk_start
+        if self._chunk_start < 0 or not 0 <= at < len(self._chunk):
+            self._chunk_start = position - position % _CHUNK
+            self._chunk = list(self._read(self._chunk_start, min(self._chunk_start + _CHUNK, len(self))))
+            at = position - self._chunk_start
+        return self._chunk[at]
+
+    def _read(self, start: int, stop: int) -> Iterator[Row]:
+        part = slice(start, stop)
+        columns = (self.op, self.bar, self.offset, self.width, self.value, self.has_value)
+        for op, bar, offset, width, value, has in zip(*(column[part].tolist() for column in columns), strict=True):
+            yield Row(_LETTERS[op], self.bars[bar], offset, width, value if has else None)
+
+    def access(self, position: int) -> Access:
+        """Access number `position` of the card as reports show it, with its index in the recording."""
+        return self.accesses.access(int(self.rows[position]))
+
+    def times(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Recorded times in nanoseconds, and which accesses have one; (n,) each."""
+        return self.accesses.time[self.rows], self.accesses.has_time[self.rows]
+
+
+def load_tape(trace: Trace, select: str | None = None) -> Tape:
+    """Read a trace to its end and pick one card's accesses.
+
+    select  the card: a PCI address like 00:03.0, or ids like 8086:100e; None for the one with most accesses.
+    Raises UsageError when there is no such card, or none at all.
+    """
+    watched = _Watched(trace)
+    accesses = collect(watched.batches())
+    cards = _cards(accesses)
+    if not cards:
+        raise UsageError(f"{trace.name}: has no access to a PCI device that it describes, so there is no card to mock")
+    key = _choose(cards, select, trace.name)
+    pci, codes, _ = cards[key]
+    mine = np.zeros(len(accesses.regions) + 1, np.bool_)
+    mine[codes] = True
+    rows = np.flatnonzero(mine[accesses.region])
+    names = sorted({accesses.regions[code].identity[2] for code in codes})
+    bar_of = np.zeros(len(accesses.regions) + 1, np.int16)
+    for code in codes:
+        bar_of[code] = names.index(accesses.regions[code].identity[2])
+    width = accesses.width[rows]
+    value, has_value = _cut(accesses, rows, width)
+    return Tape(
+        pci,
+        accesses,
+        rows,
+        accesses.op[rows],
+        width,
+        bar_of[accesses.region[rows]],
+        accesses.offset[rows],
+        value,
+        has_value,
+        names,
+        elsewhere=len(accesses) - len(rows),
+        irqs=watched.irqs,
+        meta={**watched.meta, **trace.header.meta},
+    )
+
+
+class _Watched:
+    """Hands batches through, and keeps what `collect` does not: interrupts and what the headers say."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self.irqs = 0
+        self.meta: dict[str, Any] = {}
+
+    def batches(self) -> Iterator[Batch]:
+        """The trace's batches."""
+        for batch in self._trace.batches:
+            self.irqs += len(batch.rows(Kind.IRQ))
+            for row in batch.rows(Kind.HEADER).tolist():
+                meta = batch.extras.get(row, {}).get("meta")
+                if isinstance(meta, dict):
+                    self.meta.update(meta)
+            yield batch
+
+
+#: Of each card, by (ids, ordinal): the function, its region codes, how many accesses it has.
+_Cards = dict[tuple[Any, ...], tuple[PciDevice, list[int], int]]
+
+
+def _cards(accesses: Accesses) -> _Cards:
+    counts = np.bincount(accesses.region[accesses.region >= 0], minlength=len(accesses.regions)).tolist()
+    cards: _Cards = {}
+    for code, region in enumerate(accesses.regions):
+        if region.device is None or not counts[code]:
+            continue
+        _, codes, count = cards.get(region.identity[:2], (None, [], 0))
+        # The last description is the one in force at the end: bus addresses may have changed on the way.
+        cards[region.identity[:2]] = (region.device, [*codes, code], count + counts[code])
+    return cards
+
+
+def _choose(cards: _Cards, select: str | None, name: str) -> tuple[Any, ...]:
+    if select is None:
+        return max(cards, key=lambda key: cards[key][2])
+    wanted = select.lower().removeprefix("0000:")
+    found = [key for key, (pci, _, _) in cards.items() if wanted in (pci.address, pci.ids)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{pci.address} ({pci.ids})" for pci, _, _ in cards.values())
+    problem = "is more than one device" if found else "is not accessed"
+    raise UsageError(f"{name}: {select} {problem}; there are: {known}")
+
+
+def _cut(
+    accesses: Accesses, rows: NDArray[np.intp], width: NDArray[np.int16]
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Values without the bits above their access's width, (n,) uint64, and which accesses have one, (n,) bool."""
+    value, has_value = accesses.value[rows], accesses.has_value[rows]
+    for index, wide in accesses.wide.items():
+        at = int(np.searchsorted(rows, index))
+        if at < len(rows) and rows[at] == index and 0 <= width[at] <= 8:
+            value[at], has_value[at] = wide & (1 << 64) - 1, True
+    for narrow in (1, 2, 4):
+        value[width == narrow] &= np.uint64((1 << 8 * narrow) - 1)
+    return value, has_value

@@ -1,0 +1,215 @@
+"""How often each register was read, written or touched otherwise: sorted keys and run lengths, no Python per event."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmiotools.events import Event, Kind
+from mmiotools.trace.addrmap import AddressMap
+from mmiotools.trace.batch import Batch, Regions
+
+#: Distinct registers that are counted; beyond this the least used ones are forgotten, and that is said.
+LIMIT = 1 << 20
+_MERGE_AT = 1 << 17
+_U64 = NDArray[np.uint64]
+
+
+class Register(NamedTuple):
+    """One register and its accesses. `address` is None where the format knows only region and offset."""
+
+    region: str | None
+    offset: int
+    address: int | None
+    reads: int
+    writes: int
+    unknown: int
+
+    @property
+    def accesses(self) -> int:
+        """All of them."""
+        return self.reads + self.writes + self.unknown
+
+
+class KeyCounts:
+    """A multiset of 64-bit keys, merged now and then. `forgotten` counts events of keys beyond the limit."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.keys: _U64 = np.zeros(0, np.uint64)
+        self.counts: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.forgotten = 0
+        self._limit = limit
+        self._pending: list[tuple[_U64, NDArray[np.int64]]] = []
+        self._size = 0
+
+    def add(self, keys: _U64) -> None:
+        """Count each of these keys once more; the array is sorted in place."""
+        keys.sort()
+        starts = _run_starts(keys)
+        counts = np.diff(starts, append=len(keys))
+        self._pending.append((keys[starts], counts))
+        self._size += len(starts)
+        if self._size > _MERGE_AT:
+            self.merge()
+
+    def extend(self, other: KeyCounts) -> None:
+        """Count all that another multiset counted."""
+        self._pending += [*other._pending, (other.keys, other.counts)] if len(other.keys) else other._pending
+        self._size += other._size + len(other.keys)
+        self.forgotten += other.forgotten
+        if self._size > _MERGE_AT:
+            self.merge()
+
+    def merge(self) -> None:
+        """Take what is pending into `keys` (ascending, distinct) and `counts`."""
+        if not self._pending:
+            return
+        keys = np.concatenate([self.keys, *(k for k, _ in self._pending)])
+        counts = np.concatenate([self.counts, *(c for _, c in self._pending)])
+        self._pending, self._size = [], 0
+        order = np.argsort(keys, kind="stable")
+        keys, counts = keys[order], counts[order]
+        starts = _run_starts(keys)
+        self.keys, self.counts = keys[starts], np.add.reduceat(counts, starts)
+        if len(self.keys) > self._limit:
+            kept = np.sort(np.argpartition(self.counts, len(self.counts) - self._limit)[-self._limit :])
+            self.forgotten += int(self.counts.sum() - self.counts[kept].sum())
+            self.keys, self.counts = self.keys[kept], self.counts[kept]
+
+
+def _run_starts(keys: _U64) -> NDArray[np.intp]:
+    if not len(keys):
+        return np.zeros(0, np.intp)
+    change = np.empty(len(keys), np.bool_)
+    change[0] = True
+    np.not_equal(keys[1:], keys[:-1], out=change[1:])
+    return np.flatnonzero(change)
+
+
+class RegisterCounts:
+    """Accesses by register. Feed it every batch; `hottest` names the registers when all was seen.
+
+    A register is an address, or a region and an offset where the format gives no address. Registers are named by the
+    devices and maps of the whole trace: an address whose BAR moved during it is named by the last.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._by_address = KeyCounts(3 * limit)
+        self._high = KeyCounts(3 * limit)
+        self._by_offset = KeyCounts(3 * limit)
+        self._regions = Regions()
+
+    @property
+    def forgotten(self) -> int:
+        """Accesses to registers beyond the limit: they are in no register's count."""
+        return self._by_address.forgotten + self._high.forgotten + self._by_offset.forgotten
+
+    def merge(self, other: RegisterCounts) -> None:
+        """Count all that another one counted, of the same stream."""
+        self._regions = other._regions if other._regions.names else self._regions
+        for mine, theirs in (
+            (self._by_address, other._by_address),
+            (self._high, other._high),
+            (self._by_offset, other._by_offset),
+        ):
+            mine.extend(theirs)
+
+    def add(self, batch: Batch) -> None:
+        """Count the accesses of a batch."""
+        access = batch.kind <= Kind.UNKNOWN
+        column = batch.columns.get("addr")
+        if column is not None:
+            if column.present is not None:
+                access = access & column.present
+            addr, kind = (column.data, batch.kind) if access.all() else (column.data[access], batch.kind[access])
+            if len(addr) and int(addr.max()) >> 62:
+                high = addr >> np.uint64(62) != 0
+                # Two bits of the address make room for the kind: they are kept beside, by which table it is in.
+                for top in (1, 2, 3):
+                    part = high & (addr >> np.uint64(62) == top)
+                    if part.any():
+                        self._add_high(addr[part], kind[part], top)
+                addr, kind = addr[~high], kind[~high]
+            if len(addr):
+                self._by_address.add(addr << np.uint64(2) | kind)
+        if "region" in batch.columns:
+            self._add_by_offset(batch)
+
+    def _add_high(self, addr: _U64, kind: NDArray[np.uint8], top: int) -> None:
+        # Canonical kernel addresses fill bits 62 and 63 alike, and have bits 60 and 61 equal to them.
+        fits = addr >> np.uint64(60) == np.uint64(top << 2 | (3 if top == 3 else 0))
+        self._high.add((addr[fits] << np.uint64(4)) >> np.uint64(2) | np.uint64(top) << np.uint64(62) | kind[fits])
+        self._high.forgotten += int((~fits).sum())
+
+    def _add_by_offset(self, batch: Batch) -> None:
+        self._regions = batch.regions
+        rows = batch.accesses & batch.present("region") & batch.present("offset") & ~batch.present("addr")
+        if not rows.any():
+            return
+        code, offset = batch.data("region")[rows].astype(np.uint64), batch.data("offset")[rows]
+        fits = (code < 1 << 14) & (offset < 1 << 48)
+        self._by_offset.forgotten += int((~fits).sum())
+        key = code[fits] << np.uint64(50) | offset[fits] << np.uint64(2) | batch.kind[rows][fits]
+        if len(key):
+            self._by_offset.add(key)
+
+    def distinct(self) -> int:
+        """How many registers were touched (at least, if some were forgotten)."""
+        total = 0
+        for table in (self._by_address, self._high, self._by_offset):
+            table.merge()
+            total += len(np.unique(table.keys >> np.uint64(2)))
+        return total
+
+    def hottest(self, names: AddressMap, n: int) -> list[Register]:
+        """The n registers with most accesses, most first, then by address."""
+        found: list[Register] = []
+        for table in (self._by_address, self._high, self._by_offset):
+            for key, counts in _top(table, n):
+                if table is self._by_offset:
+                    region = self._regions.names[key >> 48]
+                    found.append(Register(region, key & (1 << 48) - 1, None, *counts))
+                    continue
+                address = key
+                if table is self._high:
+                    top = key >> 60
+                    address = top << 62 | (3 if top == 3 else 0) << 60 | key & (1 << 60) - 1
+                region_name, offset = locate(names, address)
+                found.append(Register(region_name, offset, address, *counts))
+        return sorted(found, key=lambda r: (-r.accesses, r.address or 0, r.region or "", r.offset))[:n]
+
+
+def _top(table: KeyCounts, n: int) -> list[tuple[int, tuple[int, int, int]]]:
+    table.merge()
+    if not len(table.keys):
+        return []
+    register = table.keys >> np.uint64(2)
+    starts = _run_starts(register)
+    totals = np.add.reduceat(table.counts, starts)
+    best = starts[np.argsort(-totals, kind="stable")[:n]]
+    out = []
+    for start in best.tolist():
+        counts = [0, 0, 0, 0]
+        at = start
+        while at < len(register) and register[at] == register[start]:
+            counts[int(table.keys[at]) & 3] += int(table.counts[at])
+            at += 1
+        out.append((int(register[start]), (counts[0], counts[1], counts[2])))
+    return out
+
+
+def locate(names: AddressMap, address: int) -> tuple[str | None, int]:
+    """Region and offset of an address among the devices of an address map, else in a map that covers it, the one of
+    the highest id; (None, address) if there is none.
+    """
+    covering = [
+        live.id
+        for live in names.maps.values()
+        if live.phys <= address and (live.length is None or address < live.phys + live.length)
+    ]
+    probe = Batch.from_events([Event(Kind.READ, addr=address, map=max(covering) if covering else None)])
+    resolved = names.resolve(probe)
+    code = int(resolved.region[0])
+    return (names.regions[code].name if code >= 0 else None), int(resolved.offset[0])

@@ -1,0 +1,104 @@
+"""`mmiotools replay`, as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mmiotools.cli.main import run
+from mmiotools.formats import open_trace
+from mmiotools.trace.matching import collect
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    for word in ("nv-test@1", "nv-test@2", "nv-init@1", "nv-init@2"):
+        assert run(["record", "-q", word, "-o", str(folder / f"{word}.mmiotrace")]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("policy", ["strict", "queue"])
+def test_the_recorded_driver_completes(recordings, policy, capfd):
+    assert run(["replay", "--json", "--policy", policy, str(recordings / "nv-test@2.mmiotrace")]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert (report["schema"], report["policy"], report["verdict"]) == ("mmiotools.replay/1", policy, "completed")
+    assert report["matched"] == report["accesses"] > 3
+
+
+@pytest.mark.parametrize("policy", ["strict", "queue"])
+def test_another_version_diverges(recordings, policy, capfd):
+    trace = str(recordings / "nv-test@1.mmiotrace")
+    assert run(["replay", "--policy", policy, "--driver", "nv-test@2", trace]) == 1
+    out = capfd.readouterr().out
+    assert out.startswith("diverged: driver nv-test@2 against 01:00.0 (10de:0286)")
+    assert "+ " in out and "W 4 01:00.0/BAR0+0x600100 = 0x1   the driver" in out
+
+
+def test_as_trace_holds_what_the_driver_did(recordings, tmp_path, capfd):
+    out = tmp_path / "did.mmio"
+    trace = str(recordings / "nv-init@1.mmiotrace")
+    assert run(["replay", "-q", trace, "--as-trace", str(out)]) == 0
+    ours, theirs = (collect(open_trace(path).batches) for path in (str(out), trace))
+    assert [ours.access(n).key for n in range(len(ours))] == [theirs.access(n).key for n in range(len(theirs))]
+    assert run(["replay", "-q", str(out)]) == 0
+    assert run(["replay", "-q", trace, "--as-trace", trace]) == 2
+    assert "also the input" in capfd.readouterr().err
+
+
+def test_device_model(recordings, capfd):
+    assert run(["replay", "--json", "--device", "nv-card", str(recordings / "nv-test@1.mmiotrace")]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert (report["policy"], report["matched"], report["registers"]) == ("device", 2, [])
+
+
+def test_driver_file_runs_only_when_named(recordings, tmp_path, capfd):
+    marker = tmp_path / "ran"
+    driver = tmp_path / "mine.py"
+    driver.write_text(
+        f"open({str(marker)!r}, 'w').close()\n"
+        "def probe(k):\n    k.readl(k.ioremap(k.pci_resource_start(0), 4096))\n    return 0\n"
+        "class DRIVER:\n    name = 'mine'\n    device = 'nv-card'\n    versions = {'1': probe}\n"
+    )
+    out = tmp_path / "x.mmio"
+    assert run(["record", str(driver), "-o", str(out)]) == 0
+    marker.unlink()
+    assert run(["replay", str(out)]) == 2
+    assert "give --driver FILE" in capfd.readouterr().err
+    assert not marker.exists()
+    assert run(["replay", str(out), "--driver", str(driver)]) == 0
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--policy", "loose"], "no policy is called 'loose'"),
+        (["--driver", "nv-test", "--device", "nv-card"], "exclude each other"),
+        (["--device", "nv-card", "--as-trace", "x"], "needs a driver"),
+        (["--pci", "00:1f.0"], "00:1f.0 is not accessed"),
+        (["--driver", "no-such"], "no driver is called"),
+    ],
+)
+def test_usage(recordings, args, message, capfd):
+    assert run(["replay", str(recordings / "nv-test@1.mmiotrace"), *args]) == 2
+    assert message in capfd.readouterr().err
+
+
+def test_a_recording_that_names_no_driver(recordings, tmp_path, capfd):
+    bare = tmp_path / "bare.mmiotrace"
+    lines = (recordings / "nv-test@1.mmiotrace").read_bytes().splitlines(keepends=True)
+    bare.write_bytes(b"".join(line for line in lines if not line.startswith(b"#")))
+    assert run(["replay", str(bare)]) == 2
+    assert "names no driver: give --driver" in capfd.readouterr().err
+    assert run(["replay", "-q", str(bare), "--driver", "nv-test"]) == 0
+
+
+def test_in_a_pipe(recordings):
+    command = f"{sys.executable} -m mmiotools record -q nv-init | {sys.executable} -m mmiotools replay -q --json -"
+    done = subprocess.run(command, shell=True, capture_output=True, timeout=60, check=True)
+    assert json.loads(done.stdout)["verdict"] == "completed"
+    assert done.stderr == b""

@@ -1,0 +1,143 @@
+"""Random programs on the traced machine: what is recorded is what the card saw, and nothing is left behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine_card import BAR0, BAR0_SIZE, BAR1, BAR1_SIZE, Rig, accesses, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmiotools.engine.cpu import IF, TF, Cpu
+from mmiotools.engine.truth import compare
+from mmiotools.events import Kind
+
+#: (verb, which live mapping, offset in it, width, value); a mapping is (bar, offset, length).
+Action = tuple[str, int, int, int, int]
+
+actions = st.tuples(
+    st.sampled_from(["read", "write", "read", "write", "immediate", "copy", "or", "map", "unmap", "delay"]),
+    st.integers(0, 9),
+    st.one_of(st.integers(0, 0x4000), st.sampled_from([0, 0xFFD, 0xFFE, 0xFFF, 0x1000, 0x1FF9])),
+    st.sampled_from([1, 2, 4, 8]),
+    st.integers(0, (1 << 64) - 1),
+)
+programs = st.lists(actions, max_size=40)
+
+
+class Program:
+    """Runs actions on a kernel, keeping every access inside a mapping."""
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel = kernel
+        self.maps: list[tuple[int, int]] = []
+        self.read: list[int] = []
+
+    def step(self, action: Action) -> None:
+        verb, which, offset, width, value = action
+        if verb == "map" or not self.maps:
+            base, size = ((BAR0, BAR0_SIZE), (BAR1, BAR1_SIZE))[value & 1]
+            start = offset % (size - 16)
+            length = 16 + value % (size - start - 15)
+            self.maps.append((self.kernel.ioremap(base + start, length), length))
+            return
+        virt, length = self.maps[which % len(self.maps)]
+        at = virt + offset % (length - width + 1)
+        if verb == "read":
+            self.read.append(self.kernel.read(at, width))
+        elif verb == "write":
+            self.kernel.write(at, width, value)
+        elif verb == "immediate":
+            self.kernel.write_immediate(at, width, value >> 33)
+        elif verb == "copy":
+            other, other_length = self.maps[value % len(self.maps)]
+            self.kernel.copy(other + value % (other_length - width + 1), at, width)
+        elif verb == "or":
+            self.kernel.set_bits(at, width, value)
+        elif verb == "delay":
+            self.kernel.udelay(which)
+        else:
+            self.kernel.iounmap(virt)
+            self.maps.pop(which % len(self.maps))
+
+
+@settings(max_examples=150, deadline=None)
+@given(programs)
+def test_recorded_is_seen_and_the_machine_is_as_before(program: list[Action]) -> None:
+    rig = Rig()
+    runner = Program(rig.kernel)
+    for n, action in enumerate(program):
+        flags = 0 if n & 1 else IF
+        rig.cpu.flags = flags
+        runner.step(action)
+        assert rig.cpu.flags == flags
+        for page in rig.kmmio.pages.values():
+            assert page.armed and page.count
+            assert not rig.machine.init_mm.entry(page.page).present
+            assert page.page not in rig.cpu.tlb
+    truth = compare(rig.events, rig.card.seen, rig.card.pci)
+    assert truth.clean, truth
+    assert not truth.elsewhere
+    assert rig.kmmio.missed == rig.kmmio.aborted == rig.machine.stray_steps == 0
+    assert rig.machine.faults == rig.machine.steps == rig.machine.retired
+    for virt, _ in runner.maps:
+        rig.kernel.iounmap(virt)
+    assert rig.kmmio.pages == {}
+    assert not rig.kmmio.active
+    rig.kmmio.probes.check()
+
+
+@settings(max_examples=80, deadline=None)
+@given(programs.map(lambda p: [a for a in p if a[0] in ("read", "write", "immediate", "map", "unmap", "delay")]))
+def test_plain_moves_are_recorded_value_by_value_in_order(program: list[Action]) -> None:
+    rig = Rig()
+    runner = Program(rig.kernel)
+    for action in program:
+        runner.step(action)
+    base = {"BAR0": BAR0, "BAR1": BAR1}
+    assert rig.accesses() == [(s.op, base[s.region] + s.offset, s.width, s.value) for s in rig.card.seen]
+    assert [e.value for e in rig.events if e.kind == Kind.READ] == runner.read
+    ids = [e.map for e in rig.events if e.kind == Kind.MAP]
+    assert ids == list(range(1, len(ids) + 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(programs)
+def test_the_engine_changes_nothing_for_driver_and_card(program: list[Action]) -> None:
+    results = []
+    for trace in (True, False):
+        read: list[int] = []
+
+        def probe(kernel: Any, read: list[int] = read) -> int:
+            runner = Program(kernel)
+            for action in program:
+                runner.step(action)
+            read += runner.read
+            return kernel.now()
+
+        outcome, events, card = run(probe, trace=trace)
+        assert outcome.error is None
+        results.append((outcome.returned, outcome.seen, outcome.accesses, read, card.snapshot()))
+        assert bool(accesses(events)) == (trace and bool(card.seen))
+    assert results[0] == results[1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(programs)
+def test_somebody_else_s_single_stepping_survives(program: list[Action]) -> None:
+    rig = Rig()
+    steps = 0
+
+    def debugger(cpu: Cpu) -> bool:
+        nonlocal steps
+        steps += 1
+        return True
+
+    rig.machine.debug_handlers.append(debugger)
+    rig.cpu.flags |= TF
+    runner = Program(rig.kernel)
+    for action in program:
+        runner.step(action)
+    assert rig.cpu.flags == TF | IF
+    assert steps == rig.machine.retired
+    assert compare(rig.events, rig.card.seen, rig.card.pci).clean

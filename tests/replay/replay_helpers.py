@@ -1,0 +1,53 @@
+"""Recordings in memory for the tests of replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+
+from mmiotools.drivers import Chosen
+from mmiotools.engine.interface import Device, Kernel
+from mmiotools.engine.session import run_driver
+from mmiotools.events import Event, Kind
+from mmiotools.record import make_plan, record_to, trace_header
+from mmiotools.replay import Tape, load_tape
+from mmiotools.trace.batch import Batch
+from mmiotools.trace.header import Bar, PciDevice, Trace, TraceHeader
+
+CARD = PciDevice(0x18, 0x1234, 0x5678, 11, (Bar(0, 0xE0000000, 0x10000), Bar(2, 0xE1000000, 0x1000)))
+
+
+def trace_of(events: Iterable[Event], meta: dict | None = None) -> Trace:
+    return Trace(TraceHeader(meta=meta or {}), iter([Batch.from_events(events)]), "test")
+
+
+def tape_of(*accesses: tuple) -> Tape:
+    """A tape from (op, bar, offset, width, value); U has neither width nor value."""
+    base = {bar.name: bar.addr for bar in CARD.bars}
+    kinds = {"R": Kind.READ, "W": Kind.WRITE, "U": Kind.UNKNOWN}
+    events = [Event(Kind.DEVICE, extra=CARD.extra())]
+    for time, (op, bar, offset, *rest) in enumerate(accesses):
+        width, value = rest if rest else (None, None)
+        events.append(Event(kinds[op], time * 1000, width, 1, base[bar] + offset, value=value))
+    return load_tape(trace_of(events))
+
+
+def recorded(word: str) -> Tape:
+    """The tape of a bundled driver's recording."""
+    batches: list[Batch] = []
+    plan = make_plan(word)
+    record_to(batches.append, plan)
+    return load_tape(Trace(trace_header(plan), iter(batches), "test"))
+
+
+def chosen(probe: Callable[[Kernel], int]) -> Chosen:
+    """A driver of one function."""
+    return Chosen(SimpleNamespace(name="mine", versions={"1": probe}), "1", None)
+
+
+def tape_of_run(probe: Callable[[Kernel], int], device: Device) -> Tape:
+    """The tape of a function's run on a device."""
+    events: list[Event] = []
+    outcome = run_driver(probe, device, emit=events.append)
+    assert outcome.error is None
+    return load_tape(trace_of(events))
