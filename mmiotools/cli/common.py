@@ -21,6 +21,7 @@ from mmiotools.formats.base import PreparingWriter
 from mmiotools.formats.source import compression_of, compressor, describe
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace, TraceHeader
+from mmiotools.trace.memory import keep_freed_memory
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -56,6 +57,7 @@ class Run:
         """Open a trace; damage that passes is reported with its place, counted, and makes the status 3."""
         if (path is None or path == "-") and sys.stdin.isatty():
             raise UsageError("no input: name a file, or pipe a trace in")
+        keep_freed_memory()
         trace = open_trace(path, format_name)
         show = progress and not self.quiet and sys.stderr.isatty()
         batches, spread = trace.batches, trace.spread

@@ -15,7 +15,7 @@ PATIENCE = 0.5
 
 
 def with_progress(items: Iterator[T], trace: Trace, count: Callable[[T], int]) -> Iterator[T]:
-    """The same items, each of `count` events, with a bar that shows bytes of input, events a second and, for files, the time left."""
+    """The same items, each of `count` events, with a bar: bytes of input, events a second and, for files, time left."""
     began = time.monotonic()
     events = 0
     for item in items:

@@ -188,7 +188,6 @@ class Kmmio:
             pte.present = False
             page.armed = True
         page.count += 1
-        page.sole = None
         return True
 
     def _release_page(self, number: int) -> None:

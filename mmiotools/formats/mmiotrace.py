@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, ClassVar, TypeVar
-
-import numpy as np
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff, damaged
@@ -14,7 +12,7 @@ from mmiotools.formats.mmiotrace_lines import VERSION, parse_line
 from mmiotools.formats.mmiotrace_print import TextWriter
 from mmiotools.formats.mmiotrace_scan import scan
 from mmiotools.formats.parallel import ordered_map
-from mmiotools.formats.source import ByteSource
+from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.registry import API
@@ -64,8 +62,8 @@ class TextBatches:
     """The batches of a text: an iterator, or `spread` over worker processes."""
 
     def __init__(self, source: ByteSource, header: TraceHeader) -> None:
+        self._source = source
         self._header = header
-        self._blocks = _numbered(_blocks(source))
         self._regions = Regions()
         self._batches = self._one_by_one()
 
@@ -76,24 +74,42 @@ class TextBatches:
         return next(self._batches)
 
     def _one_by_one(self) -> Iterator[Batch]:
-        for block in self._blocks:
-            for batch in _parse(block, self._regions):
+        line = 1
+        for block in blocks(self._source.chunks()):
+            for batch in self._parse(block, line):
+                line += len(batch)
                 self._notice(batch)
                 yield batch
 
     def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """function(batch) for every batch, computed anywhere, given in order."""
+        line = 1
 
-        def work(block: tuple[bytes, int]) -> list[Spread[R]]:
-            return [
-                Spread(function(batch), len(batch), batch.take(batch.kind > Kind.UNKNOWN))
-                for batch in _parse(block, self._regions)
-            ]
+        def work(piece: Extent | bytes, first: int = 1) -> list[Spread[R]]:
+            results = []
+            for block in [piece] if isinstance(piece, bytes) else blocks(piece.chunks()):
+                for batch in self._parse(block, first):
+                    rare = batch.take(batch.kind > Kind.UNKNOWN)
+                    results.append(Spread(function(batch), len(batch), rare))
+                    first += len(batch)
+            return results
 
-        for results in ordered_map(work, self._blocks):
+        extents = self._source.extents()
+        pieces: Iterator[Extent | bytes] = blocks(self._source.chunks()) if extents is None else extents
+        for piece, results in ordered_map(lambda piece: (piece, work(piece)), pieces):
+            # A worker does not know how many lines came before; where that matters the piece is read again.
+            if line > 1 and any("line" in extra for result in results for extra in result.rare.extras.values()):
+                results = work(piece, line)
             for result in results:
+                line += result.events
                 self._notice(result.rare)
                 yield result
+
+    def _parse(self, block: bytes, line: int) -> Iterator[Batch]:
+        if block.endswith(b"\n"):
+            yield from scan(block, line, self._regions)
+        else:
+            yield Batch.from_events([_unterminated(block, line)], self._regions)
 
     def _notice(self, batch: Batch) -> None:
         """Take what HEADER events say into the stream's header; an unknown version is read all the same."""
@@ -106,35 +122,31 @@ class TextBatches:
                     self._header.meta.setdefault("unknown_version", extra.get("version"))
 
 
-def _parse(block: tuple[bytes, int], regions: Regions) -> Iterator[Batch]:
-    text, number = block
-    if text.endswith(b"\n"):
-        yield from scan(text, number, regions)
-    else:
-        yield Batch.from_events([_unterminated(text, number)], regions)
-
-
-def _numbered(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Each block with the number of its first line, from 1. A block without line end counts as a line."""
-    number = 1
-    for block in blocks:
-        yield block, number
-        number += max(int(np.count_nonzero(np.frombuffer(block, np.uint8) == 10)), 1)
-
-
-def _blocks(source: ByteSource) -> Iterator[bytes]:
-    """Blocks of whole lines; a line without end, or longer than MAX_LINE, comes alone and without line end."""
+def blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Chunks of at most MAX_LINE bytes as blocks of whole lines. A line longer than that comes in pieces of
+    MAX_LINE bytes, and what has no line end at the end of the input comes last; both alone, without line end.
+    """
     rest = b""
-    while data := source.read():
+    for data in chunks:
+        first = data.find(b"\n") + 1
+        if not first or len(rest) + first > MAX_LINE:
+            rest += data[:first] if first else data
+            while len(rest) > MAX_LINE:
+                yield rest[:MAX_LINE]
+                rest = rest[MAX_LINE:]
+            if not first:
+                continue
+            data = data[first:]
+            if not data:
+                yield rest
+                rest = b""
+                continue
         cut = data.rfind(b"\n") + 1
-        if cut:
+        if cut or rest.endswith(b"\n"):
             yield rest + data[:cut]
             rest = data[cut:]
         else:
             rest += data
-            while len(rest) > MAX_LINE:
-                yield rest[:MAX_LINE]
-                rest = rest[MAX_LINE:]
     if rest:
         yield rest
 

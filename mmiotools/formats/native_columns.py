@@ -7,6 +7,7 @@ signed ones are zigzagged first.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,14 @@ MAX_EXTRAS = 1 << 26
 #: Encodings of a column, as the directory numbers them.
 CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA, MSGPACK = range(6)
 
-#: Up to so many numbers, all byte planes go into one frame.
+#: Up to so many numbers, all byte planes may go into one frame.
 _FEW = 512
-_LEVEL = 6
+#: zstd levels: the usual one, and one for kinds and address codes, whose patterns pay for a longer search.
+_LEVEL, _PATTERN_LEVEL = 6, 12
 _ESCAPE = 255
 
-_compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True, write_checksum=False)
+_compressor = zstandard.ZstdCompressor(level=_LEVEL)
+_pattern_compressor = zstandard.ZstdCompressor(level=_PATTERN_LEVEL)
 _decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
 
 
@@ -57,16 +60,24 @@ def expand(data: Any, size: int, *, exact: bool = True) -> bytes:
     return content
 
 
-def pack_planes(numbers: U64) -> list[bytes] | bytes:
-    """Byte planes, lowest first; planes above the highest byte in use are left out. Many numbers: a list with a
-    frame for each plane. Few: one frame with all the planes, since a frame costs a dozen bytes.
+def squeeze_pattern(data: bytes) -> bytes:
+    """One zstd frame, made with more effort."""
+    return _pattern_compressor.compress(data)
+
+
+def pack_planes(numbers: U64, squeeze: Callable[[bytes], bytes] = squeeze) -> list[bytes] | bytes:
+    """Byte planes, lowest first; planes above the highest byte in use are left out. A list with a frame for each
+    plane or, where there are few numbers and it is smaller, one frame with all the planes.
     """
     n = len(numbers)
     used = (int(numbers.max()).bit_length() + 7) // 8 if n else 0
     planes = numbers.astype("<u8", copy=False).view(np.uint8).reshape(n, 8)[:, :used]
+    apart = [squeeze(planes[:, place].tobytes()) for place in range(used)]
     if n <= _FEW:
-        return squeeze(planes.T.tobytes())
-    return [squeeze(planes[:, place].tobytes()) for place in range(used)]
+        together = squeeze(planes.T.tobytes())
+        if len(together) <= sum(map(len, apart)):
+            return together
+    return apart
 
 
 def unpack_planes(planes: Any, n: int) -> U64:
@@ -97,16 +108,38 @@ def unzigzag(numbers: U64) -> NDArray[np.int64]:
     return (numbers >> np.uint64(1)).view(np.int64) ^ -(numbers & np.uint64(1)).view(np.int64)
 
 
-def encode(name: str, column: Column, addresses: U64 | None) -> tuple[list[Any], bytes]:
+class Presence:
+    """The bitmaps of a block that say which rows have a column: columns with the same rows share one."""
+
+    def __init__(self, packed: Any = None) -> None:
+        self.packed: list[bytes] = packed or []
+        self._numbers: dict[bytes, int] = {}
+
+    def number(self, present: NDArray[np.bool_]) -> int:
+        """The number of a bitmap, added if it is new."""
+        bits = np.packbits(present, bitorder="little").tobytes()
+        number = self._numbers.setdefault(bits, len(self.packed))
+        if number == len(self.packed):
+            self.packed.append(squeeze(bits))
+        return number
+
+    def get(self, number: Any, n: int) -> NDArray[np.bool_]:
+        """The bitmap of that number as (n,) bool."""
+        bits = np.frombuffer(expand(self.packed[number], (n + 7) // 8), np.uint8)
+        return np.unpackbits(bits, count=n, bitorder="little").astype(np.bool_)
+
+
+def encode(name: str, column: Column, addresses: U64 | None, presence: Presence) -> tuple[list[Any], bytes]:
     """A column as (its entry in the block's directory, its payload).
 
-    The entry is [encoding, bits, payload length, CRC-32, parameter]; bits are negative for a signed type.
-    `addresses` is the block's address dictionary.
+    The entry is [encoding, bits, payload length, CRC-32, parameter] and, for a column that some rows lack, the
+    number of its presence bitmap; bits are negative for a signed type. `addresses` is the block's address dictionary.
     """
     data, present = column
     payload: dict[str, Any] = {}
+    bitmap = []
     if present is not None and not present.all():
-        payload["p"] = squeeze(np.packbits(present, bitorder="little").tobytes())
+        bitmap = [presence.number(present)]
         data = data[present]
     bits = data.dtype.itemsize * (-8 if data.dtype.kind == "i" else 8)
     parameter: Any = None
@@ -119,11 +152,14 @@ def encode(name: str, column: Column, addresses: U64 | None) -> tuple[list[Any],
         numbers = zigzag(data) if bits < 0 else data.astype(np.uint64, copy=False)
         if name == "addr" and addresses is not None:
             encoding = ADDRESS
-            payload["v"] = pack_planes(np.searchsorted(addresses, numbers).astype(np.uint64))
+            payload["v"] = pack_planes(np.searchsorted(addresses, numbers).astype(np.uint64), squeeze_pattern)
+        elif name == "kind":
+            encoding = PLAIN
+            payload["v"] = pack_planes(numbers, squeeze_pattern)
         else:
             encoding = _encode_plain(numbers, payload)
     packed = pack(payload) if payload else b""
-    return [encoding, bits, len(packed), zlib.crc32(packed), parameter], packed
+    return [encoding, bits, len(packed), zlib.crc32(packed), parameter, *bitmap], packed
 
 
 def _encode_time(data: Array, payload: dict[str, Any]) -> list[int]:
@@ -163,9 +199,9 @@ def distinct_values(numbers: U64) -> U64:
     return ordered[keep]
 
 
-def decode(entry: Any, payload: bytes, n: int, addresses: U64 | None) -> Column | None:
+def decode(entry: Any, payload: bytes, n: int, addresses: U64 | None, presence: Presence) -> Column | None:
     """The column of a directory entry and its payload; None when its encoding is not known. Raises Corrupt."""
-    encoding, bits, _, crc, parameter = entry
+    encoding, bits, _, crc, parameter, *bitmap = entry
     if encoding not in (CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA):
         return None
     if zlib.crc32(payload) != crc:
@@ -174,9 +210,8 @@ def decode(entry: Any, payload: bytes, n: int, addresses: U64 | None) -> Column 
         parts = unpack(payload) if payload else {}
         present = None
         count = n
-        if "p" in parts:
-            packed = np.frombuffer(expand(parts["p"], (n + 7) // 8), np.uint8)
-            present = np.unpackbits(packed, count=n, bitorder="little").astype(np.bool_)
+        if bitmap:
+            present = presence.get(bitmap[0], n)
             count = int(present.sum())
         dtype = np.dtype(f"{'i' if bits < 0 else 'u'}{abs(bits) // 8}")
         values = _decode_values(encoding, parts, parameter, count, dtype, addresses)

@@ -13,7 +13,7 @@ import numpy as np
 from mmiotools.errors import FormatError
 from mmiotools.events import Kind
 from mmiotools.formats.base import damaged
-from mmiotools.formats.native_columns import MAX_EXTRAS, Corrupt, decode, expand, unpack_planes
+from mmiotools.formats.native_columns import MAX_EXTRAS, Corrupt, Presence, decode, expand, unpack_planes
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -268,6 +268,7 @@ class NativeReader:
             if not 0 < size <= n:
                 raise Corrupt("its address dictionary has an impossible size")
             addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
+        presence = Presence(head.get("present"))
         columns: dict[str, Column] = {}
         extras: dict[int, dict[str, Any]] = {}
         for name, entry in head["columns"].items():
@@ -276,7 +277,7 @@ class NativeReader:
                 extras = _extras(entry, payload, n)
                 continue
             try:
-                column = decode(entry, payload, n, addresses)
+                column = decode(entry, payload, n, addresses, presence)
             except Corrupt as error:
                 raise Corrupt(f"column '{name}': {error}") from error
             if column is None:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from mmiotools import __version__
-from mmiotools.formats.native_columns import MSGPACK, distinct_values, encode, pack_planes, squeeze
+from mmiotools.formats.native_columns import MSGPACK, Presence, distinct_values, encode, pack_planes, squeeze
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -158,8 +158,11 @@ def encode_block(batch: Batch) -> Encoded:
         head["regions"] = {code: [batch.regions.names[code], batch.regions.spaces[code]] for code in codes}
     directory: dict[str, Any] = {}
     body: dict[str, bytes] = {}
+    presence = Presence()
     for name, column in (("kind", Column(batch.kind)), *batch.columns.items()):
-        directory[name], body[name] = encode(name, column, addresses)
+        directory[name], body[name] = encode(name, column, addresses, presence)
+    if presence.packed:
+        head["present"] = presence.packed
     if batch.extras:
         payload = squeeze(pack(batch.extras))
         directory["extras"] = [MSGPACK, 0, len(payload), zlib.crc32(payload), None]

@@ -25,7 +25,7 @@ ALONE = 3
 
 
 def workers_wanted() -> int:
-    """Worker processes: one for each processor and one to keep the pipes full; none on a single processor.
+    """Worker processes: one for each processor, at most 8; none on a single processor.
 
     MMIOTOOLS_WORKERS overrides it; 0 keeps all work in this process.
     """
@@ -33,7 +33,7 @@ def workers_wanted() -> int:
     if given.isdigit():
         return min(int(given), 64)
     processors = len(os.sched_getaffinity(0))
-    return 0 if processors < 2 or not hasattr(os, "fork") else min(processors, 8) + 1
+    return 0 if processors < 2 or not hasattr(os, "fork") else min(processors, 8)
 
 
 def ordered_map(function: Callable[[P], R], pieces: Iterable[P]) -> Iterator[R]:

@@ -14,9 +14,9 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import zstandard
 
@@ -25,6 +25,7 @@ from mmiotools.errors import FormatError, UsageError
 #: How much of the input formats see when they are asked whether it is theirs.
 HEAD = 1 << 16
 _CHUNK = 1 << 20
+_LOOK = 1 << 12
 
 
 class _Decoder(Protocol):
@@ -88,6 +89,21 @@ _SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError)
 
 
+class Extent(NamedTuple):
+    """Bytes start..stop-1 of an open file, whole lines; read by position, so from any process."""
+
+    descriptor: int
+    start: int
+    stop: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, at most 1 MiB at a time."""
+        at = self.start
+        while at < self.stop and (data := os.pread(self.descriptor, min(_CHUNK, self.stop - at), at)):
+            yield data
+            at += len(data)
+
+
 class ByteSource:
     """A readable input. `read` gives decompressed bytes; `problem` says why the input broke off, if it did.
 
@@ -144,6 +160,37 @@ class ByteSource:
                 self._pending, self._at = b"", 0
             return data
         return self._next(n)
+
+    def chunks(self) -> Iterator[bytes]:
+        """All that is left, at most about 1 MiB at a time."""
+        while data := self.read():
+            yield data
+
+    def extents(self) -> Iterator[Extent] | None:
+        """An uncompressed regular file that nothing was read of, as extents of about 1 MiB that end with a line;
+        None for any other input. A line may make its extent longer.
+        """
+        if self.size is None or self._decoder is not None or self._at:
+            return None
+        return self._extents(self._raw.fileno())
+
+    def _extents(self, descriptor: int) -> Iterator[Extent]:
+        start = 0
+        while True:
+            stop = start + _CHUNK - 2 * _LOOK  # so that nearly every extent is one chunk, its last line included
+            while True:
+                ahead = os.pread(descriptor, _LOOK, stop)
+                if not ahead:
+                    break
+                found = ahead.find(b"\n") + 1
+                stop += found or len(ahead)
+                if found:
+                    break
+            self.consumed = max(self.consumed, min(stop, self.size or stop))
+            yield Extent(descriptor, start, stop)
+            if not ahead:
+                return
+            start = stop
 
     def _next(self, n: int = _CHUNK) -> bytes:
         if self._decoder is None:

@@ -1,0 +1,39 @@
+"""Fixtures that every area of the tests may use: the checkout, its samples, and the command line as a subprocess."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parent.parent
+
+Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture(scope="session")
+def top() -> Path:
+    """The checkout."""
+    return TOP
+
+
+@pytest.fixture(scope="session")
+def samples(top: Path) -> Path:
+    """The folder of samples."""
+    return top / "samples"
+
+
+@pytest.fixture(scope="session")
+def cli(top: Path) -> Cli:
+    """Runs `mmiotools ARGUMENTS...` as a process of its own, at the top of the checkout: bytes in, bytes out."""
+
+    def run(*arguments: str, input: bytes = b"", cwd: Path = top) -> subprocess.CompletedProcess[bytes]:
+        words = [sys.executable, "-m", "mmiotools", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(top)}
+        return subprocess.run(words, input=input, cwd=cwd, capture_output=True, env=environment, timeout=120)
+
+    return run

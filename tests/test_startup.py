@@ -1,0 +1,41 @@
+"""What the start of the command line imports: as little as the question needs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+
+def imported(top: Path, *arguments: str) -> set[str]:
+    """Top-level packages that `mmiotools ARGUMENTS...` imports."""
+    words = [sys.executable, "-X", "importtime", "-m", "mmiotools", *arguments]
+    done = subprocess.run(words, cwd=top, capture_output=True, text=True, check=True, timeout=60)
+    names = re.findall(r"^import time:.*\| +(\S+)$", done.stderr, re.MULTILINE)
+    assert "mmiotools" in names
+    return {name.split(".")[0] for name in names}
+
+
+def test_version_imports_no_third_party(top: Path) -> None:
+    assert not imported(top, "--version") & {"click", "numpy", "construct", "rich", "msgpack", "zstandard"}
+
+
+def test_help_imports_no_numpy(top: Path) -> None:
+    packages = imported(top, "--help")
+    assert "click" in packages
+    assert not packages & {"numpy", "construct", "rich"}
+
+
+def test_completion_of_commands_imports_none_of_them(top: Path) -> None:
+    code = (
+        "import sys; from mmiotools.cli.main import run\n"
+        "try: run([])\n"
+        "except SystemExit: pass\n"
+        "print('numpy' in sys.modules)"
+    )
+    environment = {"_MMIOTOOLS_COMPLETE": "bash_complete", "COMP_WORDS": "mmiotools re", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=top, env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["plain,record", "plain,replay", "False"]
