@@ -81,6 +81,7 @@ CONVENTIONS = (
 )
 ENVIRONMENT = {
     "NO_COLOR": "No colour, unless --color asks for it.",
+    "FORCE_COLOR, CLICOLOR_FORCE": "Colour, also where standard output is no terminal.",
     "MMIOTOOLS_NO_PLUGINS": "If set, formats and devices of other packages are not loaded.",
     "MMIOTOOLS_DEBUG": "If set, an internal error shows its traceback.",
 }

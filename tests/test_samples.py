@@ -89,8 +89,8 @@ def test_every_format_has_a_sample() -> None:
         suffix = FORMATS.get(name).suffixes[0]
         assert any(row["format"] == name for row in ROWS), (
             f"format '{name}' has no sample: expected samples/{name}/nvme-linux6.1{suffix}\n"
-            f"  add a row to samples/INDEX.toml with make = \"mmiotools convert -t {name} "
-            f"samples/mmiotrace/nvme-linux6.1.mmiotrace\", then {REMAKE}"
+            f'  add a row to samples/INDEX.toml with make = "mmiotools convert -t {name} '
+            f'samples/mmiotrace/nvme-linux6.1.mmiotrace", then {REMAKE}'
         )
 
 

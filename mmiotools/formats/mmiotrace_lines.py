@@ -51,13 +51,20 @@ _KEYWORDS = (b"VERSION", b"PCIDEV", b"MAP", b"UNMAP", b"R", b"W", b"UNKNOWN", b"
 #: A whole record's beginning, anywhere: to count how many records a damaged line once was.
 _BEGINNING = re.compile(
     rb"[RW] \d+ \d+\.\d{6} |UNKNOWN \d+\.\d{6} |UNMAP \d+\.\d{6} |MAP \d+\.\d{6} |MARK \d+\.\d{6} "
-    rb"|PCIDEV [0-9a-f]{4} [0-9a-f]{8} |VERSION \d{8}|CPU:\d+ \["
+    rb"|PCIDEV [0-9a-f]{4} [0-9a-f]{8} |VERSION \d{8}|CPU:\d+ \[|# mmiotools(?: damaged)?: \{"
 )
 #: A record that begins right after something that is no blank: two lines whose line end was overwritten.
 _GLUED = re.compile(
     rb"[^ ](?:[RW] \d+ \d+\.\d{6} -?\d+ 0x|UNKNOWN \d+\.\d{6} -?\d+ 0x|(?<!UN)MAP \d+\.\d{6} -?\d+ 0x"
-    rb"|UNMAP \d+\.\d{6} -?\d+ 0x|MARK \d+\.\d{6} |PCIDEV [0-9a-f]{4} [0-9a-f]{8} [0-9a-f]+ )"
+    rb"|UNMAP \d+\.\d{6} -?\d+ 0x|MARK \d+\.\d{6} |PCIDEV [0-9a-f]{4} [0-9a-f]{8} [0-9a-f]+ "
+    rb"|# mmiotools(?: damaged)?: \{)"
 )
+#: How an access or a map ends; a damaged line that ends otherwise may have been cut in two by a stray line end.
+_ENDING = re.compile(rb" 0x[0-9a-f]+ -?\d+[ \t]*$")
+#: What the rest of such a line looks like: numbers, and the driver name of a PCIDEV.
+_NUMBERS = re.compile(rb"[0-9a-fx,. -]+(?: \w+)?$")
+#: Characters that a record needs before another can have run into it.
+_ROOM = 4
 #: Lines of no known kind that were records before a byte of their keyword, or the blank after it, was changed.
 _BROKEN_KEYWORD = re.compile(
     rb"\S \d{1,2} \d+\.\d{6} -?\d+ 0x"
@@ -144,7 +151,7 @@ def _parse_m(line: bytes) -> Event | None:
         lost = _MARK_LOST.match(text or b"")
         if lost is not None and time == 0:
             return Event(Kind.LOST, time, extra={"count": int(lost[1])})
-        return None if _GLUED.search(line) else Event(Kind.MARK, time, extra={"text": text or b""})
+        return None if _GLUED.search(line, _ROOM) else Event(Kind.MARK, time, extra={"text": text or b""})
     match = _MAP.match(line)
     if match is None:
         return None
@@ -238,21 +245,36 @@ def _unreadable(line: bytes, number: int, ended: bool) -> Event:
     """A line that is no record: a plain note, or damage with the number of records that it once was."""
     bare = line.strip(b" \t")
     keyword = bare.split(b" ", 1)[0]
-    events = max(1, len(_BEGINNING.findall(line)))
+    begun = [match.start() for match in _BEGINNING.finditer(line)]
+    # Something that is no record ran into the first record: it was an event too.
+    events = max(1, len(begun) + (bool(begun) and begun[0] > 0 and _GLUED.search(line, _ROOM) is not None))
     if keyword in _KEYWORDS:
-        reason = "two lines run into each other" if _GLUED.search(line) else f"malformed {keyword.decode()} record"
+        reason = f"malformed {keyword.decode()} record"
         if not ended:
             reason = "the last line is cut off"
+        elif _GLUED.search(line, _ROOM):
+            reason = "two lines run into each other"
         return damaged(reason, text=line, events=events, line=number)
     if not ended and any(known.startswith(bare) for known in _KEYWORDS) and bare:
         return damaged("the last line is cut off", text=line, line=number)
     if line.startswith((META, DAMAGED)):
-        return damaged("malformed mmiotools comment", text=line, line=number)
-    if _GLUED.search(line):
+        return damaged("malformed mmiotools comment", text=line, events=events, line=number)
+    if _GLUED.search(line, _ROOM):
         return damaged("two lines run into each other", text=line, events=events, line=number)
     if _BROKEN_KEYWORD.match(line) or sum(word in line for word in _LOST_WORDS) > 1:
         return damaged("a record whose keyword is damaged", text=line, events=events, line=number)
     return Event(Kind.NOTE, extra={"text": line})
+
+
+def is_second_half(before: Event, event: Event) -> bool:
+    """Whether a note is the rest of the damaged line before it, cut in two: then it stands for no event of its own."""
+    return (
+        event.kind == Kind.NOTE
+        and before.extra.get("damaged") is True
+        and "damaged" not in event.extra
+        and _NUMBERS.match(event.extra["text"]) is not None
+        and _ENDING.search(before.extra.get("text", b"")) is None
+    )
 
 
 # -- writing ---------------------------------------------------------------------------------------------------

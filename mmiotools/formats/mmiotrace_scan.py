@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
-from mmiotools.formats.mmiotrace_lines import parse_line
+from mmiotools.formats.base import damaged
+from mmiotools.formats.mmiotrace_lines import is_second_half, parse_line
 from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions, columnise, pack_opcode
 
 U64 = NDArray[np.uint64]
@@ -386,6 +387,7 @@ def _scan(lines: _Lines, first_line: int, regions: Regions) -> Batch:
     if len(others):
         spans = zip(others.tolist(), lines.starts[others].tolist(), lines.text_ends[others].tolist(), strict=True)
         events: list[Event] = [parse_line(lines.block[start:end], first_line + row) for row, start, end in spans]
+        _join_halves(events, others, first_line)
         slow = columnise(events, regions)
         kind[others] = slow.kind
         for name, column in slow.columns.items():
@@ -396,6 +398,14 @@ def _scan(lines: _Lines, first_line: int, regions: Regions) -> Batch:
     if lines.crlf is not None:
         columns["eol"] = Column(np.where(lines.crlf, np.uint8(EOL_CRLF), np.uint8(EOL_LF)))
     return Batch(kind, columns, extras, regions)
+
+
+def _join_halves(events: list[Event], rows: Index, first_line: int) -> None:
+    """A record that a stray line end cut in two is one loss, not two."""
+    for at in (np.flatnonzero(np.diff(rows) == 1) + 1).tolist():
+        if is_second_half(events[at - 1], events[at]):
+            text, line = events[at].extra["text"], first_line + int(rows[at])
+            events[at] = damaged("the rest of the record before it", text=text, events=0, line=line)
 
 
 class _Lines:
