@@ -140,7 +140,9 @@ def _lost(summary: Summary) -> str:
 
 
 def _damaged(summary: Summary) -> str:
-    return f"{summary.damaged} places, {summary.damaged_events} events lost" if summary.damaged else "nothing"
+    if not summary.damaged:
+        return "nothing"
+    return f"{summary.damaged} place{'s' * (summary.damaged != 1)}, events lost: {summary.damaged_events}"
 
 
 def _table(hottest: list[Register]) -> list[str]:

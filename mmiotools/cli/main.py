@@ -92,7 +92,11 @@ def cli() -> None:
 def run(args: list[str], **extra: Any) -> int:
     """Run the command line; the exit status. No exception leaves it but those that end the process."""
     try:
-        status = cli.main(args, prog_name="mmiotools", standalone_mode=False, **extra)
+        if "_MMIOTOOLS_COMPLETE" in os.environ:
+            cli.main(args, prog_name="mmiotools", **extra)
+        # Not cli.main: it answers a closed pipe with exit status 1.
+        with cli.make_context("mmiotools", args, **extra) as context:
+            status = cli.invoke(context)
         sys.stdout.flush()
         return status if isinstance(status, int) else EXIT_OK
     except BrokenPipeError:

@@ -57,6 +57,9 @@ def common_subsequence(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
 
 def small_subsequence(a: list[int], b: list[int]) -> list[tuple[int, int]]:
     """Index pairs (i, j), ascending, of one longest common subsequence; the whole table is held, n x m bits."""
+    if len(a) > len(b):
+        # A row, and the mask of each key, is as long as the shorter side.
+        return [(i, j) for j, i in small_subsequence(b, a)]
     masks: dict[int, int] = {}
     bit = 1
     for key in a:

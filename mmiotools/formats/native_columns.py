@@ -20,8 +20,6 @@ from mmiotools.trace.batch import Column
 U64 = NDArray[np.uint64]
 Array = NDArray[Any]
 
-#: Most bytes that a block's extras may unpack to.
-MAX_EXTRAS = 1 << 26
 #: Encodings of a column, as the directory numbers them.
 CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA, MSGPACK = range(6)
 
@@ -228,6 +226,8 @@ def _decode_values(
     encoding: int, parts: dict[str, Any], parameter: Any, n: int, dtype: np.dtype[Any], addresses: U64 | None
 ) -> Array:
     if encoding == CONSTANT:
+        if type(parameter) is not int:
+            raise Corrupt("its value is no integer")
         return np.full(n, parameter, dtype)
     if encoding == DELTA:
         first, unit = parameter

@@ -43,6 +43,9 @@ EVENTS, FOOTER = ord("E"), ord("F")
 #: No writer makes bigger ones; a reader that is told of one does not believe it.
 MAX_HEAD = 1 << 24
 MAX_BODY = 1 << 26
+#: Most items of lists and maps in one msgpack object, counted together: a few bytes of msgpack can become an object
+#: of a hundred bytes here.
+MAX_OBJECTS = 1 << 20
 
 
 class Frame(NamedTuple):
@@ -103,14 +106,32 @@ def _extension(code: int, data: bytes) -> Any:
 
 
 def pack(content: Any) -> bytes:
-    """msgpack, with big integers."""
-    packed: bytes = msgpack.packb(content, default=_big)
+    """msgpack, with big integers. Raises ValueError or TypeError for what msgpack cannot say."""
+    packed: bytes = msgpack.packb(content, default=_big, unicode_errors="surrogatepass")
     return packed
 
 
 def unpack(data: bytes) -> Any:
-    """What `pack` was given. Raises ValueError for anything that is not exactly one msgpack object."""
+    """What `pack` was given. Raises ValueError for anything that is not exactly one msgpack object, or too large."""
+    items = 0
+
+    def counted(container: Any) -> Any:
+        nonlocal items
+        items += len(container) + 1
+        if items > MAX_OBJECTS:
+            raise ValueError("too many objects")
+        return container
+
     try:
-        return msgpack.unpackb(data, ext_hook=_extension, strict_map_key=False)
-    except (msgpack.UnpackException, ValueError, TypeError, RecursionError) as error:
+        return msgpack.unpackb(
+            data,
+            ext_hook=_extension,
+            object_hook=counted,
+            list_hook=counted,
+            strict_map_key=False,
+            unicode_errors="surrogatepass",
+            max_array_len=MAX_OBJECTS,
+            max_map_len=MAX_OBJECTS,
+        )
+    except (msgpack.UnpackException, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(f"not msgpack: {error}") from error

@@ -4,6 +4,7 @@ any damage; how many events lie in a gap is known from the numbers that the bloc
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +13,9 @@ import numpy as np
 
 from mmiotools.errors import FormatError
 from mmiotools.events import Kind
+from mmiotools.formats import native_extras
 from mmiotools.formats.base import damaged
-from mmiotools.formats.native_columns import MAX_EXTRAS, Corrupt, Presence, decode, expand, unpack_planes
+from mmiotools.formats.native_columns import Corrupt, Presence, decode, unpack_planes
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -33,20 +35,17 @@ from mmiotools.formats.native_layout import (
     unpack_frame,
 )
 from mmiotools.formats.source import ByteSource
-from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, Regions
+from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch, Column, Regions
 from mmiotools.trace.header import TraceHeader
 
-#: What the well-known extras must be; a file that says otherwise is damaged or hostile.
-_EXTRA_TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("text", "raw", "opcode", "config"), bytes),
-    **dict.fromkeys(("reason", "driver", "format"), str),
-    **dict.fromkeys(("events", "line", "offset", "count", "virt", "length", "value"), int),
-    **dict.fromkeys(("bdf", "vendor", "device", "irq", "vector", "level"), int),
-    "version": (str, int),
-    "damaged": bool,
-    "meta": dict,
-    "bars": list,
-}
+#: Most columns of a block: each may be a few bytes in the file and half a megabyte here.
+MAX_COLUMNS = 256
+#: What a block that checks out may still raise when it says nonsense.
+_NONSENSE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+#: Where a block or a file may begin.
+_MARK = re.compile(re.escape(SYNC) + b"|" + re.escape(MAGIC))
+#: Bytes that are searched for marks at once.
+_WINDOW = 1 << 20
 
 
 class _Stream:
@@ -83,19 +82,20 @@ class _Stream:
     def seek_mark(self) -> bool:
         """Go on to the next block frame or file header that checks out; False at the end of the input."""
         while True:
-            window = self.peek(1 << 20)
-            found = [at for at in (window.find(SYNC), window.find(MAGIC)) if at >= 0]
-            if not found:
-                if len(window) < 1 << 20:
-                    self.skip(len(window))
-                    return False
-                self.skip(len(window) - len(SYNC))
-                continue
-            self.skip(min(found))
-            ahead = self.peek(FRAME_SIZE)
-            if unpack_frame(ahead) is not None or parse_file_header(ahead[:FILE_HEADER_SIZE]) is not None:
-                return True
-            self.skip(1)
+            window = self.peek(_WINDOW)
+            last = len(window) < _WINDOW
+            onward = len(window) if last else len(window) - len(SYNC) + 1
+            for mark in _MARK.finditer(window):
+                ahead = window[mark.start() : mark.start() + FRAME_SIZE]
+                if unpack_frame(ahead) is not None or parse_file_header(ahead[:FILE_HEADER_SIZE]) is not None:
+                    self.skip(mark.start())
+                    return True
+                if len(ahead) < FRAME_SIZE and not last:
+                    onward = mark.start()
+                    break
+            self.skip(onward)
+            if last:
+                return False
 
 
 def parse_file_header(data: bytes) -> Any:
@@ -119,7 +119,7 @@ class NativeReader:
         self._total: int | None = None
         self._footer_due = False
         self._gap: tuple[int, str] | None = None
-        self._unknown: set[str] = set()
+        self._unknown: set[object] = set()
         self._file_header()
 
     # -- headers ------------------------------------------------------------------------------------------
@@ -150,7 +150,10 @@ class NativeReader:
         if zlib.crc32(packed) != fixed.map_crc:
             self._damage("the header map is damaged", start)
             return
-        self._take_header(unpack(packed))
+        try:
+            self._take_header(unpack(packed))
+        except ValueError:
+            self._damage("the header map is no msgpack", start)
 
     def _take_header(self, content: Any) -> None:
         if not isinstance(content, dict):
@@ -231,7 +234,7 @@ class NativeReader:
             batch = None
             if frame.type == EVENTS:
                 batch = self._decode(frame, head, data[FRAME_SIZE + frame.head_length :])
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        except _NONSENSE as error:
             self._damage(f"a block of {frame.events} events is damaged: {error}", start)
             stream.skip(1)
             stream.seek_mark()
@@ -271,17 +274,23 @@ class NativeReader:
         presence = Presence(head.get("present"))
         columns: dict[str, Column] = {}
         extras: dict[int, dict[str, Any]] = {}
+        if len(head["columns"]) > MAX_COLUMNS:
+            raise Corrupt("it has too many columns")
         for name, entry in head["columns"].items():
             payload = body.get(name, b"")
-            if name == "extras":
-                extras = _extras(entry, payload, n)
-                continue
             try:
+                if name == "extras":
+                    extras = native_extras.decode(entry, payload, n)
+                    continue
                 column = decode(entry, payload, n, addresses, presence)
-            except Corrupt as error:
+                if column is not None and name in DTYPES:
+                    column = _as_expected(name, column)
+            except _NONSENSE as error:
                 raise Corrupt(f"column '{name}': {error}") from error
             if column is None:
-                self._unknown.add(str(name))
+                if name not in self._unknown:
+                    self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")
+                self._unknown.add(name)
             else:
                 columns[str(name)] = column
         kind = columns.pop("kind").data
@@ -302,19 +311,17 @@ class NativeReader:
         return Column(data, column.present)
 
 
-def _extras(entry: Any, payload: bytes, n: int) -> dict[int, dict[str, Any]]:
-    if zlib.crc32(payload) != entry[3]:
-        raise Corrupt("column 'extras': its checksum is wrong")
-    content = unpack(expand(payload, MAX_EXTRAS, exact=False))
-    if not isinstance(content, dict):
-        raise Corrupt("column 'extras': is no map")
-    for row, extra in content.items():
-        if type(row) is not int or not 0 <= row < n or not isinstance(extra, dict):
-            raise Corrupt("column 'extras': names a row that is none")
-        for key, item in extra.items():
-            if not isinstance(key, str) or not isinstance(item, _EXTRA_TYPES.get(key, object)):
-                raise Corrupt(f"column 'extras': {key!r} has the wrong type")
-        for bar in extra.get("bars", ()):
-            if not isinstance(bar, dict) or not all(type(number) is int for number in bar.values()):
-                raise Corrupt("column 'extras': a BAR is malformed")
-    return content
+def _as_expected(name: str, column: Column) -> Column:
+    """A well-known column with the type that everybody relies on. Raises Corrupt when a value does not fit."""
+    data, present = column
+    wanted = DTYPES[name]
+    if data.dtype != wanted:
+        cast = data.astype(wanted)
+        if not np.array_equal(cast, data):
+            raise Corrupt("a value is beyond its type")
+        data = cast
+    if name == "eol" and int(data.max()) > EOL_NONE:
+        raise Corrupt("a line end that is none")
+    if name == "opcode" and int(data.max()) >> 56 > 7:
+        raise Corrupt("an opcode is too long")
+    return Column(data, present)

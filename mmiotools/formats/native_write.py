@@ -10,7 +10,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from mmiotools import __version__
+from mmiotools.formats import native_extras
 from mmiotools.formats.native_columns import MSGPACK, Presence, distinct_values, encode, pack_planes, squeeze
+from mmiotools.formats.native_extras import weight
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -31,8 +33,8 @@ from mmiotools.trace.header import TraceHeader
 
 #: Events in a block.
 BLOCK = 1 << 12
-#: Bytes of text beyond which a block is closed early.
-MAX_TEXT = 1 << 22
+#: Weight of extras (their bytes, and 9 for each object) beyond which a block is closed early.
+MAX_WEIGHT = 1 << 22
 #: What the footer knows of each block; 64-bit numbers, negative times as two's complement.
 ENTRY = ("offset", "first", "events", "time_min", "time_max", "addr_min", "addr_max", "kinds")
 _ALL_ONES = (1 << 64) - 1
@@ -61,7 +63,7 @@ class NativeWriter:
         self._begin()
         self._pending.append(batch)
         self._waiting += len(batch)
-        if self._waiting < self._block and _text_bytes(batch) < MAX_TEXT:
+        if self._waiting < self._block and weight(batch.extras) < MAX_WEIGHT:
             return
         joined = concatenate(self._pending)
         at = 0
@@ -69,7 +71,7 @@ class NativeWriter:
             self.accept(self.prepare(joined.slice(at, at + self._block)))
             at += self._block
         rest = joined.slice(at, len(joined)) if at < len(joined) else None
-        if rest is not None and _text_bytes(rest) >= MAX_TEXT:
+        if rest is not None and weight(rest.extras) >= MAX_WEIGHT:
             self.accept(self.prepare(rest))
             rest = None
         self._pending = [] if rest is None else [rest]
@@ -112,6 +114,7 @@ class NativeWriter:
         self._offset += len(data)
 
     def _write_encoded(self, encoded: Encoded) -> None:
+        self.lost.update(encoded.lost)
         self._index.append((self._offset, self._events, encoded.events, *encoded.entry))
         self._put(_block(EVENTS, encoded.head, encoded.body, self._events, encoded.events))
         self._events += encoded.events
@@ -132,12 +135,15 @@ class NativeWriter:
 
 
 class Encoded(NamedTuple):
-    """A block before its place in the file is known: packed head and body, and its line of the footer's index."""
+    """A block before its place in the file is known: packed head and body, its line of the footer's index, and what
+    it could not hold.
+    """
 
     events: int
     head: bytes
     body: bytes
     entry: tuple[int, ...]
+    lost: Counter[str]
 
 
 def encode_block(batch: Batch) -> Encoded:
@@ -163,14 +169,15 @@ def encode_block(batch: Batch) -> Encoded:
         directory[name], body[name] = encode(name, column, addresses, presence)
     if presence.packed:
         head["present"] = presence.packed
+    lost: Counter[str] = Counter()
     if batch.extras:
-        payload = squeeze(pack(batch.extras))
+        payload, lost = native_extras.encode(batch.extras)
         directory["extras"] = [MSGPACK, 0, len(payload), zlib.crc32(payload), None]
         body["extras"] = payload
     head["columns"] = directory
     packed = pack({name: payload for name, payload in body.items() if payload})
     entry = (*zone.get("time", (0, -1)), *zone.get("addr", (0, 0)), zone["kinds"])
-    return Encoded(len(batch), pack(head), packed, entry)
+    return Encoded(len(batch), pack(head), packed, entry, lost)
 
 
 def _block(kind: int, head: bytes, body: bytes, first: int, events: int) -> bytes:
@@ -178,8 +185,8 @@ def _block(kind: int, head: bytes, body: bytes, first: int, events: int) -> byte
 
 
 def _split(batch: Batch) -> list[Batch]:
-    """One block, or several when the text in it is too much for one."""
-    if len(batch) > 1 and _text_bytes(batch) > MAX_TEXT * 2:
+    """One block, or several when the extras in it are too much for one."""
+    if len(batch) > 1 and weight(batch.extras) > MAX_WEIGHT * 2:
         middle = len(batch) // 2
         return _split(batch.slice(0, middle)) + _split(batch.slice(middle, len(batch)))
     return [batch]
@@ -200,13 +207,6 @@ def header_map(header: TraceHeader) -> dict[str, Any]:
         "time_digits": header.time_digits,
         "meta": header.meta,
     }
-
-
-def _text_bytes(batch: Batch) -> int:
-    """About how much text the extras hold."""
-    return sum(
-        len(item) for extra in batch.extras.values() for item in extra.values() if isinstance(item, bytes | str)
-    )
 
 
 def _anywhere(column: Column) -> bool:

@@ -11,6 +11,7 @@ import gzip
 import io
 import lzma
 import os
+import select
 import stat
 import sys
 import zlib
@@ -26,6 +27,8 @@ from mmiotools.errors import FormatError, UsageError
 HEAD = 1 << 16
 _CHUNK = 1 << 20
 _LOOK = 1 << 12
+#: Seconds without data after which what a pipe gave so far is worked on.
+_PAUSE = 0.02
 
 
 class _Decoder(Protocol):
@@ -136,8 +139,24 @@ class ByteSource:
 
     def _read_raw(self, n: int) -> bytes:
         data = self._raw.read(n) or b""
+        if data and self.size is None and len(data) < n:
+            data = self._gather(data, n)
         self.consumed += len(data)
         return data
+
+    def _gather(self, data: bytes, n: int) -> bytes:
+        """More of what a pipe gives in small pieces: up to n bytes, as long as they come without a pause."""
+        parts, have = [data], len(data)
+        try:
+            while have < n and select.select([self._raw], [], [], _PAUSE)[0]:
+                data = self._raw.read(n - have) or b""
+                if not data:
+                    break
+                parts.append(data)
+                have += len(data)
+        except (OSError, ValueError):
+            pass  # not something that can be waited for
+        return b"".join(parts)
 
     def _peek(self) -> bytes:
         parts = [self._pending]

@@ -1,0 +1,152 @@
+"""Runs two commands in turn and compares them: wall time, processor time and memory of whole processes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something to run.
+
+    name    for people
+    words   the command; for the shell when it is one string
+    output  file for its standard output, else /dev/null
+    good    exit statuses that are no failure
+    needs   the programs that it runs
+    """
+
+    name: str
+    words: list[str] | str
+    output: Path | None = None
+    good: tuple[int, ...] = (0,)
+    needs: tuple[str, ...] = ()
+
+    def missing(self) -> str | None:
+        """The first of `needs` that is not installed."""
+        return next((program for program in self.needs if shutil.which(program) is None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one run. wall and cpu in seconds; rss in bytes, of the largest single process."""
+
+    wall: float
+    cpu: float
+    rss: int
+
+
+@dataclass(slots=True)
+class Costs:
+    """Of several runs."""
+
+    runs: list[Cost] = field(default_factory=list)
+
+    @property
+    def wall(self) -> float:
+        """Median, seconds."""
+        return median(run.wall for run in self.runs)
+
+    @property
+    def cpu(self) -> float:
+        """Median, seconds, user and system, of all processes together."""
+        return median(run.cpu for run in self.runs)
+
+    @property
+    def rss(self) -> int:
+        """The largest, bytes."""
+        return max(run.rss for run in self.runs)
+
+
+def run(command: Command, watch: Callable[[int], None] | None = None) -> Cost:
+    """Run to the end. `watch` is called with the process id once it runs. Any other exit status ends everything."""
+    words = command.words if isinstance(command.words, list) else ["sh", "-c", command.words]
+    target = os.devnull if command.output is None else command.output
+    with open(target, "wb") as out:
+        began = time.perf_counter()
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE)
+        if watch is not None:
+            watch(process.pid)
+        assert process.stderr is not None
+        said = process.stderr.read()
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stderr.close()
+    if process.returncode not in command.good:
+        shown = " ".join(words)
+        raise SystemExit(f"{shown}: exit status {process.returncode}\n{said.decode(errors='replace')}")
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+
+def floor() -> int:
+    """Bytes: no child can be measured to be smaller than this process was when it started the child."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def interleaved(ours: Command, peer: Command, rounds: int) -> tuple[Costs, Costs]:
+    """A B, then A B, …: one round that only warms up, and `rounds` that count."""
+    run(ours)
+    run(peer)
+    costs = Costs(), Costs()
+    for _ in range(rounds):
+        for held, command in zip(costs, (ours, peer), strict=True):
+            held.runs.append(run(command))
+    return costs
+
+
+def times_as_fast(ours: Costs, peer: Costs) -> tuple[float, float, float]:
+    """How many times as fast ours is, by wall clock: median, least and most over the rounds."""
+    ratios = [b.wall / a.wall for a, b in zip(ours.runs, peer.runs, strict=True)]
+    return median(ratios), min(ratios), max(ratios)
+
+
+def memory(command: Command) -> tuple[Cost, int]:
+    """The cost of one run, and the peak of all its processes together (bytes; shared pages counted once)."""
+    peak = 0
+    over = threading.Event()
+
+    def sample(pid: int) -> None:
+        nonlocal peak
+        while not over.wait(0.02):
+            peak = max(peak, sum(_share(member) for member in _family(pid)))
+
+    def watch(pid: int) -> None:
+        watcher.append(threading.Thread(target=sample, args=(pid,), daemon=True))
+        watcher[0].start()
+
+    watcher: list[threading.Thread] = []
+    cost = run(command, watch)
+    over.set()
+    watcher[0].join()
+    return cost, max(peak, cost.rss)
+
+
+def _family(pid: int) -> list[int]:
+    """A process and what descends from it, as far as they are alive."""
+    found = [pid]
+    for member in found:
+        try:
+            for task in os.listdir(f"/proc/{member}/task"):
+                found += map(int, Path(f"/proc/{member}/task/{task}/children").read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def _share(pid: int) -> int:
+    """Bytes of a process, of shared pages its share; 0 when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")), 0)

@@ -1,0 +1,123 @@
+"""The extras of a native block: what is rare, by row and name, as one compressed msgpack map.
+
+The writer and the reader hold well-known names to the same types: what is read may be relied on, and what does not
+fit is named when it is written, not when it is read.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from mmiotools.formats.native_columns import Corrupt, expand, squeeze
+from mmiotools.formats.native_layout import MAX_OBJECTS, pack, unpack
+
+Extras = dict[int, dict[str, Any]]
+
+#: Most bytes that a block's extras may unpack to.
+MAX_EXTRAS = 1 << 26
+#: What each object of the extras weighs beside its own bytes; see `weight`.
+_OBJECT = 9
+
+_UNPACKABLE = (ValueError, TypeError, OverflowError, RecursionError)
+_NUMBER_OR_NONE = (int, type(None))
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("text", "raw", "opcode", "config"), bytes),
+    **dict.fromkeys(("reason", "driver", "format"), str),
+    **dict.fromkeys(("events", "line", "offset", "value"), int),
+    **dict.fromkeys(("count", "virt", "length"), _NUMBER_OR_NONE),
+    **dict.fromkeys(("bdf", "vendor", "device", "irq", "vector", "level"), int),
+    "version": (str, int),
+    "damaged": bool,
+    "meta": dict,
+    "bars": list,
+}
+
+
+def encode(extras: Extras) -> tuple[bytes, Counter[str]]:
+    """The payload of the extras column, and how often what could not be stored."""
+    lost: Counter[str] = Counter()
+    fitting = {row: extra if _well_formed(extra) else _without_misfits(extra, lost) for row, extra in extras.items()}
+    try:
+        packed = pack(fitting)
+        if len(packed) > MAX_OBJECTS:
+            unpack(packed)  # only then may there be more objects in it than a reader takes
+    except _UNPACKABLE:
+        packed = pack({row: _packable(extra, lost) for row, extra in fitting.items()})
+    return squeeze(packed), lost
+
+
+def _fits(name: object, item: Any) -> bool:
+    """Whether an extra is one that the reader takes."""
+    if not isinstance(name, str):
+        return False
+    wanted = _TYPES.get(name)
+    if wanted is not None and not isinstance(item, wanted):
+        return False
+    if name == "bars":
+        return all(isinstance(bar, dict) and all(type(number) is int for number in bar.values()) for bar in item)
+    return name not in ("eol", "region")  # these are columns
+
+
+def _well_formed(extra: Mapping[str, Any]) -> bool:
+    return all(_fits(name, item) for name, item in extra.items())
+
+
+def _without_misfits(extra: Mapping[str, Any], lost: Counter[str]) -> dict[str, Any]:
+    for name, item in extra.items():
+        if not _fits(name, item):
+            lost[f"'{name}' of an unusual type"] += 1
+    return {name: item for name, item in extra.items() if _fits(name, item)}
+
+
+def _packable(extra: Mapping[str, Any], lost: Counter[str]) -> dict[str, Any]:
+    kept = {}
+    for name, item in extra.items():
+        try:
+            unpack(pack({0: {name: item}}))
+        except _UNPACKABLE:
+            lost[f"'{name}' that is too large, nested too deep or of no type of msgpack"] += 1
+        else:
+            kept[name] = item
+    return kept
+
+
+def decode(entry: Any, payload: bytes, n: int) -> Extras:
+    """The extras of a block of n events. Raises Corrupt."""
+    if not isinstance(entry, list) or len(entry) < 4 or not isinstance(payload, bytes):
+        raise Corrupt("has no entry")
+    if zlib.crc32(payload) != entry[3]:
+        raise Corrupt("its checksum is wrong")
+    content = unpack(expand(payload, MAX_EXTRAS, exact=False))
+    if not isinstance(content, dict):
+        raise Corrupt("is no map")
+    for row, extra in content.items():
+        if type(row) is not int or not 0 <= row < n or not isinstance(extra, dict):
+            raise Corrupt("names a row that is none")
+        for name, item in extra.items():
+            if not _fits(name, item):
+                raise Corrupt(f"{name!r} has the wrong type")
+    return content
+
+
+def weight(extras: Extras) -> int:
+    """About how many bytes the extras are; never less than 9 an object, so that it bounds their number too."""
+    return sum(_weight(extra) for extra in extras.values())
+
+
+def _weight(item: Any) -> int:
+    total = 0
+    pending = [item]
+    while pending:
+        item = pending.pop()
+        total += _OBJECT
+        if isinstance(item, bytes | str):
+            total += len(item)
+        elif isinstance(item, Mapping):
+            pending.extend(item)
+            pending.extend(item.values())
+        elif isinstance(item, list | tuple):
+            pending.extend(item)
+    return total
