@@ -299,7 +299,7 @@ def compressor(raw: BinaryIO, codec: str) -> BinaryIO:
         "gzip": lambda: gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename=""),
         "bzip2": lambda: bz2.BZ2File(raw, "wb"),
         "xz": lambda: lzma.LZMAFile(raw, "wb"),  # noqa: SIM115 - the caller closes it
-        "zstd": lambda: zstandard.ZstdCompressor(level=3).stream_writer(raw, closefd=False),
+        "zstd": lambda: zstandard.ZstdCompressor(level=3, write_checksum=True).stream_writer(raw, closefd=False),
     }
     stream: BinaryIO = make[codec]()
     return stream
