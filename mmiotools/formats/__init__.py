@@ -26,15 +26,20 @@ FORMATS: Registry[Format] = Registry(
 
 
 def detect(source: ByteSource) -> Format:
-    """The format that the input's first bytes show. Raises FormatError when none, or more than one, fits."""
+    """The format that the input's first bytes show: the first that is sure, else the one that is likeliest.
+
+    Raises FormatError when none fits, or when several fit equally well.
+    """
     ranked: list[tuple[Sniff, Format]] = []
-    for name in FORMATS.names():
+    for name in FORMATS.each():
         try:
             candidate = FORMATS.get(name)
         except UsageError:
             continue  # a broken plug-in; `list formats` tells its reason
         if candidate.readable:
             ranked.append((candidate.sniff(source.head), candidate))
+            if ranked[-1][0] == Sniff.YES:
+                return candidate  # the formats behind it need not even be imported
     best = max(score for score, _ in ranked)
     winners = [candidate for score, candidate in ranked if score == best]
     if best == Sniff.NO:

@@ -20,7 +20,7 @@ from mmiotools.trace.registry import API
 R = TypeVar("R")
 
 #: No record of any kernel is near this long; what is longer goes through in pieces, as notes.
-MAX_LINE = 1 << 20
+MAX_LINE = 1 << 21
 
 _RECORD = re.compile(
     rb"(?:^|\n)[ \t]*(?:VERSION +\S+|PCIDEV +[0-9a-fA-F]{4} |[RW] +\d+ +\d+\.\d+ "

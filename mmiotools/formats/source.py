@@ -25,7 +25,7 @@ from mmiotools.errors import FormatError, UsageError
 
 #: How much of the input formats see when they are asked whether it is theirs.
 HEAD = 1 << 16
-_CHUNK = 1 << 20
+_CHUNK = 1 << 21
 _LOOK = 1 << 12
 #: Seconds without data after which what a pipe gave so far is worked on.
 _PAUSE = 0.02
@@ -100,7 +100,7 @@ class Extent(NamedTuple):
     stop: int
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes, at most 1 MiB at a time."""
+        """The bytes, at most 2 MiB at a time."""
         at = self.start
         while at < self.stop and (data := os.pread(self.descriptor, min(_CHUNK, self.stop - at), at)):
             yield data
@@ -181,12 +181,12 @@ class ByteSource:
         return self._next(n)
 
     def chunks(self) -> Iterator[bytes]:
-        """All that is left, at most about 1 MiB at a time."""
+        """All that is left, at most about 2 MiB at a time."""
         while data := self.read():
             yield data
 
     def extents(self) -> Iterator[Extent] | None:
-        """An uncompressed regular file that nothing was read of, as extents of about 1 MiB that end with a line;
+        """An uncompressed regular file that nothing was read of, as extents of about 2 MiB that end with a line;
         None for any other input. A line may make its extent longer.
         """
         if self.size is None or self._decoder is not None or self._at:

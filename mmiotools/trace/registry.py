@@ -9,10 +9,12 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterator, Mapping
-from importlib import metadata
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from mmiotools.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -37,22 +39,29 @@ class Registry(Generic[T]):
         self.group = group
         self._targets = dict(builtins)
         self._loaded: dict[str, T] = {}
-        self._foreign: dict[str, metadata.EntryPoint] | None = None
+        self._foreign: dict[str, EntryPoint] | None = None
 
-    def _plugins(self) -> dict[str, metadata.EntryPoint]:
+    def _plugins(self) -> dict[str, EntryPoint]:
         if self._foreign is None:
             self._foreign = {}
             if self.group is not None and not os.environ.get("MMIOTOOLS_NO_PLUGINS"):
-                self._foreign = {point.name: point for point in metadata.entry_points(group=self.group)}
+                from importlib.metadata import entry_points
+
+                self._foreign = {point.name: point for point in entry_points(group=self.group)}
         return self._foreign
 
     def builtin_names(self) -> list[str]:
         """Names of the built-ins, in table order."""
         return list(self._targets)
 
+    def each(self) -> Iterator[str]:
+        """Every name, built-ins first; plug-ins are looked for only when the built-ins are through."""
+        yield from self._targets
+        yield from (name for name in self._plugins() if name not in self._targets)
+
     def names(self) -> list[str]:
         """Every name, built-ins first; a name in here may still fail to load."""
-        return [*self._targets, *(name for name in self._plugins() if name not in self._targets)]
+        return list(self.each())
 
     def get(self, name: str) -> T:
         """The object of that name. Raises UsageError with the known names, or with the plug-in's own problem."""
@@ -90,5 +99,5 @@ class Registry(Generic[T]):
                 yield Listing(name, "", _distribution(point), "shadowed by the built-in of this name")
 
 
-def _distribution(point: metadata.EntryPoint) -> str:
+def _distribution(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value
