@@ -40,6 +40,7 @@ class Bench:
 
     def __init__(self, folder: Path, events: int, rounds: int) -> None:
         self.folder, self.events, self.rounds = folder, events, rounds
+        self.notes: list[str] = []
         self.text = self.trace("large", events)
         self.native = folder / "large.mmio"
         run(Command("", [*TOOL, "convert", str(self.text), "-o", str(self.native)]))
@@ -62,8 +63,8 @@ class Bench:
             return False
         a, b = interleaved(ours, peer, self.rounds)
         middle, least, most = times_as_fast(a, b)
-        times = f"**{middle:.2f}** ({least:.2f} to {most:.2f})"
-        cells = (f"{a.wall:.3f} / {b.wall:.3f}", times, f"{a.cpu:.3f} / {b.cpu:.3f}", f"{b.cpu / a.cpu:.2f}")
+        times = f"**{middle:.3g}** ({least:.3g} to {most:.3g})"
+        cells = (f"{a.wall:.3f} / {b.wall:.3f}", times, f"{a.cpu:.3f} / {b.cpu:.3f}", f"{b.cpu / a.cpu:.3g}")
         sizes = f"{a.rss / 1e6:.0f} / {b.rss / 1e6:.0f}"
         print(f"| {what} | {peer.name} | {' | '.join(cells)} | {sizes} |", flush=True)
         return True
@@ -88,6 +89,7 @@ class Bench:
         self.diff()
         started = Command("`python -c pass`", [sys.executable, "-c", "pass"])
         self.row("`--version`", Command("", [*TOOL, "--version"]), started)
+        print("\n" + "\n".join(self.notes), flush=True)
 
     def filters(self, text: str, native: str) -> None:
         """By address, from text and from native. To a file: for /dev/null, grep would stop at the first match."""
@@ -111,7 +113,14 @@ class Bench:
         out = self.folder / "peer.diff"
         peer = Command("`cut` twice at once, then GNU `diff`", line, out, (1,), ("cut", "diff"))
         ours = Command("", [*TOOL, "diff", "-U", "0", str(a), str(b)], self.folder / "ours.diff", (1,))
-        self.row(f"`diff`, {events:,} against {events:,}, {EDITS:.1%} edits", ours, peer)
+        if self.row(f"`diff`, {events:,} against {events:,}, {EDITS:.1%} edits", ours, peer):
+            said = (
+                lines_with(self.folder / "ours.diff", (b"-R ", b"-W ", b"+R ", b"+W ")),
+                lines_with(out, (b"< R ", b"< W ", b"> R ", b"> W ")),
+            )
+            self.notes.append(
+                "Accesses that `diff` prints as differing: {:,}; lines that GNU diff does: {:,}.".format(*said)
+            )
 
     def record(self) -> None:
         """What the fault engine costs the driver."""
@@ -122,7 +131,7 @@ class Bench:
         table("`record` of a driver that only accesses registers", "accesses a second", "RSS MB")
         for name, costs in (("traced", traced), ("`--engine off`", untraced)):
             print(f"| {name} | {ACCESSES / costs.wall:,.0f} | {costs.rss / 1e6:.0f} |")
-        print(f"| traced, times as fast as not | **{middle:.2f}** ({least:.2f} to {most:.2f}) | |", flush=True)
+        print(f"| traced, times as fast as not | **{middle:.3g}** ({least:.3g} to {most:.3g}) | |", flush=True)
 
     def sizes(self) -> None:
         """Bytes an event, of the long log and of the recording it was made from."""
@@ -177,10 +186,15 @@ def table(*heads: str) -> None:
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
 
 
+def lines_with(path: Path, beginnings: tuple[bytes, ...]) -> int:
+    """Lines that begin in one of these ways."""
+    with open(path, "rb") as file:
+        return sum(line.startswith(beginnings) for line in file)
+
+
 def accesses_in(path: Path) -> int:
     """R and W lines of a log."""
-    with open(path, "rb") as file:
-        return sum(line.startswith((b"R ", b"W ")) for line in file)
+    return lines_with(path, (b"R ", b"W "))
 
 
 def same_bytes(a: Path, b: Path) -> None:

@@ -38,7 +38,7 @@ _UNKNOWN = _record(
 _MAP = _record(rb"MAP", _TIME, _INT, _HEX, _HEX, _HEX, _HEX, _INT)
 _UNMAP = _record(rb"UNMAP", _TIME, _INT, _HEX, _INT)
 _MARK = re.compile(rb"[ \t]*MARK[ \t]+" + _TIME + rb"(?: (.*))?$", re.DOTALL)
-_MARK_LOST = re.compile(rb"Lost (\d{1,18}) events\.$")
+_MARK_LOST = re.compile(rb"Lost (\d{1,18}) events\.(.*)", re.DOTALL)
 _CPU_LOST = re.compile(rb"CPU:(\d{1,6}) \[LOST (\d{1,18}) EVENTS\]$")
 _CPU_DROPPED = re.compile(rb"CPU:(\d{1,6}) \[(?:(-?\d{1,18}) )?EVENTS DROPPED\]$")
 _VERSION = re.compile(rb"[ \t]*VERSION[ \t]+(\S+)" + _END)
@@ -59,9 +59,7 @@ _GLUED = re.compile(
     rb"|UNMAP \d+\.\d{6} -?\d+ 0x|MARK \d+\.\d{6} |PCIDEV [0-9a-f]{4} [0-9a-f]{8} [0-9a-f]+ "
     rb"|# mmiotools(?: damaged)?: \{)"
 )
-#: How an access or a map ends; a damaged line that ends otherwise may have been cut in two by a stray line end.
-_ENDING = re.compile(rb" 0x[0-9a-f]+ -?\d+[ \t]*$")
-#: What the rest of such a line looks like: numbers, and the driver name of a PCIDEV.
+#: What the rest of a line cut in two looks like: numbers, and the driver name of a PCIDEV.
 _NUMBERS = re.compile(rb"[0-9a-fx,. -]+(?: \w+)?$")
 #: Characters that a record needs before another can have run into it.
 _ROOM = 4
@@ -150,7 +148,7 @@ def _parse_m(line: bytes) -> Event | None:
         time = _nanoseconds(match[1], match[2])
         lost = _MARK_LOST.match(text or b"")
         if lost is not None and time == 0:
-            return Event(Kind.LOST, time, extra={"count": int(lost[1])})
+            return None if lost[2] else Event(Kind.LOST, time, extra={"count": int(lost[1])})
         return None if _GLUED.search(line, _ROOM) else Event(Kind.MARK, time, extra={"text": text or b""})
     match = _MAP.match(line)
     if match is None:
@@ -255,12 +253,14 @@ def _unreadable(line: bytes, number: int, ended: bool) -> Event:
         elif _GLUED.search(line, _ROOM):
             reason = "two lines run into each other"
         return damaged(reason, text=line, events=events, line=number)
-    if not ended and any(known.startswith(bare) for known in _KEYWORDS) and bare:
+    if not ended and bare and any(known.startswith(bare) for known in (*_KEYWORDS, b"CPU:")):
         return damaged("the last line is cut off", text=line, line=number)
     if line.startswith((META, DAMAGED)):
         return damaged("malformed mmiotools comment", text=line, events=events, line=number)
     if _GLUED.search(line, _ROOM):
         return damaged("two lines run into each other", text=line, events=events, line=number)
+    if not ended and bare.startswith(b"CPU:"):
+        return damaged("the last line is cut off", text=line, line=number)
     if _BROKEN_KEYWORD.match(line) or sum(word in line for word in _LOST_WORDS) > 1:
         return damaged("a record whose keyword is damaged", text=line, events=events, line=number)
     return Event(Kind.NOTE, extra={"text": line})
@@ -273,7 +273,6 @@ def is_second_half(before: Event, event: Event) -> bool:
         and before.extra.get("damaged") is True
         and "damaged" not in event.extra
         and _NUMBERS.match(event.extra["text"]) is not None
-        and _ENDING.search(before.extra.get("text", b"")) is None
     )
 
 
@@ -314,7 +313,7 @@ def render(event: Event) -> bytes | None:
     if kind == Kind.HEADER:
         if extra.get("format") == "mmiotrace" and "version" in extra:
             return f"VERSION {extra['version']}".encode()
-        return META + _json({key: item for key, item in extra.items() if key not in ("format", "raw")})
+        return META + _json(extra, "format")
     if kind == Kind.NOTE:
         return _render_note(extra)
     return None
@@ -344,11 +343,13 @@ def _render_note(extra: Mapping[str, Any]) -> bytes:
     if "text" in extra:
         return _bytes(extra["text"])
     if extra.get("damaged"):
-        return DAMAGED + _json({key: item for key, item in extra.items() if key not in ("damaged", "raw")})
+        return DAMAGED + _json(extra, "damaged")
     return b"# mmiotools note"
 
 
-def _json(content: Mapping[str, Any]) -> bytes:
+def _json(extra: Mapping[str, Any], told: str) -> bytes:
+    """Extras as JSON, without the one that the comment's name tells and those that are about the line itself."""
+    content = {key: item for key, item in extra.items() if key not in (told, "raw", "eol")}
     return json.dumps(content, separators=(",", ":"), sort_keys=True, default=repr).encode()
 
 

@@ -276,7 +276,7 @@ class _Lines:
         fits = first == letters[0]
         for letter in letters[1:]:
             fits |= first == letter
-        fits &= self.starts >= _MARGIN
+        fits &= (self.starts >= _MARGIN) & (self.starts + 8 <= len(self.block))
         return np.flatnonzero(fits)
 
 

@@ -126,6 +126,7 @@ class NativeReader:
 
     def _file_header(self) -> None:
         """Read a file header here, or note that it is damaged. Raises FormatError for a newer major version."""
+        self._start = self._stream.offset
         data = self._stream.peek(FILE_HEADER_SIZE)
         fixed = parse_file_header(data)
         self._expected = self._told = 0
@@ -245,15 +246,15 @@ class NativeReader:
             self._expected += len(batch)
             yield batch
         elif frame.type == FOOTER:
-            yield from self._footer(head)
+            yield from self._footer(head, start)
 
-    def _footer(self, head: dict[str, Any]) -> Iterator[Batch]:
+    def _footer(self, head: dict[str, Any], at: int) -> Iterator[Batch]:
         self._footer_due = False
         if not self.header.format:
             self._take_header(head.get("header"))
         start = self._stream.offset
         trailer = self._stream.peek(TRAILER.size)
-        if len(trailer) == TRAILER.size and trailer.endswith(END):
+        if trailer == TRAILER.pack(at - self._start, END):
             self._stream.skip(TRAILER.size)
         else:
             self._damage("the file's last bytes are damaged", start)

@@ -181,6 +181,7 @@ class Reader:
             at += 1
 
     def _start_file(self) -> None:
+        self.file_start = self.at
         fields = self._header_at(self.at)
         self.expected = self.told = 0
         self.total, self.footer_due = None, False
@@ -245,13 +246,13 @@ class Reader:
             self.expected += len(rows)
             yield from rows
             if kind == ord("F"):
-                yield from self._footer(head)
+                yield from self._footer(head, start - FRAME.size)
         yield from self._end_file()
 
-    def _footer(self, head: dict[str, Any]) -> Iterator[Record]:
+    def _footer(self, head: dict[str, Any], at: int) -> Iterator[Record]:
         self.footer_due = False
         self.header = self.header or head["header"]
-        if self.data[self.at : self.at + TRAILER.size].endswith(END):
+        if self.data[self.at : self.at + TRAILER.size] == TRAILER.pack(at - self.file_start, END):
             self.at += TRAILER.size
         else:
             self.damaged = True

@@ -124,7 +124,7 @@ def test_extents_cover_a_file_and_end_with_lines(tmp_path: Path) -> None:
     parts = [b"".join(extent.chunks()) for extent in extents]
     assert b"".join(parts) == path.read_bytes()
     assert all(part.endswith(b"\n") for part in parts[:-1])
-    assert len(parts) > 3
+    assert len(parts) >= 3
     found.close()
 
 

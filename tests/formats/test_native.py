@@ -1,0 +1,240 @@
+"""The native format: round trips, every kind of damage, hostile and newer files."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import msgpack
+import numpy as np
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmiotools.errors import FormatError
+from mmiotools.events import Event, Kind
+from mmiotools.formats import native_layout as layout
+from mmiotools.formats.native import FORMAT
+from mmiotools.formats.native_write import NativeWriter
+from mmiotools.formats.source import ByteSource
+from mmiotools.trace.batch import Batch, Column
+from mmiotools.trace.header import PciDevice, TraceHeader
+
+
+def write(events: list[Event], block: int = 4, *, pipe: bool = False) -> bytes:
+    out = io.BytesIO()
+    if pipe:
+        out.seekable = lambda: False  # type: ignore[method-assign]
+    writer = NativeWriter(out, TraceHeader("mmiotrace", "boot", 6, {"driver": "x"}), block)
+    writer.write(Batch.from_events(events))
+    writer.close()
+    return out.getvalue()
+
+
+def read(data: bytes) -> list[Event]:
+    _, batches = FORMAT.read(ByteSource(io.BytesIO(data), "x"))
+    return [event for batch in batches for event in batch.events()]
+
+
+def split(events: list[Event]) -> tuple[list[Event], int]:
+    """The good events, and how many the damaged ones say are lost."""
+    good = [event for event in events if not event.extra.get("damaged")]
+    return good, sum(event.extra["events"] for event in events if event.extra.get("damaged"))
+
+
+def some(n: int) -> list[Event]:
+    card = PciDevice(0x18, 0x8086, 0x100E, 11)
+    head = [Event(Kind.HEADER, extra={"format": "mmiotrace", "version": "20070824"}),
+            Event(Kind.DEVICE, extra=card.extra()), Event(Kind.MARK, 1000, extra={"text": b"\xff"})]
+    return head + [Event(Kind.READ, k * 1000, 4, 1, 0xFEBC0000 + k % 7, value=k * 3, pc=0, pid=0) for k in range(n)]
+
+
+U64 = st.integers(0, 2**64 - 1)
+I64 = st.integers(-(2**63), 2**63 - 1)
+EVENT = st.builds(
+    Event,
+    st.sampled_from(list(Kind)),
+    time=st.none() | I64 | st.integers(0, 10**6).map(lambda n: n * 1000),
+    width=st.none() | st.sampled_from([0, 1, 2, 4, 8, 16, 32]),
+    map=st.none() | I64,
+    addr=st.none() | U64 | st.integers(0, 20),
+    region=st.none() | st.sampled_from(["BAR0", "regs"]),
+    offset=st.none() | U64,
+    value=st.none() | U64 | st.integers(0, 2**300),
+    pc=st.none() | U64,
+    pid=st.none() | I64,
+    cpu=st.none() | st.integers(-1, 64),
+    extra=st.fixed_dictionaries(
+        {},
+        optional={
+            "text": st.binary(max_size=9),
+            "raw": st.binary(max_size=9),
+            "opcode": st.binary(max_size=9),
+            "eol": st.sampled_from(["crlf", "none"]),
+            "count": st.integers(0, 2**80),
+            "novel": st.lists(st.integers(-(2**70), 2**70) | st.none() | st.text(max_size=3), max_size=3),
+        },
+    ),
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(EVENT, max_size=20), st.integers(1, 9))
+def test_events_come_back(events: list[Event], block: int) -> None:
+    assert read(write(events, block)) == events
+
+
+def test_the_header_comes_back_and_a_file_knows_its_number_of_events() -> None:
+    header, batches = FORMAT.read(ByteSource(io.BytesIO(write(some(9))), "x"))
+    assert (header.format, header.clock, header.time_digits, header.meta) == ("mmiotrace", "boot", 6, {"driver": "x"})
+    assert [len(batch) for batch in batches] == [4, 4, 4]
+    on_file, on_pipe = write(some(9)), write(some(9), pipe=True)
+    assert layout.FILE_HEADER.parse(on_file).events == 12
+    assert layout.FILE_HEADER.parse(on_pipe).events == layout.UNKNOWN_COUNT
+    assert read(on_pipe) == read(on_file) == some(9)
+
+
+def blocks_of(data: bytes) -> list[tuple[int, int, int]]:
+    """(start, end, events) of each block."""
+    found = []
+    at = data.index(layout.SYNC)
+    while (frame := layout.unpack_frame(data[at : at + layout.FRAME_SIZE])) is not None:
+        size = layout.FRAME_SIZE + frame.head_length + frame.body_length
+        found.append((at, at + size, frame.events))
+        at += size
+    return found
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_any_changed_byte_costs_at_most_its_block(pipe: bool) -> None:
+    events = some(13)
+    data = write(events, pipe=pipe)
+    places = blocks_of(data)
+    silent = 0
+    for at in range(len(data)):
+        for value in (data[at] ^ 0x01, data[at] ^ 0xFF, 10):
+            if value == data[at]:
+                continue
+            changed = data[:at] + bytes([value]) + data[at + 1 :]
+            try:
+                out = read(changed)
+            except FormatError:
+                assert at < len(layout.MAGIC) + 2
+                continue
+            good, lost = split(out)
+            assert len(good) + lost == len(events), at
+            start = 0
+            for begin, end, n in places:
+                if not begin <= at < end:
+                    assert all(event in good for event in events[start : start + n]), at
+                start += n
+            silent += out == events
+    assert silent == 0
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_a_cut_keeps_every_whole_block(pipe: bool) -> None:
+    events = some(13)
+    data = write(events, pipe=pipe)
+    places = blocks_of(data)
+    for at in range(1, len(data)):
+        try:
+            out = read(data[:at])
+        except FormatError:
+            assert at < len(layout.MAGIC)
+            continue
+        good, lost = split(out)
+        whole = sum(n for _, end, n in places if end <= at)
+        assert good == events[:whole]
+        assert any(event.extra.get("damaged") for event in out)
+        if not pipe and at >= layout.FILE_HEADER_SIZE:
+            assert len(good) + lost == len(events)
+
+
+def test_files_one_after_the_other_are_one_stream() -> None:
+    one, two = some(5), some(9)
+    assert read(write(one) + write(two, pipe=True)) == one + two
+    good, lost = split(read(write(one)[:-40] + write(two)))
+    assert good == one + two and lost == 0
+
+
+def test_a_column_of_a_newer_writer_is_kept() -> None:
+    novel = Column(np.array([5, -6, 0], np.int64), np.array([True, True, False]))
+    batch = Batch(np.zeros(3, np.uint8), {"novel": novel})
+    out = io.BytesIO()
+    for _ in range(2):  # written, read, and written again
+        out = io.BytesIO()
+        writer = FORMAT.writer(out, TraceHeader())
+        writer.write(batch)
+        writer.close()
+        (batch,) = FORMAT.read(ByteSource(io.BytesIO(out.getvalue()), "x"))[1]
+    assert batch.data("novel").tolist() == [5, -6, 0]
+    assert batch.present("novel").tolist() == [True, True, False]
+
+
+def assemble(head: dict[str, object], body: dict[str, bytes], events: int, kind: int = layout.EVENTS) -> bytes:
+    """A file of one block, made by hand, whatever the block says."""
+    packed, content = msgpack.packb(head), msgpack.packb(body)
+    frame = layout.Frame(kind, len(packed), len(content), 0, events, zlib.crc32(packed))
+    return layout.pack_file_header(0, events, msgpack.packb({})) + layout.pack_frame(frame) + packed + content
+
+
+def entry(payload: bytes, encoding: int = 1, bits: int = 8) -> list[object]:
+    return [encoding, bits, len(payload), zlib.crc32(payload), None]
+
+
+def hostile() -> dict[str, bytes]:
+    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
+    planes = msgpack.packb({"v": [bomb]})
+    kind = [0, 8, 0, 0, 0]
+    extras = zstandard.ZstdCompressor().compress(bytes(1 << 28))
+    wrong = zstandard.ZstdCompressor().compress(msgpack.packb({0: {"text": 5}}))
+    return {
+        "bomb in a column": assemble({"n": 2, "columns": {"kind": entry(planes)}}, {"kind": planes}, 2),
+        "bomb in the extras": assemble(
+            {"n": 2, "columns": {"kind": kind, "extras": entry(extras, 5)}}, {"extras": extras}, 2
+        ),
+        "extras of a wrong type": assemble(
+            {"n": 2, "columns": {"kind": kind, "extras": entry(wrong, 5)}}, {"extras": wrong}, 2
+        ),
+        "too many events": assemble({"n": 1 << 40, "columns": {"kind": kind}}, {}, (1 << 32) - 1),
+        "no kinds": assemble({"n": 2, "columns": {}}, {}, 2),
+        "kind beyond all": assemble({"n": 2, "columns": {"kind": [0, 8, 0, 0, 99]}}, {}, 2),
+        "no columns": assemble({"n": 2}, {}, 2),
+        "deep nesting": assemble({"n": 2, "columns": {"kind": kind}, "x": None}, {}, 2).replace(
+            b"\xc0", b"\x91" * 200 + b"\xc0"
+        ),
+    }
+
+
+@pytest.mark.parametrize("what", hostile())
+def test_hostile_blocks_are_damage(what: str) -> None:
+    good, lost = split(read(hostile()[what]))
+    assert good == []
+    assert lost in (2, (1 << 32) - 1)
+
+
+def test_unknown_blocks_are_passed_over() -> None:
+    data = write(some(5))
+    at = data.index(layout.SYNC)
+    strange = layout.pack_frame(layout.Frame(ord("Z"), 1, 3, 0, 0, zlib.crc32(b"\x80"))) + b"\x80" + b"abc"
+    footer, end = layout.TRAILER.unpack(data[-layout.TRAILER.size :])
+    trailer = layout.TRAILER.pack(footer + len(strange), end)
+    assert read(data[:at] + strange + data[at : -layout.TRAILER.size] + trailer) == some(5)
+
+
+def test_a_newer_major_version_is_refused() -> None:
+    data = bytearray(write(some(1)))
+    struct.pack_into("<H", data, 8, layout.MAJOR + 1)
+    struct.pack_into("<I", data, layout.FILE_HEADER_SIZE - 4, zlib.crc32(bytes(data[: layout.FILE_HEADER_SIZE - 4])))
+    with pytest.raises(FormatError, match="version 2, this mmiotools reads up to 1"):
+        read(bytes(data))
+
+
+def test_much_text_makes_small_blocks() -> None:
+    events = [Event(Kind.NOTE, extra={"text": bytes([k]) * (1 << 20)}) for k in range(20)]
+    data = write(events, 4096)
+    assert len(blocks_of(data)) > 2
+    assert read(data) == events
