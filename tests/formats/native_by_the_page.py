@@ -98,8 +98,8 @@ def values(entry: list[Any], payload: bytes, m: int, addresses: list[int]) -> li
     return [unzigzag(number) for number in numbers] if bits < 0 else numbers
 
 
-def block(head: dict[str, Any], body: dict[str, bytes], events: int) -> list[Record]:
-    """The events of an events block."""
+def block(head: dict[str, Any], body: dict[str, bytes], events: int, unknown: set[str]) -> list[Record]:
+    """The events of an events block; columns in an unknown encoding are added to `unknown`."""
     n = head["n"]
     if n != events or not 1 <= n <= 65536:
         raise Damage("count")
@@ -125,6 +125,7 @@ def block(head: dict[str, Any], body: dict[str, bytes], events: int) -> list[Rec
             there = [i for i in there if bitmap[i // 8] >> i % 8 & 1]
         found = values(entry, payload, len(there), addresses)
         if found is None:
+            unknown.add(name)
             continue
         for i, value in zip(there, found, strict=True):
             rows[i][name] = value
@@ -153,6 +154,7 @@ class Reader:
         self.total: int | None = None
         self.footer_due = False
         self.damaged = False
+        self.unknown: set[str] = set()
         self.records = list(self._read())
 
     def _header_at(self, at: int) -> Any:
@@ -236,7 +238,10 @@ class Reader:
                     raise Damage("head")
                 head = msg(raw_head)
                 if kind == ord("E"):
-                    rows = block(head, msg(raw_body), events)
+                    unknown = set(self.unknown)
+                    rows = block(head, msg(raw_body), events, unknown)
+                    self.damaged |= unknown != self.unknown
+                    self.unknown = unknown
             except (Damage, ValueError, TypeError, LookupError, zstandard.ZstdError):
                 self.damaged = True
                 self.at = self._search(self.at + 1)

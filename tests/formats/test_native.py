@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
+import tracemalloc
 import zlib
 
 import msgpack
@@ -46,8 +48,11 @@ def split(events: list[Event]) -> tuple[list[Event], int]:
 
 def some(n: int) -> list[Event]:
     card = PciDevice(0x18, 0x8086, 0x100E, 11)
-    head = [Event(Kind.HEADER, extra={"format": "mmiotrace", "version": "20070824"}),
-            Event(Kind.DEVICE, extra=card.extra()), Event(Kind.MARK, 1000, extra={"text": b"\xff"})]
+    head = [
+        Event(Kind.HEADER, extra={"format": "mmiotrace", "version": "20070824"}),
+        Event(Kind.DEVICE, extra=card.extra()),
+        Event(Kind.MARK, 1000, extra={"text": b"\xff"}),
+    ]
     return head + [Event(Kind.READ, k * 1000, 4, 1, 0xFEBC0000 + k % 7, value=k * 3, pc=0, pid=0) for k in range(n)]
 
 
@@ -191,7 +196,26 @@ def hostile() -> dict[str, bytes]:
     kind = [0, 8, 0, 0, 0]
     extras = zstandard.ZstdCompressor().compress(bytes(1 << 28))
     wrong = zstandard.ZstdCompressor().compress(msgpack.packb({0: {"text": 5}}))
+    lists = zstandard.ZstdCompressor().compress(
+        b"\x81\x00\x81\xa1a\xdc\x04\x00" + (b"\xdc\xff\xff" + b"\x80" * 65535) * 1024
+    )
+    kinds = {"kind": [0, 8, 0, 0, 0]}
     return {
+        "objects in the extras": assemble(
+            {"n": 2, "columns": {**kinds, "extras": entry(lists, 5)}}, {"extras": lists}, 2
+        ),
+        "an entry too short": assemble({"n": 2, "columns": {**kinds, "extras": [5]}}, {}, 2),
+        "an entry that is none": assemble({"n": 2, "columns": {**kinds, "value": 5}}, {}, 2),
+        "too many columns": assemble(
+            {"n": 2, "columns": {**kinds, **{f"c{k}": [0, 64, 0, 0, 0] for k in range(10_000)}}}, {}, 2
+        ),
+        "a line end that is none": assemble({"n": 2, "columns": {**kinds, "eol": [0, 8, 0, 0, 77]}}, {}, 2),
+        "an opcode too long": assemble({"n": 2, "columns": {**kinds, "opcode": [0, 64, 0, 0, 9 << 56]}}, {}, 2),
+        "a constant that is no number": assemble({"n": 2, "columns": {**kinds, "time": [0, -64, 0, 0, "7"]}}, {}, 2),
+        "a negative value": assemble({"n": 2, "columns": {**kinds, "value": [0, -64, 0, 0, -5]}}, {}, 2),
+        "a presence bomb": assemble(
+            {"n": 2, "present": [bomb], "columns": {**kinds, "value": [0, 64, 0, 0, 5, 0]}}, {}, 2
+        ),
         "bomb in a column": assemble({"n": 2, "columns": {"kind": entry(planes)}}, {"kind": planes}, 2),
         "bomb in the extras": assemble(
             {"n": 2, "columns": {"kind": kind, "extras": entry(extras, 5)}}, {"extras": extras}, 2
@@ -211,7 +235,12 @@ def hostile() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("what", hostile())
 def test_hostile_blocks_are_damage(what: str) -> None:
-    good, lost = split(read(hostile()[what]))
+    data = hostile()[what]
+    tracemalloc.start()
+    good, lost = split(read(data))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300 << 20
     assert good == []
     assert lost in (2, (1 << 32) - 1)
 
@@ -238,3 +267,69 @@ def test_much_text_makes_small_blocks() -> None:
     data = write(events, 4096)
     assert len(blocks_of(data)) > 2
     assert read(data) == events
+
+
+def test_a_header_map_that_is_no_map_is_damage_without_loss() -> None:
+    frame = write(some(1))
+    blocks = frame[frame.index(layout.SYNC) :]
+    for strange in (b"\xc1", b"\x93", b"\x81\xa6format\x05"):
+        good, lost = split(read(layout.pack_file_header(0, 4, strange) + blocks))
+        assert (good, lost) == (some(1), 0)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"line": "nine"},
+        {"text": "no bytes"},
+        {"damaged": "yes"},
+        {"bars": [{"number": None}]},
+        {"version": None},
+        {"eol": "crlf", "meta": []},
+        {"novel": object()},
+        {"novel": [0] * (layout.MAX_OBJECTS + 1)},
+        {"novel": json.loads("[" * 600 + "]" * 600)},
+    ],
+    ids=lambda extra: str(extra)[:40],
+)
+def test_the_writer_names_what_a_reader_would_refuse(extra: dict[str, object]) -> None:
+    """Otherwise a file would be damaged from its beginning, and the block's other events lost with it."""
+    events = [Event(Kind.NOTE, extra={"text": b"before"}), Event(Kind.NOTE, extra={"reason": "kept", **extra})]
+    out = io.BytesIO()
+    writer = FORMAT.writer(out, TraceHeader())
+    writer.write(Batch.from_events(events))
+    writer.close()
+    assert sum(writer.lost.values()) == 1
+    found = read(out.getvalue())
+    assert found[0] == events[0]
+    assert found[1].extra["reason"] == "kept" and len(found[1].extra) == len(extra)
+
+
+def test_extras_that_are_unusual_but_not_wrong() -> None:
+    events = [
+        Event(Kind.LOST, cpu=1, extra={"count": None}),
+        Event(Kind.MAP, extra={"virt": None, "length": None}),
+        Event(Kind.NOTE, extra={"novel": "\ud800", "\udfff": -(2**200)}),
+    ]
+    assert read(write(events)) == events
+
+
+def test_an_unknown_encoding_is_told_once() -> None:
+    columns = {"kind": [0, 8, 0, 0, 0], "value": [99, 64, 0, 0, None]}
+    data = assemble({"n": 2, "columns": columns}, {}, 2)
+    at = data.index(layout.SYNC)
+    block = data[at:]
+    frame = layout.unpack_frame(block)
+    assert frame is not None
+    more = layout.pack_frame(frame._replace(first=2)) + block[layout.FRAME_SIZE :]
+    found = read(layout.pack_file_header(0, 4, b"\x80") + block + more)
+    assert [event.kind for event in found] == [Kind.NOTE, *[Kind.READ] * 4]
+    assert "'value'" in found[0].extra["reason"] and found[0].extra["events"] == 0
+
+
+def test_marks_without_blocks_are_searched_once() -> None:
+    """A file full of sync marks takes no longer than any other of its size."""
+    data = write(some(5))
+    at = data.index(layout.SYNC, data.index(layout.SYNC) + 1)
+    good, lost = split(read(data[:at] + layout.SYNC * (1 << 19) + data[at:]))
+    assert (good, lost) == (some(5), 0)
