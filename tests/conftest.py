@@ -9,6 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test asserts a time: neither an example's nor that of making one.
+settings.register_profile("mmiotools", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mmiotools")
 
 TOP = Path(__file__).resolve().parent.parent
 

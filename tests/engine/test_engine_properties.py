@@ -61,7 +61,7 @@ class Program:
             self.maps.pop(which % len(self.maps))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(programs)
 def test_recorded_is_seen_and_the_machine_is_as_before(program: list[Action]) -> None:
     rig = Rig()
@@ -87,7 +87,7 @@ def test_recorded_is_seen_and_the_machine_is_as_before(program: list[Action]) ->
     rig.kmmio.probes.check()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(programs.map(lambda p: [a for a in p if a[0] in ("read", "write", "immediate", "map", "unmap", "delay")]))
 def test_plain_moves_are_recorded_value_by_value_in_order(program: list[Action]) -> None:
     rig = Rig()
@@ -101,7 +101,7 @@ def test_plain_moves_are_recorded_value_by_value_in_order(program: list[Action])
     assert ids == list(range(1, len(ids) + 1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(programs)
 def test_the_engine_changes_nothing_for_driver_and_card(program: list[Action]) -> None:
     results = []
@@ -122,7 +122,7 @@ def test_the_engine_changes_nothing_for_driver_and_card(program: list[Action]) -
     assert results[0] == results[1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(programs)
 def test_somebody_else_s_single_stepping_survives(program: list[Action]) -> None:
     rig = Rig()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmiotools.errors import FormatError
@@ -150,7 +150,7 @@ EVENTS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(st.lists(EVENTS, max_size=8))
 def test_random_events_come_back(events: list[Event]) -> None:
     # What a batch holds is the event: it drops "lf", for one.
