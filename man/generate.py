@@ -83,6 +83,7 @@ ENVIRONMENT = {
     "NO_COLOR": "No colour, unless --color asks for it.",
     "FORCE_COLOR, CLICOLOR_FORCE": "Colour, also where standard output is no terminal.",
     "MMIOTOOLS_NO_PLUGINS": "If set, formats and devices of other packages are not loaded.",
+    "MMIOTOOLS_WORKERS": "Processes that read a large text at once; one a processor when not set, 0 for none.",
     "MMIOTOOLS_DEBUG": "If set, an internal error shows its traceback.",
 }
 #: For mmiotools(1), and run by a test like those of the commands.

@@ -200,10 +200,10 @@ def distinct_values(numbers: U64) -> U64:
 def decode(entry: Any, payload: bytes, n: int, addresses: U64 | None, presence: Presence) -> Column | None:
     """The column of a directory entry and its payload; None when its encoding is not known. Raises Corrupt."""
     encoding, bits, _, crc, parameter, *bitmap = entry
-    if encoding not in (CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA):
-        return None
     if zlib.crc32(payload) != crc:
         raise Corrupt("its checksum is wrong")
+    if encoding not in (CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA):
+        return None
     try:
         parts = unpack(payload) if payload else {}
         present = None

@@ -34,6 +34,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "meta": dict,
     "bars": list,
 }
+_FLAT = _TYPES.keys() - {"meta"}
 
 
 def encode(extras: Extras) -> tuple[bytes, Counter[str]]:
@@ -42,8 +43,9 @@ def encode(extras: Extras) -> tuple[bytes, Counter[str]]:
     fitting = {row: extra if _well_formed(extra) else _without_misfits(extra, lost) for row, extra in extras.items()}
     try:
         packed = pack(fitting)
-        if len(packed) > MAX_OBJECTS:
-            unpack(packed)  # only then may there be more objects in it than a reader takes
+        # msgpack packs what it will not unpack: too many objects, or nested too deep.
+        if len(packed) > MAX_OBJECTS or any(extra.keys() - _FLAT for extra in fitting.values()):
+            unpack(packed)
     except _UNPACKABLE:
         packed = pack({row: _packable(extra, lost) for row, extra in fitting.items()})
     return squeeze(packed), lost
@@ -75,13 +77,20 @@ def _without_misfits(extra: Mapping[str, Any], lost: Counter[str]) -> dict[str, 
 def _packable(extra: Mapping[str, Any], lost: Counter[str]) -> dict[str, Any]:
     kept = {}
     for name, item in extra.items():
-        try:
-            unpack(pack({0: {name: item}}))
-        except _UNPACKABLE:
+        if not packable({0: {name: item}}):
             lost[f"'{name}' that is too large, nested too deep or of no type of msgpack"] += 1
         else:
             kept[name] = item
     return kept
+
+
+def packable(content: Any) -> bool:
+    """Whether a reader gets back what it is: msgpack has the types, and neither too many objects nor too deep ones."""
+    try:
+        unpack(pack(content))
+    except _UNPACKABLE:
+        return False
+    return True
 
 
 def decode(entry: Any, payload: bytes, n: int) -> Extras:

@@ -37,6 +37,8 @@ BLOCK = 1 << 12
 MAX_WEIGHT = 1 << 22
 #: What the footer knows of each block; 64-bit numbers, negative times as two's complement.
 ENTRY = ("offset", "first", "events", "time_min", "time_max", "addr_min", "addr_max", "kinds")
+#: Most bytes of a header map, so that a footer has room for it and for the index.
+MAX_HEADER_MAP = 1 << 22
 _ALL_ONES = (1 << 64) - 1
 
 
@@ -106,8 +108,15 @@ class NativeWriter:
 
     def _begin(self) -> None:
         if self._map is None:
-            self._map = pack(header_map(self._header))
+            self._map = pack(self._header_map())
             self._put(pack_file_header(FOOTER_FOLLOWS, UNKNOWN_COUNT, self._map))
+
+    def _header_map(self) -> dict[str, Any]:
+        content = header_map(self._header)
+        if not native_extras.packable(content) or len(pack(content)) > MAX_HEADER_MAP:
+            self.lost["'meta' of the header, which is too large or nested too deep"] = 1
+            content["meta"] = {}
+        return content
 
     def _put(self, data: bytes) -> None:
         self._out.write(data)
@@ -124,7 +133,7 @@ class NativeWriter:
         rows = np.array([[number & _ALL_ONES for number in row] for row in self._index], np.uint64)
         steps = np.diff(rows, axis=0, prepend=np.zeros((1, len(ENTRY)), np.uint64)) if len(rows) else rows
         head = {
-            "header": header_map(self._header),
+            "header": self._header_map(),
             "events": self._events,
             "blocks": len(self._index),
             "fields": ENTRY,

@@ -86,7 +86,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(STEP, max_size=40))
 def test_any_program_matches_its_own_recording(program):
     def probe(kernel) -> int:
