@@ -88,6 +88,30 @@ def run(command: Command, watch: Callable[[int], None] | None = None) -> Cost:
     return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
+class Others:
+    """What the machine did besides this process and its children, since this was made."""
+
+    def __init__(self) -> None:
+        self._began, self._busy, self._own = time.perf_counter(), _busy(), _own()
+
+    def processors(self) -> float:
+        """Processors that others kept busy on average, time that the hypervisor took away included."""
+        elapsed = time.perf_counter() - self._began
+        return max(0.0, (_busy() - self._busy) - (_own() - self._own)) / elapsed
+
+
+def _busy() -> float:
+    """Seconds that all processors together were not idle."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def _own() -> float:
+    """Processor seconds of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
 def floor() -> int:
     """Bytes: no child can be measured to be smaller than this process was when it started the child."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from busy_driver import ACCESSES
-from measure import Command, floor, interleaved, memory, run, times_as_fast
+from measure import Command, Others, floor, interleaved, memory, run, times_as_fast
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "samples" / "mmiotrace" / "e1000-linux6.1.mmiotrace.xz"
@@ -240,8 +240,9 @@ def main() -> None:
         size = bench.text.stat().st_size / 1e6
         print(f"{given.events:,} accesses, {size:.0f} MB of text; {given.rounds} rounds; {about()}.\n", flush=True)
         for part in (bench.speed, bench.record, bench.sizes, bench.memory):
+            others = Others()
             part()
-            print(flush=True)
+            print(f"\nMeanwhile others kept {others.processors():.2f} processors busy.\n", flush=True)
         print(f"No process can be measured to be smaller than {floor() / 1e6:.0f} MB, what the benchmark itself takes.")
 
 
