@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from mmiotools.formats.extras import extra_fits
+
 _HEX = re.compile(r"0[xX][0-9a-fA-F]{1,1024}\Z")
 _BDF = re.compile(r"([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])\Z")
 _BAR_KEYS = {"number", "addr", "size", "flags"}
@@ -242,7 +244,10 @@ def decode_extra(found: Mapping[str, Any]) -> dict[str, Any]:
         elif key == "x":
             if not isinstance(value, dict):
                 raise Unfit("'x' is no object")
-            extra.update((name, untag(item)) for name, item in value.items())
+            for name, item in value.items():
+                extra[name] = untag(item)
+                if not extra_fits(name, extra[name]):
+                    raise Unfit(f"'{name}' in 'x' has the wrong type")
         elif key != "col":
             extra[key] = value
     return extra

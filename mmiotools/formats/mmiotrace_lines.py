@@ -13,6 +13,7 @@ from typing import Any
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
+from mmiotools.formats.extras import extra_fits
 from mmiotools.trace.header import Bar, PciDevice
 
 VERSION = "20070824"
@@ -206,11 +207,12 @@ def _parse_comment(line: bytes) -> Event | None:
             if not isinstance(content, dict):
                 return None
             if prefix == DAMAGED:
-                known = isinstance(content.get("events", 1), int) and isinstance(content.get("reason", ""), str)
-                return Event(Kind.NOTE, extra={"damaged": True, **content}) if known else None
-            if not isinstance(content.get("meta", {}), dict):
+                content = {"damaged": True, **content}
+            else:
+                content = {"format": "mmiotools", **content}
+            if not all(extra_fits(name, item) for name, item in content.items()):
                 return None
-            return Event(Kind.HEADER, extra={"format": "mmiotools", **content})
+            return Event(Kind.NOTE if prefix == DAMAGED else Kind.HEADER, extra=content)
     return None
 
 

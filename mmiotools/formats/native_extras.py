@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from mmiotools.formats.extras import EXTRA_TYPES, extra_fits
 from mmiotools.formats.native_columns import Corrupt, expand, squeeze
 from mmiotools.formats.native_layout import MAX_OBJECTS, pack, unpack
 
@@ -22,19 +23,7 @@ MAX_EXTRAS = 1 << 26
 _OBJECT = 9
 
 _UNPACKABLE = (ValueError, TypeError, OverflowError, RecursionError)
-_NUMBER_OR_NONE = (int, type(None))
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("text", "raw", "opcode", "config"), bytes),
-    **dict.fromkeys(("reason", "driver", "format"), str),
-    **dict.fromkeys(("events", "line", "offset", "value"), int),
-    **dict.fromkeys(("count", "virt", "length"), _NUMBER_OR_NONE),
-    **dict.fromkeys(("bdf", "vendor", "device", "irq", "vector", "level"), int),
-    "version": (str, int),
-    "damaged": bool,
-    "meta": dict,
-    "bars": list,
-}
-_FLAT = _TYPES.keys() - {"meta"}
+_FLAT = EXTRA_TYPES.keys() - {"meta"}
 
 
 def encode(extras: Extras) -> tuple[bytes, Counter[str]]:
@@ -51,27 +40,15 @@ def encode(extras: Extras) -> tuple[bytes, Counter[str]]:
     return squeeze(packed), lost
 
 
-def _fits(name: object, item: Any) -> bool:
-    """Whether an extra is one that the reader takes."""
-    if not isinstance(name, str):
-        return False
-    wanted = _TYPES.get(name)
-    if wanted is not None and not isinstance(item, wanted):
-        return False
-    if name == "bars":
-        return all(isinstance(bar, dict) and all(type(number) is int for number in bar.values()) for bar in item)
-    return name not in ("eol", "region")  # these are columns
-
-
 def _well_formed(extra: Mapping[str, Any]) -> bool:
-    return all(_fits(name, item) for name, item in extra.items())
+    return all(extra_fits(name, item) for name, item in extra.items())
 
 
 def _without_misfits(extra: Mapping[str, Any], lost: Counter[str]) -> dict[str, Any]:
     for name, item in extra.items():
-        if not _fits(name, item):
+        if not extra_fits(name, item):
             lost[f"'{name}' of an unusual type"] += 1
-    return {name: item for name, item in extra.items() if _fits(name, item)}
+    return {name: item for name, item in extra.items() if extra_fits(name, item)}
 
 
 def _packable(extra: Mapping[str, Any], lost: Counter[str]) -> dict[str, Any]:
@@ -106,7 +83,7 @@ def decode(entry: Any, payload: bytes, n: int) -> Extras:
         if type(row) is not int or not 0 <= row < n or not isinstance(extra, dict):
             raise Corrupt("names a row that is none")
         for name, item in extra.items():
-            if not _fits(name, item):
+            if not extra_fits(name, item):
                 raise Corrupt(f"{name!r} has the wrong type")
     return content
 

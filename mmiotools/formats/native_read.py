@@ -163,6 +163,7 @@ class NativeReader:
         for name, kind in (("format", str), ("clock", str), ("time_digits", int), ("meta", dict)):
             if isinstance(content.get(name), kind):
                 setattr(header, name, content[name])
+        header.time_digits = min(max(header.time_digits, 0), 9)
 
     # -- damage -------------------------------------------------------------------------------------------
 

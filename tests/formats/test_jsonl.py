@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mmiotools.errors import FormatError
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import Sniff, damaged, read_all
+from mmiotools.formats.extras import extra_fits
 from mmiotools.formats.jsonl import FORMAT
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch, Column, Regions
@@ -146,7 +147,7 @@ EVENTS = st.builds(
     pc=st.none() | U64,
     pid=st.none() | I63,
     cpu=st.none() | st.integers(-(2**31), 2**31 - 1),
-    extra=EXTRAS,
+    extra=EXTRAS.map(lambda extra: {k: v for k, v in extra.items() if k == "eol" or extra_fits(k, v)}),
 )
 
 
@@ -156,6 +157,14 @@ def test_random_events_come_back(events: list[Event]) -> None:
     # What a batch holds is the event: it drops "lf", for one.
     held = list(Batch.from_events(events).events())
     assert read(write(events)) == held
+
+
+@pytest.mark.parametrize("extra", ['"virt":"abc"', '"value":"s"', '"text":5', '"bars":null', '"damaged":"yes"'])
+def test_a_well_known_name_of_a_wrong_type_is_damage(extra: str) -> None:
+    data = b'{"schema":"mmiotools.trace/1"}\n{"kind":"MAP","x":{%s}}\n{"kind":"READ"}\n' % extra.encode()
+    note, good = read(data)
+    assert note.extra["damaged"] and "wrong type" in note.extra["reason"]
+    assert good == Event(Kind.READ)
 
 
 # -- damage ----------------------------------------------------------------------------------------------------
