@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, ClassVar, Protocol, runtime_checkable
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.source import ByteSource
-from mmiotools.trace.batch import Batch, Regions
+from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 
 
@@ -114,6 +114,6 @@ def damaged(
     return Event(Kind.NOTE, extra=extra)
 
 
-def read_all(batches: Iterator[Batch], regions: Regions | None = None) -> list[Event]:
+def read_all(batches: Iterator[Batch]) -> list[Event]:
     """Every event of a stream as a list, for small traces and tests."""
     return [event for batch in batches for event in batch.events()]

@@ -10,7 +10,7 @@ import numpy as np
 from mmiotools.events import Kind
 from mmiotools.stats.registers import Register, RegisterCounts
 from mmiotools.trace.addrmap import AddressMap
-from mmiotools.trace.batch import Batch
+from mmiotools.trace.batch import Array, Batch
 from mmiotools.trace.header import LiveMap, PciDevice
 
 SCHEMA = "mmiotools.info/1"
@@ -83,24 +83,12 @@ class Summary:
         self.highest = later.highest if self.highest is None else max(self.highest, later.highest)
 
     def _add_widths(self, batch: Batch) -> None:
-        column = batch.columns.get("width")
-        if column is None:
-            return
-        rows = batch.kind <= Kind.UNKNOWN
-        if column.present is not None:
-            rows &= column.present
-        kind, width = (batch.kind, column.data) if rows.all() else (batch.kind[rows], column.data[rows])
+        kind, width = _of_accesses(batch, "width")
         code = kind.astype(np.uint16) << np.uint16(8) | width
         self._by_width += np.bincount(code, minlength=3 * _WIDTHS)
 
     def _add_maps(self, batch: Batch) -> None:
-        column = batch.columns.get("map")
-        if column is None:
-            return
-        rows = batch.kind <= Kind.UNKNOWN
-        if column.present is not None:
-            rows &= column.present
-        ids = column.data if rows.all() else column.data[rows]
+        _, ids = _of_accesses(batch, "map")
         if not len(ids):
             return
         low, high = int(ids.min()), int(ids.max())
@@ -242,6 +230,17 @@ class Summary:
             "length": None if live.length is None else f"{live.length:#x}",
             "accesses": self.map_accesses[live.id],
         }
+
+
+def _of_accesses(batch: Batch, name: str) -> tuple[Array, Array]:
+    """Kind and value of a column, for the accesses that have it; the arrays themselves where all rows do."""
+    column = batch.columns.get(name)
+    if column is None:
+        return batch.kind[:0], batch.data(name)[:0]
+    rows = batch.accesses
+    if column.present is not None:
+        rows = rows & column.present
+    return (batch.kind, column.data) if rows.all() else (batch.kind[rows], column.data[rows])
 
 
 def bulk_summary(batch: Batch) -> Summary:
