@@ -12,6 +12,9 @@ from mmiotools.trace.intervals import IntervalIndex
 
 _TOP = 1 << 64
 
+#: RAM lies at the physical addresses below this, where no device is.
+RAM_SIZE = 1 << 29
+
 #: How many unclaimed accesses are kept one by one; all are counted.
 KEEP_UNCLAIMED = 1000
 
@@ -36,7 +39,8 @@ class Window(NamedTuple):
 class Bus:
     """Memory space of the machine. Widths are in bytes; values are little-endian and unsigned."""
 
-    def __init__(self) -> None:
+    def __init__(self, ram: Ram | None = None) -> None:
+        self.ram = ram
         self.unclaimed: list[Unclaimed] = []
         self.unclaimed_count = 0
         self._windows: IntervalIndex[Window] = IntervalIndex()
@@ -66,6 +70,8 @@ class Bus:
         window = self.find(phys)
         if window is not None and phys + width <= window.end:
             return window.device.read(window.region, phys - window.start, width) & (1 << 8 * width) - 1
+        if window is None and self.ram is not None and phys + width <= RAM_SIZE:
+            return int.from_bytes(self.ram.read(phys, width), "little")
         if width == 1:
             self._unclaimed("R", phys, 1)
             return 0xFF
@@ -80,6 +86,8 @@ class Bus:
         window = self.find(phys)
         if window is not None and phys + width <= window.end:
             window.device.write(window.region, phys - window.start, width, value & (1 << 8 * width) - 1)
+        elif window is None and self.ram is not None and phys + width <= RAM_SIZE:
+            self.ram.write(phys, (value & (1 << 8 * width) - 1).to_bytes(width, "little"))
         elif width == 1 or (window is None and not self._claimed(phys, width)):
             self._unclaimed("W", phys, width)
         else:

@@ -131,6 +131,33 @@ class Kernel(Protocol):
     def printk(self, text: str) -> None:
         """A line for the kernel log."""
 
+    def request_irq(self, handler: Callable[[], None]) -> int:
+        """Call `handler` after the instruction that made the device raise its line, as long as the line is up; 0."""
+
+    def free_irq(self) -> None:
+        """Undo request_irq."""
+
+    def dma_alloc(self, length: int) -> tuple[int, int]:
+        """Zeroed RAM for the device to master: (virtual address, bus address), page aligned; (0, 0) if it fails."""
+
+    def dma_free(self, virt: int) -> None:
+        """Undo dma_alloc."""
+
+    def pci_read_config(self, offset: int, width: int) -> int:
+        """Read configuration space; not memory-mapped, so not traced."""
+
+    def pci_write_config(self, offset: int, width: int, value: int) -> None:
+        """Write configuration space."""
+
+    def memcpy_fromio(self, virt: int, length: int) -> bytes:
+        """`length` bytes of device memory, four at a time and the rest one by one."""
+
+    def memcpy_toio(self, virt: int, data: bytes) -> None:
+        """Store bytes in device memory, four at a time and the rest one by one."""
+
+    def memset_io(self, virt: int, byte: int, length: int) -> None:
+        """Fill device memory by a REP STOS of bytes."""
+
     def trace_marker(self, text: str) -> None:
         """A MARK in the trace."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from mmiotools.engine.cpu import Copy, Cpu, Instruction, Load, Or, Store, StoreImmediate
-from mmiotools.engine.interface import Device
+from mmiotools.engine.bus import RAM_SIZE
+from mmiotools.engine.cpu import IF, Copy, Cpu, Instruction, Load, Or, Store, StoreImmediate
+from mmiotools.engine.interface import CONFIG, Device
+from mmiotools.engine.interrupts import Interrupts
 from mmiotools.engine.machine import Machine
 from mmiotools.engine.mmiotrace import MmioTrace
 from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE
@@ -18,21 +20,17 @@ from mmiotools.trace.header import Bar
 VMALLOC_START = 0xFFFFC90000000000
 _PHYS_TOP = 1 << 52
 
+#: Where all RAM is mapped, and the physical address from which memory for DMA is taken.
+DIRECT_MAP = 0xFFFF888000000000
+DMA_START = 0x1000000
+
 WIDTHS = (1, 2, 4, 8)
 
 #: Calls that can be made to fail, for a driver's error paths.
-FAILABLE = ("pci_enable_device", "pci_request_regions", "ioremap")
+FAILABLE = ("pci_enable_device", "pci_request_regions", "ioremap", "request_irq", "dma_alloc")
 
 #: Lines of the kernel log about accesses that no device answered, before they are only counted.
 _UNCLAIMED_LINES = 10
-
-
-class Irq(NamedTuple):
-    """An interrupt that the device raised or lowered: virtual nanoseconds, line or vector, level."""
-
-    time: int
-    line: int
-    level: int
 
 
 class Kernel:
@@ -40,7 +38,7 @@ class Kernel:
 
     fail      call → what it returns instead of working (a negative errno; any value makes ioremap return 0)
     log       printk and the kernel's own warnings
-    irqs      what the device did to its interrupt lines
+    interrupts  the device's lines, and the driver's handler
     limit     accesses after which the driver is stopped, None for never
     oops      the error that killed the driver; it cannot catch its way out of it
     """
@@ -63,7 +61,7 @@ class Kernel:
         self.fail = dict(fail or {})
         self.limit = limit
         self.log: list[str] = []
-        self.irqs: list[Irq] = []
+        self.interrupts = Interrupts()
         self.oops: BaseException | None = None
         self.enabled = 0
         self.master = False
@@ -71,6 +69,10 @@ class Kernel:
         self.cpu: Cpu = machine.cpus[0]
         self._drvdata: Any = None
         self._next_page = VMALLOC_START >> PAGE_SHIFT
+        machine.init_mm.map(DIRECT_MAP >> PAGE_SHIFT, 0, RAM_SIZE >> PAGE_SHIFT)
+        self._next_dma = DMA_START
+        #: bus address → bytes of what dma_alloc gave out
+        self._dma: dict[int, int] = {}
         #: first page of a mapping → (virtual address given out, physical address)
         self._mappings: dict[int, int] = {}
         machine.bus.attach(device)
@@ -211,6 +213,8 @@ class Kernel:
         bus = machine.bus
         if bus.unclaimed_count != self._unclaimed_logged:
             self._log_unclaimed()
+        if self.interrupts.pending and self.cpu.flags & IF:
+            self._interrupt()
 
     def readb(self, virt: int) -> int:
         return self.read(virt, 1)
@@ -236,6 +240,78 @@ class Kernel:
     def writeq(self, value: int, virt: int) -> None:
         self.write(virt, 8, value)
 
+    def memcpy_fromio(self, virt: int, length: int) -> bytes:
+        """`length` bytes of device memory, four at a time and the rest one by one."""
+        out = bytearray()
+        while len(out) < length:
+            width = 4 if length - len(out) >= 4 else 1
+            out += self.read(virt + len(out), width).to_bytes(width, "little")
+        return bytes(out)
+
+    def memcpy_toio(self, virt: int, data: bytes) -> None:
+        """Store bytes in device memory, four at a time and the rest one by one."""
+        done = 0
+        while done < len(data):
+            width = 4 if len(data) - done >= 4 else 1
+            self.write(virt + done, width, int.from_bytes(data[done : done + width], "little"))
+            done += width
+
+    def memset_io(self, virt: int, byte: int, length: int) -> None:
+        """Fill device memory with a byte."""
+        for at in range(length):
+            self.writeb(byte, virt + at)
+
+    # -- interrupts, memory for DMA, configuration space --------------------------------------------------
+
+    def request_irq(self, handler: Callable[[], None]) -> int:
+        """Call `handler` after the instruction that made the device raise its line, as long as the line is up."""
+        if "request_irq" in self.fail:
+            return self.fail["request_irq"]
+        if self.interrupts.handler is not None:
+            return -errno.EBUSY
+        self.interrupts.request(handler)
+        return 0
+
+    def free_irq(self) -> None:
+        """Undo request_irq."""
+        if self.interrupts.handler is None:
+            self._warn("freeing an interrupt that nobody requested")
+        self.interrupts.free()
+
+    def _interrupt(self) -> None:
+        cpu = self.cpu
+        saved = cpu.flags, cpu.ax
+        cpu.flags &= ~IF
+        try:
+            complaint = self.interrupts.serve()
+        finally:
+            cpu.flags, cpu.ax = saved
+        if complaint is not None:
+            self._warn(complaint)
+
+    def dma_alloc(self, length: int) -> tuple[int, int]:
+        """Zeroed RAM for the device to master: (virtual address, bus address), page aligned; (0, 0) if it fails."""
+        size = (length + OFFSET_MASK) & ~OFFSET_MASK
+        if "dma_alloc" in self.fail or length <= 0 or self._next_dma + size > RAM_SIZE:
+            return 0, 0
+        bus = self._next_dma
+        self._next_dma += size
+        self._dma[bus] = size
+        return DIRECT_MAP + bus, bus
+
+    def dma_free(self, virt: int) -> None:
+        """Undo dma_alloc. The memory is not given out again, so that using it later is not hidden."""
+        if self._dma.pop(virt - DIRECT_MAP, None) is None:
+            self._warn(f"dma_free of {virt:#x}, which was not allocated")
+
+    def pci_read_config(self, offset: int, width: int) -> int:
+        """Read configuration space; not memory-mapped, so not traced."""
+        return self.device.read(CONFIG, offset, width)
+
+    def pci_write_config(self, offset: int, width: int, value: int) -> None:
+        """Write configuration space."""
+        self.device.write(CONFIG, offset, width, value)
+
     # -- the rest of what drivers call --------------------------------------------------------------------
 
     def printk(self, text: str) -> None:
@@ -258,8 +334,8 @@ class Kernel:
         return self.machine.now
 
     def irq(self, line: int, level: int) -> None:
-        """Raise or lower an interrupt line, or send a vector; the drivers so far poll, so it is only noted."""
-        self.irqs.append(Irq(self.machine.now, line, level))
+        """Raise or lower an interrupt line; the handler is called when the instruction is done."""
+        self.interrupts.change(self.machine.now, line, level)
 
     def dma_read(self, address: int, n: int) -> bytes:
         """n bytes of memory at a bus address; all ones unless the driver allowed bus mastering."""

@@ -47,8 +47,8 @@ class Machine:
     def __init__(self, cpus: int = 1, seed: int = 0) -> None:
         self.init_mm = PageTable()
         self.cpus = [Cpu(number, self.init_mm) for number in range(cpus)]
-        self.bus = Bus()
         self.ram = Ram()
+        self.bus = Bus(self.ram)
         self.fault_handlers: list[FaultHandler] = []
         self.debug_handlers: list[DebugHandler] = []
         self.abort_handlers: list[AbortHandler] = []

@@ -12,7 +12,8 @@ from types import TracebackType
 from mmiotools.engine import interface
 from mmiotools.engine.bus import Unclaimed
 from mmiotools.engine.interface import Device, Seen
-from mmiotools.engine.kernel import Irq, Kernel
+from mmiotools.engine.interrupts import Irq
+from mmiotools.engine.kernel import Kernel
 from mmiotools.engine.kmmio import Kmmio
 from mmiotools.engine.machine import Machine
 from mmiotools.engine.mmiotrace import Emit, MmioTrace
@@ -78,7 +79,7 @@ def run_driver(
     already_seen = len(device.seen)
     if tracer is not None:
         tracer.begin(device.pci)
-    outcome = Outcome(log=kernel.log, irqs=kernel.irqs)
+    outcome = Outcome(log=kernel.log, irqs=kernel.interrupts.history)
     try:
         returned = probe(kernel)
         if kernel.oops is not None:
