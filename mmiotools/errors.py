@@ -62,7 +62,22 @@ class DriverError(MmioToolsError):
     """A bundled or user driver raised, or touched memory it may not touch. The trace so far is kept."""
 
 
-class RecursiveFault(MmioToolsError):
-    """The same instruction faults again and again although its page was made present."""
+class EngineFailure(MmioToolsError):
+    """The traced machine came to grief through the fault engine, not through the driver. The trace so far is kept.
+
+    `quirk` is the name of the defect that did it, where it is known.
+    """
 
     status = EXIT_DIFFERENT
+
+    def __init__(self, message: str, quirk: str | None = None) -> None:
+        super().__init__(message)
+        self.quirk = quirk
+
+
+class RecursiveFault(EngineFailure):
+    """The same instruction faults again and again although its page was made present."""
+
+
+class Deadlock(EngineFailure):
+    """Every CPU waits for a lock that nobody will release."""

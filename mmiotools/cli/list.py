@@ -25,7 +25,8 @@ FAMILIES: dict[str, str | None] = {
     "predicates": "mmiotools.filters.predicates:PREDICATES",
     "views": "mmiotools.diff.views:VIEWS",
     "policies": "mmiotools.replay.policy:POLICIES",
-    "quirks": None,
+    "quirks": "mmiotools.engine.quirks:QUIRKS",
+    "scenarios": "mmiotools.record.plan:bundled_scenarios",
     "rules": None,
     "regmaps": None,
 }
@@ -36,7 +37,8 @@ FAMILIES: dict[str, str | None] = {
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @quiet_option
 def command(family: str, as_json: bool, quiet: bool) -> int:
-    """List what can be named: formats, drivers, devices, predicates, views, policies, quirks, rules or regmaps.
+    """List what can be named: formats, drivers, devices, predicates, views, policies, quirks, scenarios,
+    rules or regmaps.
 
     A plug-in that does not work is listed with the reason.
     """
@@ -55,6 +57,8 @@ def command(family: str, as_json: bool, quiet: bool) -> int:
             told += f"  does not work: {listing.problem}"
         elif family == "formats":
             told += f"  ({_directions(details)}; {' '.join(details['suffixes'])})"
+        elif family == "quirks":
+            told += f"  ({', '.join(details['compats'])})"
         elif "versions" in details:
             told += f"  (versions {', '.join(details['versions'])})"
         click.echo(f"{listing.name:<{wide}}  {listing.title}{told}")
@@ -67,9 +71,16 @@ def _members(family: str) -> list[tuple[Listing, dict[str, Any]]]:
         return []
     module, _, attribute = target.partition(":")
     table = getattr(importlib.import_module(module), attribute)
+    if callable(table):
+        table = table()
     if not isinstance(table, Registry):
-        return [(Listing(item.name, item.title, "built-in", None), {"examples": list(item.examples)}) for item in table]
+        return [(Listing(item.name, item.title, "built-in", None), _row(item)) for item in table]
     return [(listing, _details(family, table, listing)) for listing in table.listing()]
+
+
+def _row(item: Any) -> dict[str, Any]:
+    """What a row of a table says besides name and title."""
+    return {name: list(value) for name, value in item._asdict().items() if isinstance(value, tuple) and value}
 
 
 def _details(family: str, registry: Registry[Any], listing: Listing) -> dict[str, Any]:

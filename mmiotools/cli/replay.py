@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 
 from mmiotools.cli.common import Run, choose_format, from_option, open_output, quiet_option
 from mmiotools.devices import make_device
 from mmiotools.drivers import Chosen, choose_driver
+from mmiotools.engine.inject_data import Rule
+from mmiotools.engine.inject_rules import parse_rules
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.replay import POLICIES, Report, Tape, apply_to, load_tape, recorded_driver, replay
 from mmiotools.replay.run import replay_header
@@ -23,6 +26,10 @@ EXAMPLES = [
     (
         "The reads that a device model answers as the hardware did:",
         "mmiotools record nv-test | mmiotools replay --device nv-card",
+    ),
+    (
+        "What the driver does when the card goes away under it (exit status 1):",
+        "mmiotools record nv-init | mmiotools replay --inject 'remove after 20' || true",
     ),
 ]
 
@@ -45,7 +52,8 @@ def complete_policies(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.option("--driver", metavar="NAME[@VERSION]|FILE", help="Run this driver, not the one the recording names.")
 @click.option("--device", metavar="NAME|FILE", help="Apply the recording to a device model, and compare its reads.")
 @click.option("--pci", metavar="ADDRESS|IDS", help="The card to mock, like 00:03.0 or 8086:100e.")
-@click.option("--seed", type=int, metavar="N", help="Seed of the machine's clock; the recording's when not given.")
+@click.option("--seed", type=int, metavar="N", help="Seed of clock and --inject; the recording's when not given.")
+@click.option("--inject", multiple=True, metavar="RULE", help="Make the mock card misbehave, as in 'remove after 20'.")
 @click.option("--as-trace", type=click.Path(), metavar="FILE", help="Write what the driver did to FILE, as a trace.")
 @click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
 @from_option
@@ -57,6 +65,7 @@ def command(
     device: str | None,
     pci: str | None,
     seed: int | None,
+    inject: tuple[str, ...],
     as_trace: str | None,
     as_json: bool,
     from_format: str | None,
@@ -69,6 +78,11 @@ def command(
     is a bundled one; --driver names another, or a Python file that defines DRIVER. With --device no driver runs:
     the recorded accesses are applied to a device model, and its reads are compared.
 
+    --inject puts a fault between the driver and the mock card, by a rule like 'read BAR0+0x8 -> 0xffffffff after 10',
+    'read BAR0+0x100-0x1ff flip 0.01', 'write BAR0+0x10 drop', 'irq spurious every 100' or 'remove after 1000'; it may
+    be given several times. The report is of what reaches the card. Rules that the recording was made with are not
+    applied again, because the recorded values hold their effect.
+
     The exit status is 0 when the replay completed, and 1 when any access was extra, missed or differing.
     """
     run = Run(quiet)
@@ -76,6 +90,9 @@ def command(
         raise UsageError("--driver and --device exclude each other")
     if device is not None and as_trace is not None:
         raise UsageError("--as-trace needs a driver; with --device none runs")
+    rules = parse_rules(inject)
+    if device is not None and rules:
+        raise UsageError("--inject needs a driver; with --device none runs")
     POLICIES.get(policy)
     chosen = None if driver is None else choose_driver(driver)
     model = None if device is None else make_device(device)
@@ -86,7 +103,7 @@ def command(
     else:
         if chosen is None:
             chosen = recorded_driver(tape.meta, opened.name)
-        report = _replay(run, tape, chosen, policy, seed, as_trace, trace)
+        report = _replay(run, tape, chosen, policy, seed, rules, as_trace, trace)
     click.echo(json.dumps(report.to_json()) if as_json else "\n".join(report.lines()))
     if report.diverged:
         run.set_status(EXIT_DIFFERENT)
@@ -94,17 +111,28 @@ def command(
 
 
 def _replay(
-    run: Run, tape: Tape, chosen: Chosen, policy: str, seed: int | None, as_trace: str | None, trace: str | None
+    run: Run,
+    tape: Tape,
+    chosen: Chosen,
+    policy: str,
+    seed: int | None,
+    rules: Sequence[Rule],
+    as_trace: str | None,
+    trace: str | None,
 ) -> Report:
     if as_trace is None:
-        done = replay(tape, chosen, policy, seed=seed)
+        done = replay(tape, chosen, policy, seed=seed, rules=rules)
     else:
         target = choose_format(None, as_trace, "native")
-        header = replay_header(tape, chosen, policy, seed)
+        header = replay_header(tape, chosen, policy, seed, rules)
         with open_output(run, as_trace, target, header, (trace,)) as sink:
-            done = replay(tape, chosen, policy, seed=seed, sink=sink.write)
+            done = replay(tape, chosen, policy, seed=seed, sink=sink.write, rules=rules)
     for line in done.outcome.log:
         run.say(f"kernel: {line}")
+    for rule in done.tally:
+        if not rule.acted:
+            what = f"matched {rule.matched} times, never acted" if rule.matched else "matched nothing"
+            run.say(f"inject: {what}: {rule.text}")
     if done.outcome.returned:
         run.say(f"the driver's probe returned {done.outcome.returned}")
     if done.outcome.error is not None and not done.report.diverged:

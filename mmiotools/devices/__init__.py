@@ -11,7 +11,12 @@ from mmiotools.trace.registry import Registry
 
 DEVICES: Registry[Callable[[], Device]] = Registry(
     "device",
-    {"nv-card": "mmiotools.devices.nv_card:NvCard"},
+    {
+        "nv-card": "mmiotools.devices.nv_card:NvCard",
+        "uart": "mmiotools.devices.uart:Uart",
+        "nic": "mmiotools.devices.nic:Nic",
+        "block": "mmiotools.devices.block:Block",
+    },
     group="mmiotools.devices",
 )
 

@@ -14,6 +14,10 @@ DRIVERS: Registry[Driver] = Registry(
     {
         "nv-test": "mmiotools.drivers.nv_test:DRIVER",
         "nv-init": "mmiotools.drivers.nv_init:DRIVER",
+        "nv-smp": "mmiotools.drivers.nv_smp:DRIVER",
+        "uart-hello": "mmiotools.drivers.uart_hello:DRIVER",
+        "nic-init": "mmiotools.drivers.nic_init:DRIVER",
+        "block-init": "mmiotools.drivers.block_init:DRIVER",
     },
 )
 
@@ -24,6 +28,11 @@ class Chosen(NamedTuple):
     driver: Driver
     version: str
     file: str | None
+
+
+def is_driver_file(word: str) -> bool:
+    """Whether a word names a file with a driver, or a card, in it."""
+    return is_python_file(word) or word.endswith(".o")
 
 
 def find_driver(word: str) -> tuple[Driver, str]:

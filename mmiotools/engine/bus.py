@@ -5,7 +5,7 @@ An access that no device claims reads as all ones and is remembered with its add
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mmiotools.engine.interface import Device
 from mmiotools.trace.intervals import IntervalIndex
@@ -27,12 +27,19 @@ class Unclaimed(NamedTuple):
     width: int
 
 
+class Target(Protocol):
+    """What answers accesses: a device, or something in front of one."""
+
+    def read(self, region: str, offset: int, width: int) -> int: ...
+    def write(self, region: str, offset: int, width: int, value: int) -> None: ...
+
+
 class Window(NamedTuple):
     """A BAR on the bus: [start, end) belongs to `region` of `device`."""
 
     start: int
     end: int
-    device: Device
+    device: Target
     region: str
 
 
@@ -46,12 +53,15 @@ class Bus:
         self._windows: IntervalIndex[Window] = IntervalIndex()
         self._last: Window | None = None
 
-    def attach(self, device: Device) -> None:
-        """Put the memory BARs of a device on the bus. Raises OverlapError when an address is taken."""
+    def attach(self, device: Device, front: Target | None = None) -> None:
+        """Put the memory BARs of a device on the bus, to be answered by `front` if there is one.
+
+        Raises OverlapError when an address is taken.
+        """
         for bar in device.pci.bars:
             if bar.addr and bar.size and bar.space == "mem":
                 end = min(bar.addr + bar.size, _TOP)
-                self._windows.insert(bar.addr, end, Window(bar.addr, end, device, bar.name))
+                self._windows.insert(bar.addr, end, Window(bar.addr, end, front or device, bar.name))
         self._last = None
 
     def find(self, phys: int) -> Window | None:

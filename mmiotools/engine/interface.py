@@ -5,8 +5,8 @@ A device never sleeps and never reads real time; it keeps its own log of what it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from mmiotools.trace.header import PciDevice
 
@@ -72,6 +72,13 @@ class Device(Protocol):
 
     def restore(self, state: bytes) -> None:
         """Back to a state that `snapshot` gave."""
+
+
+@runtime_checkable
+class Marking(Protocol):
+    """A device that has something to say in the trace: `mark` is set to what writes a MARK."""
+
+    mark: Callable[[str], None]
 
 
 class Kernel(Protocol):
@@ -165,11 +172,37 @@ class Kernel(Protocol):
         """Let virtual time pass."""
 
 
+class Running(Protocol):
+    """A program on another CPU: `yield task.done` waits for its end, `result` is what it returned."""
+
+    result: Any
+
+    def done(self) -> bool: ...
+
+
+class SmpKernel(Kernel, Protocol):
+    """What a driver for several CPUs may call besides. It is a generator: it yields instructions (see
+    `engine.instructions`) and is sent what they read, or yields something to wait for.
+
+    The calls of `Kernel` work there too: what they access happens in one go, with no other CPU in between.
+    """
+
+    @property
+    def cpus(self) -> int:
+        """How many CPUs there are."""
+
+    def start(self, number: int, program: Generator[Any, Any, Any]) -> Running:
+        """Run a generator on a CPU."""
+
+
 class Driver(Protocol):
-    """A bundled driver. `versions` maps each version's name to its probe function; "nv-test" means "nv-test@1"."""
+    """A driver. `versions` maps each version's name to its probe function; "nv-test" means "nv-test@1".
+
+    A probe function returns 0 or a negative errno. One that takes an `SmpKernel` is a generator that returns it.
+    """
 
     api: ClassVar[int]
     name: str
     title: str
     device: str
-    versions: Mapping[str, Callable[[Kernel], int]]
+    versions: Mapping[str, Callable[..., Any]]

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from mmiotools.engine.bus import RAM_SIZE
-from mmiotools.engine.cpu import IF, Copy, Cpu, Instruction, Load, Or, Store, StoreImmediate
-from mmiotools.engine.interface import CONFIG, Device
-from mmiotools.engine.interrupts import Interrupts
-from mmiotools.engine.machine import Machine
+from mmiotools.engine.cpu import IF, Cpu, Instruction
+from mmiotools.engine.instructions import Alter, Copy, Fill, Load, Store, StoreImmediate
+from mmiotools.engine.interface import Device
+from mmiotools.engine.machine import Machine, Steps
 from mmiotools.engine.mmiotrace import MmioTrace
 from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE
-from mmiotools.errors import UsageError
-from mmiotools.trace.header import Bar
+from mmiotools.engine.pci import PciKernel
+from mmiotools.engine.schedule import Chooser, Program, Scheduler, Task, by_chance
 
-#: Where ioremap starts to hand out virtual addresses: the vmalloc area of x86-64.
-VMALLOC_START = 0xFFFFC90000000000
 _PHYS_TOP = 1 << 52
 
-#: Where all RAM is mapped, and the physical address from which memory for DMA is taken.
-DIRECT_MAP = 0xFFFF888000000000
-DMA_START = 0x1000000
+#: Pages of the vmalloc area that are taken before the driver comes: its first mapping needs no new directory entry.
+MODULE_PAGES = 512
 
-WIDTHS = (1, 2, 4, 8)
-
-#: Calls that can be made to fail, for a driver's error paths.
-FAILABLE = ("pci_enable_device", "pci_request_regions", "ioremap", "request_irq", "dma_alloc")
+WIDTHS = (1, 2, 4, 8, 16)
 
 #: Lines of the kernel log about accesses that no device answered, before they are only counted.
 _UNCLAIMED_LINES = 10
 
 
-class Kernel:
+class Kernel(PciKernel):
     """One kernel on one machine with one PCI device. See `interface.Kernel` for the calls.
 
-    fail      call → what it returns instead of working (a negative errno; any value makes ioremap return 0)
-    log       printk and the kernel's own warnings
-    interrupts  the device's lines, and the driver's handler
-    limit     accesses after which the driver is stopped, None for never
-    oops      the error that killed the driver; it cannot catch its way out of it
+    limit       accesses after which the driver is stopped, None for never
+    oops        the error that killed the driver; it cannot catch its way out of it
+    initiators  the CPU of each access that the device saw, when there are several
     """
 
     def __init__(
@@ -51,87 +42,29 @@ class Kernel:
         tracer: MmioTrace | None = None,
         fail: Mapping[str, int] | None = None,
         limit: int | None = None,
+        lazy_directories: bool = False,
+        large_pages: bool = False,
+        chooser: Chooser | None = None,
     ) -> None:
-        for name in fail or ():
-            if name not in FAILABLE:
-                raise UsageError(f"cannot make {name!r} fail; one of: {', '.join(FAILABLE)}")
-        self.machine = machine
-        self.device = device
+        super().__init__(machine, device, fail)
         self.tracer = tracer
-        self.fail = dict(fail or {})
         self.limit = limit
-        self.log: list[str] = []
-        self.interrupts = Interrupts()
         self.oops: BaseException | None = None
-        self.enabled = 0
-        self.master = False
-        self.owner: str | None = None
-        self.cpu: Cpu = machine.cpus[0]
-        self._drvdata: Any = None
-        self._next_page = VMALLOC_START >> PAGE_SHIFT
-        machine.init_mm.map(DIRECT_MAP >> PAGE_SHIFT, 0, RAM_SIZE >> PAGE_SHIFT)
-        self._next_dma = DMA_START
-        #: bus address → bytes of what dma_alloc gave out
-        self._dma: dict[int, int] = {}
-        #: first page of a mapping → (virtual address given out, physical address)
-        self._mappings: dict[int, int] = {}
-        machine.bus.attach(device)
+        self.scheduler = Scheduler(machine, chooser or by_chance(0), self._switched)
+        self._lazy = lazy_directories
+        self._large = large_pages
+        paging = machine.paging
+        machine.init_mm.map(paging.direct_map >> PAGE_SHIFT, 0, RAM_SIZE >> PAGE_SHIFT, shift=paging.large_shift)
+        # Some module is loaded before the driver, and every process has the directory entry for it.
+        machine.init_mm.map(paging.vmalloc_start >> PAGE_SHIFT, 0, MODULE_PAGES)
+        for cpu in machine.cpus:
+            cpu.mm.sync_all()
+        self._next_page = (paging.vmalloc_start >> PAGE_SHIFT) + MODULE_PAGES
+        #: first page of a mapping → virtual address given out, bytes
+        self._mappings: dict[int, tuple[int, int]] = {}
+        self.initiators: list[int] = []
+        machine.bus.attach(device, Initiators(device, machine, self.initiators) if self.cpus > 1 else device)
         device.attach(self)
-
-    # -- PCI ----------------------------------------------------------------------------------------------
-
-    def pci_enable_device(self) -> int:
-        """0, or a negative errno. Enables nest."""
-        if "pci_enable_device" in self.fail:
-            return self.fail["pci_enable_device"]
-        self.enabled += 1
-        return 0
-
-    def pci_disable_device(self) -> None:
-        """Undo pci_enable_device; the last one also ends bus mastering."""
-        if not self.enabled:
-            self._warn("disabling already-disabled device")
-            return
-        self.enabled -= 1
-        if not self.enabled:
-            self.master = False
-
-    def pci_request_regions(self, name: str) -> int:
-        """0, or -EBUSY when the regions are taken."""
-        if "pci_request_regions" in self.fail:
-            return self.fail["pci_request_regions"]
-        if self.owner is not None:
-            return -errno.EBUSY
-        self.owner = name
-        return 0
-
-    def pci_release_regions(self) -> None:
-        """Undo pci_request_regions."""
-        if self.owner is None:
-            self._warn("releasing regions that nobody requested")
-        self.owner = None
-
-    def pci_set_master(self) -> None:
-        """Allow the device to bus-master."""
-        self.master = True
-
-    def pci_resource_start(self, bar: int) -> int:
-        """Physical address of a BAR, 0 when the device has no such BAR."""
-        found = self._bar(bar)
-        return found.addr if found is not None else 0
-
-    def pci_resource_len(self, bar: int) -> int:
-        """Bytes of a BAR, 0 when the device has no such BAR."""
-        found = self._bar(bar)
-        return found.size if found is not None else 0
-
-    def pci_set_drvdata(self, data: Any) -> None:
-        """Remember a driver's private data."""
-        self._drvdata = data
-
-    def pci_get_drvdata(self) -> Any:
-        """What pci_set_drvdata was given."""
-        return self._drvdata
 
     # -- mappings -----------------------------------------------------------------------------------------
 
@@ -144,27 +77,59 @@ class Kernel:
             return 0
         shift = phys & OFFSET_MASK
         pages = (shift + length + PAGE_SIZE - 1) >> PAGE_SHIFT
-        page = self._next_page
+        paging = self.machine.paging
+        size = 1 << paging.large_shift - PAGE_SHIFT
+        large = pages // size * size if self._large and not phys & (1 << paging.large_shift) - 1 else 0
+        page = self._next_page + size - 1 & -size if large else self._next_page
+        if (page + pages) << PAGE_SHIFT > paging.vmalloc_end:
+            self._warn(f"ioremap of {length:#x} bytes at {phys:#x}: no virtual addresses are left")
+            return 0
         # One page is left out, so that running off the end of a mapping is noticed; addresses are never used again,
         # so that using one after its iounmap is noticed as well.
-        self._next_page += pages + 1
-        self.machine.init_mm.map(page, phys >> PAGE_SHIFT, pages)
+        self._next_page = page + pages + 1
+        table, frame = self.machine.init_mm, phys >> PAGE_SHIFT
+        if large:
+            table.map(page, frame, large, shift=paging.large_shift)
+        if pages > large:
+            table.map(page + large, frame + large, pages - large)
+        if not self._lazy:
+            for cpu in self.machine.cpus:
+                cpu.mm.sync_all()
         virt = (page << PAGE_SHIFT) + shift
-        self._mappings[page] = virt
+        self._mappings[page] = virt, length
         if self.tracer is not None:
             self.tracer.ioremap(phys, virt, length)
         return virt
 
     def iounmap(self, virt: int) -> None:
         """Undo an ioremap. An address that is no mapping's is warned about and traced with map id -1."""
-        given = self._mappings.pop(virt >> PAGE_SHIFT, None)
+        given, length = self._mappings.pop(virt >> PAGE_SHIFT, (None, 0))
         if given is None:
             self._warn(f"iounmap of {virt:#x}, which is not mapped")
         if self.tracer is not None:
             self.tracer.iounmap(virt if given is None else given)
         if given is not None:
-            first, count = self.machine.init_mm.unmap(given >> PAGE_SHIFT)
-            self.machine.flush_range(first, count)
+            page, last = given >> PAGE_SHIFT, given + length - 1 >> PAGE_SHIFT
+            while page <= last:
+                first, count = self.machine.init_mm.unmap(page)
+                self.machine.flush_range(first, count)
+                page = first + count
+
+    def mapped(self, virt: int) -> bool:
+        """Does this address lie in a page of a mapping that the driver has?"""
+        page = virt >> PAGE_SHIFT
+        return any(first <= page <= at + length - 1 >> PAGE_SHIFT for first, (at, length) in self._mappings.items())
+
+    def place(self, virt: int) -> str:
+        """"BAR0+0x10" for an address in a mapping of the device, its physical address elsewhere, "" if it has none."""
+        pte = self.machine.init_mm.entry(virt >> PAGE_SHIFT)
+        if pte is None:
+            return ""
+        phys = ((pte.frame + (virt >> PAGE_SHIFT) - pte.page) << PAGE_SHIFT) + (virt & OFFSET_MASK)
+        for bar in self.device.pci.bars:
+            if bar.addr and bar.addr <= phys < bar.addr + bar.size:
+                return f"{bar.name}+{phys - bar.addr:#x}"
+        return f"physical {phys:#x}"
 
     # -- accesses -----------------------------------------------------------------------------------------
 
@@ -178,8 +143,9 @@ class Kernel:
     def write(self, virt: int, width: int, value: int) -> None:
         """Store the low `width` bytes of `value` through the CPU and the page tables."""
         _check_width(width)
-        self.cpu.ax = value & (1 << 8 * width) - 1
-        self.run(Store(virt, width))
+        value &= (1 << 8 * width) - 1
+        self.cpu.ax = value
+        self.run(Store(virt, width, value))
 
     def write_immediate(self, virt: int, width: int, value: int) -> None:
         """Store a constant, as a compiler does it: the value is in the instruction. 8 bytes: sign-extended 32 bits."""
@@ -187,34 +153,116 @@ class Kernel:
         self.run(StoreImmediate(virt, width, value))
 
     def copy(self, dst: int, src: int, width: int) -> None:
-        """Move from memory to memory in one instruction, which the tracer cannot decode."""
+        """Move from memory to memory in one instruction."""
         _check_width(width)
         self.run(Copy(dst, src, width))
 
-    def set_bits(self, virt: int, width: int, bits: int) -> None:
-        """Read, or, write in one instruction, which the tracer cannot decode."""
+    def rep_copy(self, dst: int, src: int, width: int, count: int) -> None:
+        """Move `count` items of `width` bytes by one REP MOVS."""
         _check_width(width)
-        self.cpu.ax = bits & (1 << 8 * width) - 1
-        self.run(Or(virt, width))
+        self._repeat(Copy(dst + n * width, src + n * width, width, True) for n in range(count))
+
+    def rep_fill(self, virt: int, width: int, value: int, count: int) -> None:
+        """Store `count` items of `width` bytes by one REP STOS."""
+        _check_width(width)
+        self.cpu.ax = value & (1 << 8 * width) - 1
+        self._repeat(Fill(virt + n * width, width, value, True) for n in range(count))
+
+    def alter(self, operation: str, virt: int, width: int, value: int) -> int:
+        """Read, change, write in one instruction: add, or, and, sub, xor, xchg; ax after it, for xchg the old value."""
+        _check_width(width)
+        self.cpu.ax = value & (1 << 8 * width) - 1
+        self.run(Alter(virt, width, value, operation))
+        return self.cpu.ax
+
+    def set_bits(self, virt: int, width: int, bits: int) -> None:
+        """`alter` with or."""
+        self.alter("or", virt, width, bits)
+
+    def _repeat(self, rounds: Iterable[Instruction]) -> None:
+        """The rounds of a string instruction; a trap may come after each, all of them at one address."""
+        start = self.cpu.ip
+        for instruction in rounds:
+            self.cpu.ip = start
+            self.run(instruction)
 
     def run(self, instruction: Instruction) -> None:
-        """Run one instruction on the current CPU."""
-        if self.oops is not None:
-            raise self.oops
-        machine = self.machine
-        if machine.retired == self.limit:
-            self.oops = AccessLimit(f"made {self.limit} accesses and did not come to an end")
-            raise self.oops
+        """Run one instruction on the current CPU, in one go."""
+        self._before()
         try:
-            machine.execute(self.cpu, instruction)
+            self.machine.execute(self.cpu, instruction)
         except BaseException as error:
             self.oops = error
             raise
-        bus = machine.bus
-        if bus.unclaimed_count != self._unclaimed_logged:
+        self._after()
+
+    def _before(self) -> None:
+        if self.oops is not None:
+            raise self.oops
+        if self.machine.retired == self.limit:
+            self.oops = AccessLimit(f"made {self.limit} accesses and did not come to an end")
+            raise self.oops
+
+    def _after(self) -> None:
+        if self.machine.bus.unclaimed_count != self._unclaimed_logged:
             self._log_unclaimed()
         if self.interrupts.pending and self.cpu.flags & IF:
             self._interrupt()
+
+    # -- several CPUs -------------------------------------------------------------------------------------
+
+    @property
+    def cpus(self) -> int:
+        """How many CPUs there are."""
+        return len(self.machine.cpus)
+
+    def start(self, number: int, program: Program) -> Task:
+        """Run a generator on a CPU; `yield task.done` waits for it. See `schedule.Program` for what it may yield."""
+        if not 0 <= number < self.cpus:
+            raise ValueError(f"there is no CPU {number}; the machine has {self.cpus}")
+        return self.scheduler.start(number, lambda cpu: self._perform(cpu, program))
+
+    def run_program(self, program: Program) -> Any:
+        """Run a generator on the first CPU, and all that it starts on others, to their ends; what it returned."""
+        task = self.start(0, program)
+        try:
+            self.scheduler.run()
+        except BaseException as error:
+            self.oops = error if self.oops is None else self.oops
+            raise
+        return task.result
+
+    def _perform(self, cpu: Cpu, program: Program) -> Steps[Any]:
+        value: Any = None
+        while True:
+            try:
+                wanted = program.send(value)
+            except StopIteration as stop:
+                return stop.value
+            if wanted is None or callable(wanted):
+                yield wanted
+                value = None
+            elif isinstance(wanted, Generator):
+                value = yield from wanted
+            else:
+                self._before()
+                ax = getattr(wanted, "ax", None)
+                if ax is not None:
+                    cpu.ax = ax
+                try:
+                    yield from self.machine.steps_of(cpu, wanted)
+                except Exception as error:
+                    self.oops = error
+                    # So that its traceback has the driver's line; whatever the driver makes of it, it is over.
+                    program.throw(error)
+                    raise
+                self._after()
+                value = cpu.ax
+
+    def _switched(self, cpu: Cpu) -> None:
+        self.cpu = cpu
+
+    # -- accesses by their usual names --------------------------------------------------------------------
 
     def readb(self, virt: int) -> int:
         return self.read(virt, 1)
@@ -258,59 +306,7 @@ class Kernel:
 
     def memset_io(self, virt: int, byte: int, length: int) -> None:
         """Fill device memory with a byte."""
-        for at in range(length):
-            self.writeb(byte, virt + at)
-
-    # -- interrupts, memory for DMA, configuration space --------------------------------------------------
-
-    def request_irq(self, handler: Callable[[], None]) -> int:
-        """Call `handler` after the instruction that made the device raise its line, as long as the line is up."""
-        if "request_irq" in self.fail:
-            return self.fail["request_irq"]
-        if self.interrupts.handler is not None:
-            return -errno.EBUSY
-        self.interrupts.request(handler)
-        return 0
-
-    def free_irq(self) -> None:
-        """Undo request_irq."""
-        if self.interrupts.handler is None:
-            self._warn("freeing an interrupt that nobody requested")
-        self.interrupts.free()
-
-    def _interrupt(self) -> None:
-        cpu = self.cpu
-        saved = cpu.flags, cpu.ax
-        cpu.flags &= ~IF
-        try:
-            complaint = self.interrupts.serve()
-        finally:
-            cpu.flags, cpu.ax = saved
-        if complaint is not None:
-            self._warn(complaint)
-
-    def dma_alloc(self, length: int) -> tuple[int, int]:
-        """Zeroed RAM for the device to master: (virtual address, bus address), page aligned; (0, 0) if it fails."""
-        size = (length + OFFSET_MASK) & ~OFFSET_MASK
-        if "dma_alloc" in self.fail or length <= 0 or self._next_dma + size > RAM_SIZE:
-            return 0, 0
-        bus = self._next_dma
-        self._next_dma += size
-        self._dma[bus] = size
-        return DIRECT_MAP + bus, bus
-
-    def dma_free(self, virt: int) -> None:
-        """Undo dma_alloc. The memory is not given out again, so that using it later is not hidden."""
-        if self._dma.pop(virt - DIRECT_MAP, None) is None:
-            self._warn(f"dma_free of {virt:#x}, which was not allocated")
-
-    def pci_read_config(self, offset: int, width: int) -> int:
-        """Read configuration space; not memory-mapped, so not traced."""
-        return self.device.read(CONFIG, offset, width)
-
-    def pci_write_config(self, offset: int, width: int, value: int) -> None:
-        """Write configuration space."""
-        self.device.write(CONFIG, offset, width, value)
+        self.rep_fill(virt, 1, byte, length)
 
     # -- the rest of what drivers call --------------------------------------------------------------------
 
@@ -327,39 +323,9 @@ class Kernel:
         """Let virtual time pass."""
         self.machine.now += max(0, int(microseconds * 1000))
 
-    # -- what the device asks of its host -----------------------------------------------------------------
-
-    def now(self) -> int:
-        """Virtual time, nanoseconds."""
-        return self.machine.now
-
-    def irq(self, line: int, level: int) -> None:
-        """Raise or lower an interrupt line; the handler is called when the instruction is done."""
-        self.interrupts.change(self.machine.now, line, level)
-
-    def dma_read(self, address: int, n: int) -> bytes:
-        """n bytes of memory at a bus address; all ones unless the driver allowed bus mastering."""
-        if not self.master:
-            self._warn(f"DMA read at {address:#x} without bus mastering")
-            return b"\xff" * n
-        return self.machine.ram.read(address, n)
-
-    def dma_write(self, address: int, data: bytes) -> None:
-        """Store bytes at a bus address; dropped unless the driver allowed bus mastering."""
-        if not self.master:
-            self._warn(f"DMA write at {address:#x} without bus mastering")
-            return
-        self.machine.ram.write(address, data)
-
     # -- inside -------------------------------------------------------------------------------------------
 
     _unclaimed_logged = 0
-
-    def _bar(self, number: int) -> Bar | None:
-        return next((bar for bar in self.device.pci.bars if bar.number == number and bar.size), None)
-
-    def _warn(self, text: str) -> None:
-        self.log.append(f"{self.device.pci.address}: {text}")
 
     def _log_unclaimed(self) -> None:
         bus = self.machine.bus
@@ -369,10 +335,29 @@ class Kernel:
         self._unclaimed_logged = bus.unclaimed_count
 
 
+class Initiators:
+    """Notes which CPU makes each access to a device, which the device itself cannot know."""
+
+    def __init__(self, device: Device, machine: Machine, notes: list[int]) -> None:
+        self._device = device
+        self._machine = machine
+        self._notes = notes
+
+    def read(self, region: str, offset: int, width: int) -> int:
+        """As the device."""
+        self._notes.append(self._machine.current.number)
+        return self._device.read(region, offset, width)
+
+    def write(self, region: str, offset: int, width: int, value: int) -> None:
+        """As the device."""
+        self._notes.append(self._machine.current.number)
+        self._device.write(region, offset, width, value)
+
+
 class AccessLimit(Exception):
     """The driver made more accesses than it was allowed to."""
 
 
 def _check_width(width: int) -> None:
     if width not in WIDTHS:
-        raise ValueError(f"access of {width} bytes; one of 1, 2, 4, 8")
+        raise ValueError(f"access of {width} bytes; one of 1, 2, 4, 8, 16")

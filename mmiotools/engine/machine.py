@@ -1,25 +1,47 @@
 """The emulated machine: CPUs, the reference page table, the bus and a virtual clock.
 
-It runs instructions and delivers their traps; who handles these is decided by whoever hooks in.
+It runs instructions and delivers their traps; who handles these is decided by whoever hooks in. What a CPU does is a
+generator of micro-steps, each `yield` a point where another CPU may come in between; on one CPU they run in one go.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Generator
+from typing import TypeAlias, TypeVar
 
 from mmiotools.engine.bus import Bus, Ram
-from mmiotools.engine.cpu import DR6_STEP, LINE, TF, Cpu, Instruction
-from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, PF_PROTECTION, PF_WRITE, PageFault, PageTable
-from mmiotools.errors import RecursiveFault
+from mmiotools.engine.cpu import DR6_B0, DR6_STEP, LINE, TF, Cpu, Instruction
+from mmiotools.engine.mmu import (
+    OFFSET_MASK,
+    PAGE_SIZE,
+    PAGING,
+    PF_PROTECTION,
+    PF_WRITE,
+    Mm,
+    PageFault,
+    PageTable,
+    Paging,
+)
+from mmiotools.errors import Deadlock, RecursiveFault
 
 #: An instruction that faults more often than this without being finished will never be finished.
 FAULT_LIMIT = 50
 
-FaultHandler: TypeAlias = Callable[[Cpu, int], bool]
-DebugHandler: TypeAlias = Callable[[Cpu], bool]
+T = TypeVar("T")
+
+#: What is yielded: None, or a condition without which the CPU cannot go on (a lock that it spins on).
+Wait: TypeAlias = Callable[[], bool] | None
+Steps: TypeAlias = Generator[Wait, None, T]
+
+#: Trap handlers say whether the trap was theirs. A fault handler that is a `FINISHED` has also carried it out.
+FaultHandler: TypeAlias = Callable[[Cpu], Steps[int]]
+DebugHandler: TypeAlias = Callable[[Cpu], Steps[bool]]
 AbortHandler: TypeAlias = Callable[[Cpu], None]
+Shortcut: TypeAlias = Callable[[Cpu], bool]
+
+#: Answers of a fault handler.
+NOT_MINE, RETRY, FINISHED = 0, 1, 2
 
 
 class BadAccess(Exception):
@@ -36,25 +58,37 @@ class BadAccess(Exception):
 class Machine:
     """One or more CPUs on one bus.
 
-    Trap handlers are asked in order, the first that returns True has taken the trap. They run with interrupts off;
+    Trap handlers are asked in order, the first that takes the trap ends the search. They run with interrupts off;
     `cpu.flags` is the interrupted program's. Abort handlers hear of instructions that ended in a Python exception.
 
+    shortcut    asked before the fault handlers where no other CPU can come in between: may carry out the whole
+                instruction, in one go, if the fault is nobody else's concern
+    explain     words about a fault that never ends, for the error; set by who knows
+    current     the CPU that is running
+    world       the CPU that stopped all others, None when all run
     faults, steps   traps delivered so far: page faults, single steps
     retired         instructions finished
     stray_steps     single-step traps that nobody took
+    breakpoints     hardware breakpoints that reached whoever set them
     """
 
-    def __init__(self, cpus: int = 1, seed: int = 0) -> None:
-        self.init_mm = PageTable()
-        self.cpus = [Cpu(number, self.init_mm) for number in range(cpus)]
+    def __init__(self, cpus: int = 1, seed: int = 0, paging: Paging = PAGING["x86_64"]) -> None:
+        self.paging = paging
+        self.init_mm = PageTable(paging)
+        self.cpus = [Cpu(number, Mm(self.init_mm)) for number in range(cpus)]
+        self.current = self.cpus[0]
         self.ram = Ram()
         self.bus = Bus(self.ram)
-        self.fault_handlers: list[FaultHandler] = []
+        self.fault_handlers: list[FaultHandler] = [self.sync_directory]
         self.debug_handlers: list[DebugHandler] = []
         self.abort_handlers: list[AbortHandler] = []
+        self.shortcut: Shortcut | None = None
+        self.explain: Callable[[Cpu], str] | None = None
+        self.world: Cpu | None = None
         self.faults = 0
         self.steps = 0
         self.stray_steps = 0
+        self.breakpoints = 0
         self.retired = 0
         chance = random.Random(seed)
         #: Virtual time, nanoseconds. Traps take none, so that a device sees the same times traced and untraced.
@@ -94,6 +128,19 @@ class Machine:
 
     # -- page tables and their caches ---------------------------------------------------------------------
 
+    def sync_directory(self, cpu: Cpu) -> Steps[int]:
+        """Fault handler: copy a directory entry that the process does not have yet from the reference.
+
+        A page that is present by now was absent for a moment only: the access is simply made again.
+        """
+        if cpu.error_code & PF_PROTECTION:
+            return NOT_MINE
+        if not cpu.mm.has(cpu.cr2):
+            return RETRY if cpu.mm.sync(cpu.cr2) else NOT_MINE
+        pte = self.init_mm.entry(cpu.cr2 >> 12)
+        return RETRY if pte is not None and pte.present else NOT_MINE
+        yield
+
     def flush_page(self, page: int) -> None:
         """Forget a page on every CPU."""
         for cpu in self.cpus:
@@ -107,58 +154,114 @@ class Machine:
     # -- running ------------------------------------------------------------------------------------------
 
     def execute(self, cpu: Cpu, instruction: Instruction) -> None:
-        """Run one instruction to its end, with every trap on the way.
+        """Run one instruction to its end on the only CPU that runs, with every trap on the way.
 
-        Raises BadAccess for a fault that nobody takes, RecursiveFault for one that never ends, and whatever a
-        device, a handler or the sink of the trace raises.
+        Raises BadAccess for a fault that nobody takes, RecursiveFault for one that never ends, Deadlock for a lock
+        that nobody will release, and whatever a device, a handler or the sink of the trace raises.
         """
         cpu.instruction = instruction
+        if cpu.flags & TF or cpu.dr0 is not None:
+            drain(self.steps_of(cpu, instruction))
+            return
         try:
-            faults = 0
-            while True:
-                trap = cpu.flags & TF
-                try:
-                    instruction.run(cpu, self)
-                    break
-                except PageFault as fault:
-                    cpu.cr2, cpu.error_code = fault.args
-                faults += 1
+            try:
+                instruction.run(cpu, self)
+            except PageFault as fault:
+                cpu.cr2, cpu.error_code = fault.args
+                if self.shortcut is None or not self.shortcut(cpu):
+                    drain(self.steps_of(cpu, instruction, faulted=True))
+                    return
                 self.faults += 1
-                if faults > FAULT_LIMIT:
-                    raise RecursiveFault(self._recursion(cpu, faults))
-                for handler in self.fault_handlers:
-                    if handler(cpu, cpu.cr2):
-                        break
-                else:
-                    raise BadAccess(cpu.cr2, cpu.error_code)
+        except BaseException:
+            if cpu.instruction is not None:
+                self._abort(cpu)
+            raise
+        cpu.ip += LINE
+        cpu.instruction = None
+        self.now += self._costs[self.retired & 255]
+        self.retired += 1
+
+    def steps_of(self, cpu: Cpu, instruction: Instruction, *, faulted: bool = False) -> Steps[None]:
+        """Run one instruction in micro-steps; with `faulted` its first page fault is in hand already."""
+        cpu.instruction = instruction
+        try:
+            trap = yield from self._attempts(cpu, instruction, faulted)
+            if trap:
+                cpu.dr6 |= DR6_STEP
+            if cpu.dr0 is not None and any(o.virt <= cpu.dr0 < o.virt + o.width for o in instruction.operands()):
+                cpu.dr6 |= DR6_B0
             cpu.ip += LINE
             self.now += self._costs[self.retired & 255]
             self.retired += 1
-            if trap:
-                self._single_step(cpu)
+            if cpu.dr6:
+                yield None
+                yield from self._debug(cpu)
         except BaseException:
-            for abort in self.abort_handlers:
-                abort(cpu)
+            self._abort(cpu)
             raise
-        finally:
-            cpu.instruction = None
+        cpu.instruction = None
 
-    def _single_step(self, cpu: Cpu) -> None:
-        self.steps += 1
-        cpu.dr6 |= DR6_STEP
+    def _attempts(self, cpu: Cpu, instruction: Instruction, faulted: bool) -> Steps[bool]:
+        """Until it is carried out; was the trap flag set before? An instruction that clears it is still trapped."""
+        faults = 0
+        while True:
+            if not faulted:
+                yield None
+            trap = bool(cpu.flags & TF)
+            if not faulted:
+                try:
+                    instruction.run(cpu, self)
+                    return trap
+                except PageFault as fault:
+                    cpu.cr2, cpu.error_code = fault.args
+            faulted = False
+            faults += 1
+            self.faults += 1
+            if faults > FAULT_LIMIT:
+                raise RecursiveFault(self._recursion(cpu, faults))
+            yield None
+            answer = NOT_MINE
+            for handler in self.fault_handlers:
+                answer = yield from handler(cpu)
+                if answer != NOT_MINE:
+                    break
+            if answer == NOT_MINE:
+                raise BadAccess(cpu.cr2, cpu.error_code)
+            if answer == FINISHED:
+                return trap
+
+    def _debug(self, cpu: Cpu) -> Steps[None]:
+        self.steps += bool(cpu.dr6 & DR6_STEP)
         for handler in self.debug_handlers:
-            if handler(cpu):
+            taken = yield from handler(cpu)
+            if taken:
+                cpu.dr6 = 0
                 return
-        # Nobody steps: leaving TF set would trap for ever.
-        self.stray_steps += 1
-        cpu.dr6 &= ~DR6_STEP
-        cpu.flags &= ~TF
+        if cpu.dr6 & DR6_B0:
+            self.breakpoints += 1
+        if cpu.dr6 & DR6_STEP:
+            # Nobody steps: leaving TF set would trap for ever.
+            self.stray_steps += 1
+            cpu.flags &= ~TF
+        cpu.dr6 = 0
+
+    def _abort(self, cpu: Cpu) -> None:
+        for abort in self.abort_handlers:
+            abort(cpu)
+        cpu.instruction = None
 
     def _recursion(self, cpu: Cpu, faults: int) -> str:
-        page = cpu.cr2 >> PAGE_SHIFT
-        reference = self.init_mm.entry(page)
-        state = "has no entry" if reference is None else f"says present={int(reference.present)}"
-        return (
-            f"the instruction at {cpu.ip:#x} faulted {faults} times at {cpu.cr2:#x} without progress "
-            f"(the reference page table {state} for that page)"
-        )
+        told = f"the instruction at {cpu.ip:#x} faulted {faults} times at {cpu.cr2:#x} without progress"
+        return told if self.explain is None else f"{told}\n{self.explain(cpu)}"
+
+
+def drain(steps: Steps[T]) -> T:
+    """Run micro-steps in one go, as one CPU does: a condition that is false will stay so. Raises Deadlock."""
+    while True:
+        try:
+            wait = next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if wait is not None and not wait():
+            steps.throw(Deadlock("the CPU waits for a lock that it holds itself"))

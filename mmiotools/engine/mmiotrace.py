@@ -1,15 +1,15 @@
-"""The mmio-trace layer: ioremap, iounmap and the faults of the kmmio layer become the events that a kernel prints."""
+"""The mmio-trace layer: ioremap, iounmap and what the probes of the kmmio layer see become the events of a trace."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
-from mmiotools.engine.cpu import Cpu, Operand
-from mmiotools.engine.decode import Move, decode
-from mmiotools.engine.kmmio import Kmmio, Probe
-from mmiotools.events import Event, Kind
+from mmiotools.engine.cpu import Cpu
+from mmiotools.engine.kmmio import Kmmio
+from mmiotools.engine.probes import Access, Probe, ProbeError
+from mmiotools.events import NOTHING, Event, Kind
 from mmiotools.trace.header import PciDevice
 
 Emit: TypeAlias = Callable[[Event], None]
@@ -17,42 +17,46 @@ Emit: TypeAlias = Callable[[Event], None]
 #: Version of the log that Linux prints since 2007.
 VERSION = "20070824"
 
-#: Bytes of an instruction that could not be decoded which are kept.
-OPCODE_BYTES = 3
-
-
-# Looking up a member of an enumeration is slow, and this happens for every access.
-_READ, _WRITE = Kind.READ, Kind.WRITE
+# Looking up a member of an enumeration is slow, and so is a call with a dozen names; this happens for every access.
+_READ, _WRITE, _UNKNOWN = Kind.READ, Kind.WRITE, Kind.UNKNOWN
+_new = tuple.__new__
 
 
 class _Mapping(Probe):
-    """A traced ioremap: its probe, its id and its physical address."""
+    """A traced part of an ioremap: its probe, the id of the mapping and the physical address."""
 
-    __slots__ = ("id", "phys")
+    __slots__ = ("earlier", "id", "phys")
 
     def __init__(self, virt: int, length: int, number: int, phys: int, tracer: MmioTrace) -> None:
-        super().__init__(virt, length, tracer.pre, tracer.post)
+        super().__init__(virt, length, None, tracer.post)
         self.id = number
         self.phys = phys
+        #: The part of the same mapping before this one: an access that touches both is one access.
+        self.earlier: _Mapping | None = None
 
 
 class MmioTrace:
     """Traces one machine. Every access to a mapping that was made while this runs is emitted exactly once.
 
+    only    ranges [start, end) of physical addresses; accesses outside them are let through. None for everything
     Times are whole microseconds of the machine's clock, as Linux prints them; pc and pid are 0, which is what Linux
-    prints unless it was booted with trace_pc. `sink_error` is what `emit` raised, if it did.
+    prints unless it was booted with trace_pc. The CPU is said when there is more than one. `sink_error` is what
+    `emit` raised, if it did; `log` says which mappings could not be probed.
     """
 
-    def __init__(self, kmmio: Kmmio, emit: Emit) -> None:
+    def __init__(self, kmmio: Kmmio, emit: Emit, only: Iterable[tuple[int, int]] | None = None) -> None:
         self.kmmio = kmmio
         self.sink_error: BaseException | None = None
+        self.log = kmmio.probes.log
         self._sink = emit
+        self._only = None if only is None else _merged(only)
         self._machine = kmmio.machine
+        self._smp = len(self._machine.cpus) > 1
         self._ids = itertools.count(1)
-        self._mappings: dict[int, _Mapping] = {}
-        #: What each CPU is in the middle of, from pre to post handler, oldest first: a move, value, opcode bytes.
-        self._pending: list[list[tuple[Move | None, int, bytes]]] = [[] for _ in self._machine.cpus]
-        self._machine.abort_handlers.append(self._abort)
+        #: virtual address of a mapping → its id, and the probes that were registered for it
+        self._mappings: dict[int, tuple[int, list[_Mapping]]] = {}
+        #: virtual ranges [start, end) that are meant to be traced, whatever became of their probes
+        self._meant: dict[int, list[tuple[int, int]]] = {}
 
     def begin(self, device: PciDevice) -> None:
         """The lines that a trace starts with: version and devices."""
@@ -61,58 +65,70 @@ class MmioTrace:
 
     def marker(self, text: str) -> None:
         """A MARK, as written to trace_marker."""
-        self._emit(Event(Kind.MARK, time=self._time(), extra={"text": text.encode("utf-8", "surrogateescape")}))
+        time = self._machine.now
+        mark = text.encode("utf-8", "surrogateescape")
+        self._emit(Event(Kind.MARK, time=time - time % 1000, cpu=self._cpu(), extra={"text": mark}))
 
     def ioremap(self, phys: int, virt: int, length: int) -> None:
-        """A mapping was made: `length` bytes from `virt` are those from `phys`. Raises ProbeError."""
-        mapping = _Mapping(virt, length, next(self._ids), phys, self)
+        """A mapping was made: `length` bytes from `virt` are those from `phys`."""
+        number = next(self._ids)
         extra = {"virt": virt, "length": length}
-        self._emit(Event(Kind.MAP, time=self._time(), map=mapping.id, addr=phys, pc=0, pid=0, extra=extra))
-        self.kmmio.register(mapping)
-        self._mappings[virt] = mapping
+        self._control(Kind.MAP, number, phys, extra)
+        probes: list[_Mapping] = []
+        for start, end in self._wanted(phys, length):
+            probe = _Mapping(virt + start - phys, end - start, number, start, self)
+            try:
+                self.kmmio.register(probe)
+            except ProbeError as error:
+                self.log.append(f"mmiotrace: accesses to {start:#x}-{end - 1:#x} are not recorded: {error}")
+            else:
+                probe.earlier = probes[-1] if probes else None
+                probes.append(probe)
+        self._mappings[virt] = number, probes
+        self._meant[virt] = [(virt + start - phys, virt + end - phys) for start, end in self._wanted(phys, length)]
 
     def iounmap(self, virt: int) -> None:
         """A mapping goes away; an address that is none is traced with the id -1, as Linux does."""
-        mapping = self._mappings.pop(virt, None)
-        if mapping is not None:
-            self.kmmio.unregister(mapping)
-        number = -1 if mapping is None else mapping.id
-        self._emit(Event(Kind.UNMAP, time=self._time(), map=number, pc=0, pid=0))
+        number, probes = self._mappings.pop(virt, (-1, []))
+        self._meant.pop(virt, None)
+        for probe in probes:
+            self.kmmio.unregister(probe)
+        self._control(Kind.UNMAP, number, None, NOTHING)
 
-    # -- handlers -----------------------------------------------------------------------------------------
+    def means(self, virt: int, width: int) -> bool:
+        """Is an access of `width` bytes at `virt` to be traced?"""
+        return any(start < virt + width and virt < end for parts in self._meant.values() for start, end in parts)
 
-    def pre(self, probe: Probe, cpu: Cpu, operand: Operand) -> None:
-        """Before the access: understand the instruction, and take the value if it writes one."""
-        code = cpu.fetch()
-        move = decode(code)
-        value, opcode = 0, b""
-        if move is None:
-            opcode = code[:OPCODE_BYTES]
-        elif move.write:
-            value = cpu.ax if move.immediate is None else move.immediate
-        self._pending[cpu.number].append((move, value, opcode))
+    def _wanted(self, phys: int, length: int) -> list[tuple[int, int]]:
+        """The parts [start, end) of a mapping that are to be probed."""
+        if self._only is None:
+            return [(phys, phys + length)]
+        parts = ((max(phys, start), min(phys + length, end)) for start, end in self._only)
+        return [(start, end) for start, end in parts if start < end]
 
-    def post(self, probe: Probe, cpu: Cpu, operand: Operand) -> None:
-        """After the access: take the value if it read one, and emit the event."""
+    def post(self, probe: Probe, cpu: Cpu, access: Access) -> None:
+        """After an access: emit the event."""
         assert isinstance(probe, _Mapping)
-        move, value, opcode = self._pending[cpu.number].pop(0)
-        phys = probe.phys + operand.virt - probe.addr
-        if move is None:
-            extra = {"opcode": opcode}
-            self._emit(Event(Kind.UNKNOWN, self._time(), map=probe.id, addr=phys, pc=0, pid=0, extra=extra))
+        write, virt, width, value, time, opcode = access
+        if virt < probe.addr and probe.earlier is not None and virt < probe.earlier.addr + probe.earlier.length:
             return
-        if not move.write:
-            value = cpu.ax
-        value &= (1 << 8 * move.width) - 1
-        kind = _WRITE if move.write else _READ
-        self._emit(Event(kind, self._time(), move.width, probe.id, phys, None, None, value, 0, 0))
+        phys = probe.phys + virt - probe.addr
+        kind = _WRITE if write else _READ if write is not None else _UNKNOWN
+        number = cpu.number if self._smp else None
+        extra = NOTHING if write is not None else {"opcode": opcode}
+        row = (kind, time - time % 1000, width, probe.id, phys, None, None, value, 0, 0, number, extra)
+        try:
+            self._sink(_new(Event, row))
+        except BaseException as error:
+            self.sink_error = error
+            raise
 
-    def _abort(self, cpu: Cpu) -> None:
-        self._pending[cpu.number].clear()
+    def _control(self, kind: Kind, number: int, phys: int | None, extra: Mapping[str, Any]) -> None:
+        time = self._machine.now
+        self._emit(Event(kind, time - time % 1000, None, number, phys, pc=0, pid=0, cpu=self._cpu(), extra=extra))
 
-    def _time(self) -> int:
-        now = self._machine.now
-        return now - now % 1000
+    def _cpu(self) -> int | None:
+        return self._machine.current.number if self._smp else None
 
     def _emit(self, event: Event) -> None:
         try:
@@ -120,3 +136,14 @@ class MmioTrace:
         except BaseException as error:
             self.sink_error = error
             raise
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges [start, end) in order, those that touch made one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged

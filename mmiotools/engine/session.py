@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from mmiotools.engine import interface
 from mmiotools.engine.bus import Unclaimed
-from mmiotools.engine.interface import Device, Seen
+from mmiotools.engine.explain import explain_recursion
+from mmiotools.engine.interface import Device, Marking, Seen
 from mmiotools.engine.interrupts import Irq
 from mmiotools.engine.kernel import Kernel
-from mmiotools.engine.kmmio import Kmmio
-from mmiotools.engine.machine import Machine
+from mmiotools.engine.kmmio import EMULATE, Kmmio
+from mmiotools.engine.machine import BadAccess, Machine
 from mmiotools.engine.mmiotrace import Emit, MmioTrace
-from mmiotools.errors import DriverError, MmioToolsError, RecursiveFault
+from mmiotools.engine.mmu import PF_PROTECTION
+from mmiotools.engine.schedule import Chooser, by_chance
+from mmiotools.engine.setup import OFF, Setup
+from mmiotools.engine.witness import Witness
+from mmiotools.errors import DriverError, EngineFailure, MmioToolsError
 
 _ENGINE = str(Path(__file__).parent) + os.sep
 
@@ -29,7 +34,9 @@ class Outcome:
     returned    what the probe function returned, None when it did not get that far (or returned None)
     error       why it did not get that far: it names the driver's file and line, and the address if there is one
     log         kernel log, printk lines and the kernel's own warnings
-    seen        what the device saw of this run
+    seen        what the device saw of this run; `initiators` the CPU of each that is not of configuration space,
+                empty with one CPU
+    causes      quirk → accesses that it let through unrecorded, when they were watched
     accesses    instructions that the driver ran
     faults      page faults taken; `steps` single steps
     missed      accesses in a traced page but outside every mapping: not recorded
@@ -38,9 +45,11 @@ class Outcome:
     """
 
     returned: int | None = None
-    error: DriverError | RecursiveFault | None = None
+    error: DriverError | EngineFailure | None = None
     log: list[str] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
+    initiators: list[int] = field(default_factory=list)
+    causes: dict[str, int] = field(default_factory=dict)
     accesses: int = 0
     faults: int = 0
     steps: int = 0
@@ -51,7 +60,7 @@ class Outcome:
 
 
 def run_driver(
-    probe: Callable[[interface.Kernel], int],
+    probe: Callable[..., Any],
     device: Device,
     *,
     emit: Emit,
@@ -59,29 +68,57 @@ def run_driver(
     seed: int = 0,
     fail: Mapping[str, int] | None = None,
     limit: int | None = None,
+    setup: Setup | None = None,
+    watch: bool = False,
+    chooser: Chooser | None = None,
 ) -> Outcome:
     """Run a driver's probe function on a device in a machine of its own.
 
-    probe   called with the kernel; returns 0 or a negative errno
+    probe   called with the kernel (`interface.Kernel`); returns 0 or a negative errno, or a generator that does so: what
+            the first CPU does
     device  attached, not reset: it starts in the state that it is in
     emit    called with every event as it happens, HEADER and DEVICE first; not called when `trace` is False
     seed    of the machine's clock: when it starts and how long each access takes
     fail    kernel calls that shall fail, with what they return: {"pci_enable_device": -5}
     limit   accesses after which the driver is stopped with an error, None for never
+    setup   the machine and its tracer, if not the default ones
+    watch   find out which quirk each unrecorded access is due to
+    chooser  which CPU goes on; by chance from the seed if not given
 
     The driver's exceptions and bad accesses end up in the outcome. What `emit` raises, a KeyboardInterrupt, and any
     MmioToolsError of the device come out of here as they are. Raises UsageError for an unknown name in `fail`.
     """
-    machine = Machine(seed=seed)
-    kmmio = Kmmio(machine)
-    tracer = MmioTrace(kmmio, emit) if trace else None
-    kernel = Kernel(machine, device, tracer=tracer, fail=fail, limit=limit)
+    setup = Setup() if setup is None else setup
+    quirks = setup.chosen_quirks()
+    machine = Machine(setup.cpus, seed, setup.paging)
+    kmmio = Kmmio(machine, EMULATE if setup.policy == OFF else setup.policy, quirks)
+    if fail and "fault_page" in fail:
+        kmmio.probes.grants = 1
+    trace = trace and setup.policy != OFF
+    only = [(first, last + 1) for first, last in setup.only]
+    tracer = MmioTrace(kmmio, emit, only or None) if trace else None
+    kernel = Kernel(
+        machine,
+        device,
+        tracer=tracer,
+        fail=fail,
+        limit=limit,
+        lazy_directories=setup.directories == "lazy",
+        large_pages=setup.large,
+        chooser=by_chance(seed) if chooser is None else chooser,
+    )
+    machine.explain = lambda cpu: explain_recursion(machine, cpu, quirks, kernel.place(cpu.cr2))
+    witness = Witness(machine, kmmio, tracer) if watch and tracer is not None else None
     already_seen = len(device.seen)
+    if isinstance(device, Marking):
+        device.mark = kernel.trace_marker
     if tracer is not None:
         tracer.begin(device.pci)
     outcome = Outcome(log=kernel.log, irqs=kernel.interrupts.history)
     try:
-        returned = probe(kernel)
+        returned: object = probe(kernel)
+        if isinstance(returned, Generator):
+            returned = kernel.run_program(returned)
         if kernel.oops is not None:
             raise kernel.oops
         if returned is not None and not isinstance(returned, int):
@@ -90,26 +127,38 @@ def run_driver(
     except (Exception, SystemExit) as caught:
         outcome.error = _error(caught, kernel, tracer)
     outcome.seen = device.seen[already_seen:]
+    outcome.initiators = kernel.initiators
+    outcome.causes = {} if witness is None else witness.causes
     outcome.accesses = machine.retired
     outcome.faults, outcome.steps, outcome.missed = machine.faults, machine.steps, kmmio.missed
     outcome.unclaimed, outcome.unclaimed_count = machine.bus.unclaimed, machine.bus.unclaimed_count
+    outcome.log.extend(kmmio.probes.log)
     return outcome
 
 
-def _error(caught: BaseException, kernel: Kernel, tracer: MmioTrace | None) -> DriverError | RecursiveFault:
+def _error(caught: BaseException, kernel: Kernel, tracer: MmioTrace | None) -> DriverError | EngineFailure:
     """The error of the outcome; raises instead what is not the driver's."""
     if tracer is not None and tracer.sink_error is not None:
         raise tracer.sink_error
     # What killed the driver, even if it raised something else while it fell.
     cause = kernel.oops if kernel.oops is not None else caught
-    if isinstance(cause, RecursiveFault):
-        return RecursiveFault(f"{_where(cause.__traceback__)}{cause}")
+    where = _where(cause.__traceback__)
+    if isinstance(cause, EngineFailure):
+        told = f" (quirk {cause.quirk})" if cause.quirk is not None else ""
+        return type(cause)(f"{where}{cause}{told}", cause.quirk)
+    if isinstance(cause, BadAccess):
+        place = kernel.place(cause.addr)
+        at = f" ({place})" if place else ""
+        if kernel.mapped(cause.addr) and not cause.code & PF_PROTECTION:
+            lost = "kernel oops: the page is mapped, but the fault engine left it absent"
+            return EngineFailure(f"{where}{cause}{at}: {lost}")
+        return DriverError(f"{where}{cause}{at}")
     if not isinstance(cause, Exception | SystemExit) or isinstance(cause, MmioToolsError):
         raise cause
     what = str(cause)
     if not type(cause).__module__.startswith("mmiotools.engine."):
         what = " ".join(traceback.format_exception_only(cause)[-1].split())
-    return DriverError(f"{_where(cause.__traceback__)}{what}")
+    return DriverError(f"{where}{what}")
 
 
 def _where(trace: TracebackType | None) -> str:

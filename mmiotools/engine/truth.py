@@ -57,6 +57,7 @@ class Checker:
 
     def __init__(self, device: PciDevice) -> None:
         self._recorded: list[Recorded] = []
+        self._cpus: list[int] = []
         self._elsewhere: list[Event] = []
         self._bars: IntervalIndex[str] = IntervalIndex()
         for bar in device.bars:
@@ -73,6 +74,7 @@ class Checker:
             return
         offset = event.addr - found[0].start
         self._recorded.append(Recorded(_OPS[event.kind], found[0].value, offset, event.width, event.value))
+        self._cpus.append(event.cpu or 0)
 
     def verdict(self, seen: Iterable[Seen]) -> Truth:
         """Align the two sequences, greedily, at each disagreement to the nearest match.
@@ -80,9 +82,25 @@ class Checker:
         O(n log n), and minimal where disagreements lie apart from each other. Whether an UNKNOWN stands for one
         access or two is decided by what follows. Configuration space is left out of `seen`, it is not memory-mapped.
         """
-        truth = Truth(elsewhere=list(self._elsewhere))
-        _align(self._recorded, [s for s in seen if s.region != CONFIG], truth)
-        return truth
+        return self.verdict_by_cpu(seen, ())[0]
+
+    def verdict_by_cpu(self, seen: Iterable[Seen], initiators: Sequence[int]) -> dict[int, Truth]:
+        """`verdict` for the accesses of each CPU, by its number: between CPUs no order is asked for.
+
+        initiators  the CPU of each of `seen` that is not of configuration space; empty when all are the first's
+        What was recorded elsewhere is in the first CPU's.
+        """
+        theirs = [s for s in seen if s.region != CONFIG]
+        if not initiators:
+            truth = Truth(elsewhere=list(self._elsewhere))
+            _align(self._recorded, theirs, truth)
+            return {0: truth}
+        verdicts = {}
+        for cpu in sorted({0, *initiators, *self._cpus}):
+            verdicts[cpu] = truth = Truth(elsewhere=[] if cpu else list(self._elsewhere))
+            ours = [r for r, number in zip(self._recorded, self._cpus, strict=True) if number == cpu]
+            _align(ours, [s for s, number in zip(theirs, initiators, strict=True) if number == cpu], truth)
+        return verdicts
 
 
 def compare(events: Iterable[Event], seen: Iterable[Seen], device: PciDevice) -> Truth:

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import errno
+import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmiotools.devices import make_device
-from mmiotools.drivers import Chosen, choose_driver
+from mmiotools.drivers import Chosen, choose_driver, is_driver_file
+from mmiotools.engine.inject import Injector
+from mmiotools.engine.inject_rules import locate_ranges, parse_range, parse_rule, parse_rules
 from mmiotools.engine.interface import Device
-from mmiotools.engine.kernel import FAILABLE
-from mmiotools.errors import UsageError
-from mmiotools.trace.pyfile import is_python_file
+from mmiotools.engine.pci import FAILABLE
+from mmiotools.engine.setup import OPTIONS, Setup
+from mmiotools.errors import ExpressionError, UsageError
 
-#: The keys of a scenario file, and what each must be.
+#: The keys of a scenario file besides those of `engine.setup.OPTIONS`, and what each must be.
 SCENARIO_KEYS: dict[str, tuple[type, str]] = {
+    "title": (str, "a string"),
     "driver": (str, "a string"),
     "card": (str, "a string"),
     "seed": (int, "a whole number"),
     "fail": (dict, "a table"),
+    "inject": (list, "a list of strings"),
+    "probe": (list, "a list of strings"),
 }
+
+_BUNDLED = Path(__file__).parent / "scenarios"
 
 _MAX_ERRNO = 4095
 
@@ -32,27 +40,45 @@ class Plan:
     """A recording that can be made.
 
     card      the word for the device: a model's name, or a Python file
+    setup     the machine and its tracer; what it probes is in `probe` and `setup.only`
     fail      kernel call → negative errno that it returns instead of working
-    scenario  the file that the plan came from, as the user named it
+    inject    rules of fault injection
+    probe     ranges to probe, as the user gave them; empty for all mappings
+    scenario  the file that the plan came from, as the user named it, or the name of a bundled one
     """
 
     chosen: Chosen
     card: str
     seed: int = 0
+    setup: Setup = field(default_factory=Setup)
     fail: Mapping[str, int] = field(default_factory=dict)
+    inject: tuple[str, ...] = ()
+    probe: tuple[str, ...] = ()
     scenario: str | None = None
 
     def device(self) -> Device:
-        """A new device for one run."""
-        return make_device(self.card)
+        """A new device for one run, with the injector around it if there are rules. Raises UsageError."""
+        device = make_device(self.card)
+        return Injector(device, parse_rules(self.inject), self.seed) if self.inject else device
+
+    def setup_for(self, device: Device) -> Setup:
+        """The setup, with the ranges to probe as addresses of this device. Raises ExpressionError."""
+        return replace(self.setup, only=tuple(locate_ranges(self.probe, device.pci)))
 
     def meta(self) -> dict[str, Any]:
         """What the recording says about itself: JSON fit, and enough to make it again."""
+        options: dict[str, Any] = self.setup.meta()
+        if self.fail:
+            options["fail"] = dict(self.fail)
+        if self.inject:
+            options["inject"] = list(self.inject)
+        if self.probe:
+            options["probe"] = list(self.probe)
         described: dict[str, Any] = {
             "driver": self.chosen.driver.name,
             "driver_version": self.chosen.version,
             "card": self.card,
-            "options": {"fail": dict(self.fail)} if self.fail else {},
+            "options": options,
             "seed": self.seed,
             "scenario": self.scenario,
         }
@@ -62,29 +88,76 @@ class Plan:
 
 
 def make_plan(
-    word: str, *, card: str | None = None, seed: int | None = None, fail: Mapping[str, int] | None = None
+    word: str | None,
+    *,
+    scenario: str | None = None,
+    card: str | None = None,
+    seed: int | None = None,
+    fail: Mapping[str, int] | None = None,
+    inject: Sequence[str] = (),
+    probe: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """The plan for DRIVER or SCENARIO.toml; what is given beside it wins over the scenario. Raises UsageError."""
-    scenario = None
-    if word.endswith(".toml"):
-        scenario = word
-        held = read_scenario(word)
-        word = held["driver"]
-        card = held.get("card") if card is None else card
-        seed = held.get("seed") if seed is None else seed
-        fail = {**held.get("fail", {}), **(fail or {})}
+    """The plan for DRIVER or SCENARIO.toml; what is given beside it wins over the scenario, or adds to it.
+
+    scenario    the name of a bundled scenario, or a file, under a driver that may be another
+    options     keys of `engine.setup.OPTIONS`
+
+    Raises UsageError.
+    """
+    if word is not None and word.endswith(".toml"):
+        if scenario is not None:
+            raise UsageError(f"two scenarios: {word} and {scenario}")
+        word, scenario = None, word
+    held: dict[str, Any] = {} if scenario is None else read_scenario(scenario)
+    word = held.get("driver") if word is None else word
+    if word is None:
+        raise UsageError("say which driver to record, or give a scenario")
     for name in fail or {}:
         check_call(name)
+    for text in inject:
+        parse_rule(text)
+    for text in probe:
+        parse_range(text)
     chosen = choose_driver(word)
-    if card is None:
-        card = getattr(chosen.driver, "device", None)
-        if not card:
-            raise UsageError(f"driver '{word}' does not say which card it is for: give --card")
-    return Plan(chosen, card, seed or 0, dict(fail or {}), scenario)
+    card = card or held.get("card") or getattr(chosen.driver, "device", None)
+    if not card:
+        raise UsageError(f"driver '{word}' does not say which card it is for: give --card")
+    return Plan(
+        chosen,
+        card,
+        held.get("seed", 0) if seed is None else seed,
+        Setup.from_options({**held, **{name: value for name, value in (options or {}).items() if value}}),
+        {**held.get("fail", {}), **(fail or {})},
+        (*held.get("inject", ()), *inject),
+        (*held.get("probe", ()), *probe),
+        scenario,
+    )
 
 
-def read_scenario(path: str) -> dict[str, Any]:
-    """The checked contents of a scenario file; Python files in it are relative to it. Raises UsageError."""
+class Scenario(NamedTuple):
+    """A bundled scenario, for listings."""
+
+    name: str
+    title: str
+
+
+def bundled_scenarios() -> list[Scenario]:
+    """The scenarios that `--scenario NAME` knows, by name."""
+    return [Scenario(path.stem, read_scenario(str(path))["title"]) for path in sorted(_BUNDLED.glob("*.toml"))]
+
+
+def read_scenario(word: str) -> dict[str, Any]:
+    """The checked contents of a scenario file, or of a bundled scenario by its name.
+
+    Python and object files in it are relative to it. Raises UsageError.
+    """
+    path = word
+    if not word.endswith(".toml"):
+        path = str(_BUNDLED / f"{word}.toml")
+        if os.sep in word or not Path(path).is_file():
+            names = ", ".join(sorted(file.stem for file in _BUNDLED.glob("*.toml")))
+            raise UsageError(f"no scenario is called '{word}'; there are: {names}")
     try:
         with open(path, "rb") as file:
             held = tomllib.load(file)
@@ -93,16 +166,27 @@ def read_scenario(path: str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: is not valid TOML: {error}") from error
     for key, value in held.items():
+        if key in OPTIONS:
+            continue
         if key not in SCENARIO_KEYS:
-            raise UsageError(f"{path}: unknown key '{key}'; there are: {', '.join(SCENARIO_KEYS)}")
+            raise UsageError(f"{path}: unknown key '{key}'; there are: {', '.join([*SCENARIO_KEYS, *OPTIONS])}")
         wanted, words = SCENARIO_KEYS[key]
-        if not isinstance(value, wanted) or isinstance(value, bool):
+        strings = wanted is not list or all(isinstance(item, str) for item in value)
+        if not isinstance(value, wanted) or isinstance(value, bool) or not strings:
             raise UsageError(f"{path}: key '{key}' must be {words}")
     if "driver" not in held:
         raise UsageError(f"{path}: key 'driver' is missing")
     for key in ("driver", "card"):
-        if key in held and is_python_file(held[key].rpartition("@")[0] or held[key]):
+        if key in held and is_driver_file(held[key].rpartition("@")[0] or held[key]):
             held[key] = str(Path(path).parent / held[key])
+    try:
+        Setup.from_options(held)
+        for text in held.get("inject", ()):
+            parse_rule(text)
+        for text in held.get("probe", ()):
+            parse_range(text)
+    except (UsageError, ExpressionError) as error:
+        raise UsageError(f"{path}: {error}") from error
     fail = {}
     for name, value in held.get("fail", {}).items():
         try:

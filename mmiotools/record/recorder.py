@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from mmiotools.engine.interface import Device
 from mmiotools.engine.mmiotrace import VERSION
 from mmiotools.engine.session import Outcome, run_driver
+from mmiotools.engine.setup import OFF
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.record.plan import Plan
@@ -29,20 +30,21 @@ def record_to(
     sink: Callable[[Batch], None],
     plan: Plan,
     *,
-    trace: bool = True,
     device: Device | None = None,
     watch: Callable[[Event], None] | None = None,
 ) -> Outcome:
     """Run the plan's driver and give every event to `sink`, in batches.
 
-    trace   with False the driver runs unprobed, and only the header and the device are given
     device  use this one instead of a new one
-    watch   called with every event of the engine as it happens
+    watch   called with every event of the engine as it happens; the run is then watched for what is not recorded
+
+    With the engine off the driver runs unprobed, and only the header and the device are given.
 
     An exception that ends the run early, KeyboardInterrupt too, comes out after the events so far were given.
     Raises UsageError when the device cannot be used.
     """
     device = plan.device() if device is None else device
+    setup = plan.setup_for(device)
     pending = Builder()
 
     def flush() -> None:
@@ -59,12 +61,14 @@ def record_to(
         if len(pending) >= BATCH_EVENTS:
             flush()
 
-    if not trace:
+    if setup.policy == OFF:
         emit(Event(Kind.HEADER, extra={"format": "mmiotrace", "version": VERSION}))
         pending.append(Event(Kind.DEVICE, extra=device.pci.extra()))
     probe = plan.chosen.driver.versions[plan.chosen.version]
     try:
-        return run_driver(probe, device, emit=emit, trace=trace, seed=plan.seed, fail=plan.fail)
+        return run_driver(
+            probe, device, emit=emit, seed=plan.seed, fail=plan.fail, setup=setup, watch=watch is not None
+        )
     except OverlapError as error:
         raise UsageError(f"card '{plan.card}': its BARs overlap: {error}") from error
     finally:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mmiotools.drivers import Chosen, find_driver
-from mmiotools.engine.kernel import FAILABLE
+from mmiotools.engine.inject import Injector, Tally
+from mmiotools.engine.inject_data import Rule
+from mmiotools.engine.interface import Device
+from mmiotools.engine.pci import FAILABLE
 from mmiotools.engine.session import Outcome, run_driver
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
@@ -25,10 +28,11 @@ BATCH_EVENTS = 4096
 
 
 class Replayed(NamedTuple):
-    """The report, and how the driver's run ended."""
+    """The report, how the driver's run ended, and what became of each rule of fault injection."""
 
     report: Report
     outcome: Outcome
+    tally: Sequence[Tally] = ()
 
 
 def recorded_driver(meta: Mapping[str, Any], name: str = "the recording") -> Chosen:
@@ -63,13 +67,18 @@ def recorded_seed(meta: Mapping[str, Any]) -> int:
     return seed if isinstance(seed, int) else 0
 
 
-def replay_header(tape: Tape, chosen: Chosen, policy: str, seed: int | None = None) -> TraceHeader:
+def replay_header(
+    tape: Tape, chosen: Chosen, policy: str, seed: int | None = None, rules: Sequence[Rule] = ()
+) -> TraceHeader:
     """The header of a trace of what the driver does in a replay."""
+    options: dict[str, Any] = {"policy": policy, "fail": recorded_failures(tape.meta)}
+    if rules:
+        options["inject"] = [rule.text for rule in rules]
     meta: dict[str, Any] = {
         "driver": chosen.driver.name,
         "driver_version": chosen.version,
         "card": MockCard.name,
-        "options": {"policy": policy, "fail": recorded_failures(tape.meta)},
+        "options": options,
         "seed": recorded_seed(tape.meta) if seed is None else seed,
         "scenario": None,
     }
@@ -86,17 +95,22 @@ def replay(
     seed: int | None = None,
     sink: Callable[[Batch], None] | None = None,
     pci: PciDevice | None = None,
+    rules: Sequence[Rule] = (),
 ) -> Replayed:
     """Run a driver against the mock card of a tape.
 
-    seed  of the machine's clock, else the recording's
-    sink  given what the driver does, as a trace, in batches
-    pci   how the card shall appear, if not as recorded
+    seed   of the machine's clock and of the rules, else the recording's
+    sink   given what the driver does, as a trace, in batches
+    pci    how the card shall appear, if not as recorded
+    rules  of fault injection between the driver and the mock card, whose books are of what reaches it
 
-    Kernel calls that failed in the recording fail again.
+    Kernel calls that failed in the recording fail again. Rules that the recording was made with are not applied: their
+    effect is in the recorded values. Raises ExpressionError for a rule that does not fit the card.
     """
     card = MockCard(tape, policy, pci)
-    meta = replay_header(tape, chosen, policy, seed).meta
+    meta = replay_header(tape, chosen, policy, seed, rules).meta
+    injector = Injector(card, rules, meta["seed"]) if rules else None
+    device: Device = card if injector is None else injector
     pending = Builder()
 
     def emit(event: Event) -> None:
@@ -109,7 +123,7 @@ def replay(
     try:
         outcome = run_driver(
             chosen.driver.versions[chosen.version],
-            card,
+            device,
             emit=emit,
             trace=sink is not None,
             seed=meta["seed"],
@@ -129,4 +143,4 @@ def replay(
         stray=outcome.unclaimed_count,
         problem=None if outcome.error is None else str(outcome.error),
     )
-    return Replayed(report, outcome)
+    return Replayed(report, outcome, () if injector is None else injector.tally)

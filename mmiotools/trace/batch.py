@@ -235,41 +235,55 @@ def columnise(events: Sequence[Event], regions: Regions) -> Batch:
     n = len(events)
     columns: dict[str, Column] = {}
     extras: dict[int, dict[str, Any]] = {}
-    special: dict[str, list[int | None]] = {"opcode": [None] * n, "eol": [None] * n, "region": [None] * n}
-    for row, event in enumerate(events):
-        if event.region is not None:
-            special["region"][row] = regions.code(event.region)
-        if not event.extra:
+    special: dict[str, list[int | None]] = {}
+    fields = dict(zip(Event._fields, zip(*events, strict=True) if events else [()] * len(Event._fields), strict=True))
+    for row, held in enumerate(fields["extra"]):
+        if held is NOTHING or not held:
             continue
-        extra = dict(event.extra)
+        extra = dict(held)
         opcode = extra.get("opcode")
         if opcode is not None and len(opcode) <= 7:
-            special["opcode"][row] = pack_opcode(extra.pop("opcode"))
+            special.setdefault("opcode", [None] * n)[row] = pack_opcode(extra.pop("opcode"))
         eol = extra.pop("eol", "lf")
         if eol != "lf":
-            special["eol"][row] = EOL_NAMES.index(eol)
+            special.setdefault("eol", [None] * n)[row] = EOL_NAMES.index(eol)
         if extra:
             extras[row] = extra
+    if fields["region"].count(None) < n:
+        special["region"] = [None if name is None else regions.code(name) for name in fields["region"]]
     for name in NUMERIC_FIELDS:
-        values = [getattr(event, name) for event in events]
+        values = fields[name]
         if name == "value":
-            for row, value in enumerate(values):
-                if value is not None and value >> 64:
-                    extras.setdefault(row, {})["value"] = value
-                    values[row] = None
+            values = _narrow(values, extras)
         _add_column(columns, name, values)
     for name, values in special.items():
         _add_column(columns, name, values)
     if "eol" in columns:
         columns["eol"] = Column(columns["eol"].data)
-    return Batch(np.fromiter((event.kind for event in events), np.uint8, n), columns, extras, regions)
+    return Batch(np.frombuffer(bytes(fields["kind"]), np.uint8), columns, extras, regions)
 
 
-def _add_column(columns: dict[str, Column], name: str, values: list[int | None]) -> None:
+def _narrow(values: Sequence[int | None], extras: dict[int, dict[str, Any]]) -> Sequence[int | None]:
+    """The values, those of more than 8 bytes moved to the extras of their row."""
+    if max((value for value in values if value is not None), default=0) >> 64 == 0:
+        return values
+    narrow = list(values)
+    for row, value in enumerate(values):
+        if value is not None and value >> 64:
+            extras.setdefault(row, {})["value"] = value
+            narrow[row] = None
+    return narrow
+
+
+def _add_column(columns: dict[str, Column], name: str, values: Sequence[int | None]) -> None:
+    absent = values.count(None)
+    if absent == len(values):
+        return
+    if not absent:
+        columns[name] = Column(np.array(values, DTYPES[name]))
+        return
     present = np.fromiter((value is not None for value in values), np.bool_, len(values))
-    if present.any():
-        data = np.fromiter((value or 0 for value in values), DTYPES[name], len(values))
-        columns[name] = Column(data, None if present.all() else present)
+    columns[name] = Column(np.fromiter((value or 0 for value in values), DTYPES[name], len(values)), present)
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:

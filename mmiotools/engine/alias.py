@@ -1,0 +1,181 @@
+"""The engine's own view of memory, in which probed pages are present: what `emulate` carries out accesses on.
+
+It is private to the engine. The driver's page table is never changed, so there is nothing for another CPU to slip
+through, and every value passes through here, whatever the instruction does with it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mmiotools.engine.bus import Target
+from mmiotools.engine.cpu import Cpu, Operand
+from mmiotools.engine.machine import Machine
+from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, PF_PROTECTION, PF_WRITE, WRITABLE, PageFault
+from mmiotools.engine.probes import Access, Probe, ProbeSet
+
+_MASKS = {width: (1 << 8 * width) - 1 for width in range(1, 33)}
+_new = tuple.__new__
+
+#: Pages that are remembered; when there are more, all are forgotten.
+KEEP_PAGES = 4096
+
+
+class Seen(NamedTuple):
+    """An armed page: its physical address, the bits of its entry; and if one probe covers all of it, and one device
+    answers for all of it, these two, and the page's place in the device's region.
+    """
+
+    phys: int
+    bits: int
+    probe: Probe | None
+    target: Target | None
+    region: str
+    offset: int
+
+
+class Alias:
+    """A `Memory` that tells probes of what passes through it.
+
+    hits      accesses that a probe saw
+    missed    accesses in an armed page but outside every probe
+    """
+
+    def __init__(self, machine: Machine, probes: ProbeSet) -> None:
+        self.hits = 0
+        self.missed = 0
+        self._machine = machine
+        self._bus = machine.bus
+        self._probes = probes
+        self._pages: dict[int, Seen | None] = {}
+
+    def forget(self) -> None:
+        """A probe came or went, or a page was changed."""
+        self._pages.clear()
+
+    def see(self, page: int) -> Seen | None:
+        """What there is to know of a page; None when it is not armed."""
+        if page in self._pages:
+            return self._pages[page]
+        found = None
+        pte = self._machine.init_mm.entry(page) if self._probes.armed(page) else None
+        if pte is not None:
+            phys = (pte.word & ~OFFSET_MASK) + (page - pte.page << PAGE_SHIFT)
+            probe, window = self._probes.sole(page), self._bus.find(phys)
+            if window is None or phys + PAGE_SIZE > window.end:
+                found = Seen(phys, pte.word & OFFSET_MASK, None, None, "", 0)
+            else:
+                offset = phys - window.start
+                found = Seen(phys, pte.word & OFFSET_MASK, probe, window.device, window.region, offset)
+        if len(self._pages) >= KEEP_PAGES:
+            self._pages.clear()
+        self._pages[page] = found
+        return found
+
+    def carry_out(self, cpu: Cpu) -> bool:
+        """Carry out the instruction of the fault in hand, if it is ours alone."""
+        page = cpu.cr2 >> PAGE_SHIFT
+        if page not in self._pages and (not cpu.mm.has(cpu.cr2) or self.see(page) is None):
+            return False
+        if cpu.error_code & PF_PROTECTION or self._pages[page] is None:
+            return False
+        assert cpu.instruction is not None
+        try:
+            cpu.instruction.run(cpu, self)
+        except PageFault as fault:
+            cpu.cr2, cpu.error_code = fault.args
+            return False
+        return True
+
+    # -- Memory -------------------------------------------------------------------------------------------
+
+    def check(self, cpu: Cpu, virt: int, width: int, write: bool) -> None:
+        """Nothing, or a PageFault at the first byte that the CPU may not access."""
+        self._translate(cpu, virt, write)
+        if (virt & OFFSET_MASK) + width > PAGE_SIZE:
+            self._translate(cpu, (virt | OFFSET_MASK) + 1, write)
+
+    def load(self, cpu: Cpu, virt: int, width: int) -> int:
+        """The value of `width` bytes; probes in them are told."""
+        known = self._pages.get(virt >> PAGE_SHIFT)
+        at = virt & OFFSET_MASK
+        if known is None or known[2] is None or at + width > PAGE_SIZE:
+            return self._load(cpu, virt, width)
+        _, _, probe, target, region, offset = known
+        assert probe is not None and target is not None
+        if probe.pre_handler is not None:
+            probe.pre_handler(probe, cpu, Operand(virt, width, False))
+        time = self._machine.now
+        value = target.read(region, offset + at, width) & _MASKS[width]
+        self.hits += 1
+        if probe.post_handler is not None:
+            probe.post_handler(probe, cpu, _new(Access, (False, virt, width, value, time, b"")))
+        return value
+
+    def store(self, cpu: Cpu, virt: int, width: int, value: int) -> None:
+        """Store the low `width` bytes of `value`; probes in them are told."""
+        known = self._pages.get(virt >> PAGE_SHIFT)
+        at = virt & OFFSET_MASK
+        if known is None or known[2] is None or at + width > PAGE_SIZE or not known[1] & WRITABLE:
+            self._store(cpu, virt, width, value)
+            return
+        _, _, probe, target, region, offset = known
+        assert probe is not None and target is not None
+        if probe.pre_handler is not None:
+            probe.pre_handler(probe, cpu, Operand(virt, width, True))
+        time = self._machine.now
+        value &= _MASKS[width]
+        target.write(region, offset + at, width, value)
+        self.hits += 1
+        if probe.post_handler is not None:
+            probe.post_handler(probe, cpu, _new(Access, (True, virt, width, value, time, b"")))
+
+    # -- the rare cases: part of a page is probed, several probes, page straddles, no probe at all ------------
+
+    def _translate(self, cpu: Cpu, virt: int, write: bool) -> int:
+        known = self.see(virt >> PAGE_SHIFT)
+        if known is None:
+            return cpu.tlb.translate(cpu.mm, virt, write)
+        if write and not known.bits & WRITABLE:
+            raise PageFault(virt, PF_WRITE | PF_PROTECTION)
+        return known.phys | virt & OFFSET_MASK
+
+    def _pieces(self, cpu: Cpu, virt: int, width: int, write: bool) -> list[tuple[int, int, int]]:
+        """(physical address, bytes, place in the value) of what an operand is made of: one, or its bytes."""
+        phys = self._translate(cpu, virt, write)
+        if (virt & OFFSET_MASK) + width <= PAGE_SIZE:
+            return [(phys, width, 0)]
+        border = (virt | OFFSET_MASK) + 1
+        if self._translate(cpu, border, write) == phys + border - virt:
+            return [(phys, width, 0)]
+        return [(self._translate(cpu, virt + n, write), 1, n) for n in range(width)]
+
+    def _probed(self, cpu: Cpu, virt: int, width: int, write: bool) -> list[Probe]:
+        found = list(self._probes.overlapping(virt, virt + width))
+        self.hits += bool(found)
+        if not found:
+            pages = virt >> PAGE_SHIFT, virt + width - 1 >> PAGE_SHIFT
+            self.missed += any(self.see(page) is not None for page in pages)
+        for probe in found:
+            if probe.pre_handler is not None:
+                probe.pre_handler(probe, cpu, Operand(virt, width, write))
+        return found
+
+    def _load(self, cpu: Cpu, virt: int, width: int) -> int:
+        pieces = self._pieces(cpu, virt, width, False)
+        probes, time = self._probed(cpu, virt, width, False), self._machine.now
+        value = sum(self._bus.read(phys, count) << 8 * place for phys, count, place in pieces)
+        for probe in probes:
+            if probe.post_handler is not None:
+                probe.post_handler(probe, cpu, Access(False, virt, width, value, time))
+        return value
+
+    def _store(self, cpu: Cpu, virt: int, width: int, value: int) -> None:
+        value &= (1 << 8 * width) - 1
+        pieces = self._pieces(cpu, virt, width, True)
+        probes, time = self._probed(cpu, virt, width, True), self._machine.now
+        for phys, count, place in pieces:
+            self._bus.write(phys, count, value >> 8 * place)
+        for probe in probes:
+            if probe.post_handler is not None:
+                probe.post_handler(probe, cpu, Access(True, virt, width, value, time))
