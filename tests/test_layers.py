@@ -16,6 +16,7 @@ LAYERS = (
     ("errors", "events"),
     ("trace",),
     ("engine",),
+    ("emu",),
     ("formats", "filters", "devices", "drivers", "regmaps"),
     ("record", "replay", "diff", "stats"),
     ("cli",),

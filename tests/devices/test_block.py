@@ -75,7 +75,7 @@ class Desk:
         place[0] = (place[0] + 1) % self.sizes[number]
 
     def completed(self, number: int = 0) -> tuple[int, int, int, int, int] | None:
-        """Take a completion without ringing: result, submission head, queue, command, status; None when there is none."""
+        """Take a completion without ringing: result, submission head, queue, command, status; or None."""
         place = self.places[number]
         base = IO_CQ if number else ADMIN_CQ
         entry = self.host.dma_read(base + 16 * place[1], 16)

@@ -449,7 +449,7 @@ def hears(rctl: int, to: bytes, tables: dict[int, int] | None = None) -> bool:
 @given(st.integers(0), st.integers(0, 3), st.booleans())
 @settings(max_examples=60)
 def test_address_filter(number, select, listed):
-    """A group address is heard if its bit is set, a station's if it is one of the sixteen, everything if promiscuous."""
+    """A group is heard if its bit is set, a station if it is one of the sixteen, everything if promiscuous."""
     address = (number & (1 << 48) - 1).to_bytes(6, "big")
     if address[0] & 1:
         bit = int.from_bytes(address, "little") >> (36, 35, 34, 32)[select] & 0xFFF
@@ -549,7 +549,7 @@ def test_extended_descriptors_are_skipped():
 
 
 def test_rings_that_make_no_sense_move_nothing():
-    card, host = ready()
+    card, _ = ready()
     put(card, TDT, 8)  # outside
     assert get(card, TDH) == 0
     put(card, TDT, 0)

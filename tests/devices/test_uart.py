@@ -95,7 +95,7 @@ def test_divisor_latch_hides_data_and_interrupt_enable():
 @given(st.integers(1, 0xFFFF), st.integers(0, 31))
 @settings(max_examples=60)
 def test_characters_take_as_long_as_their_bits(divisor, format_bits):
-    """Nothing is out a nanosecond before, everything at the time: start, data, parity and stop bits at the baud rate."""
+    """Nothing is out a nanosecond before, everything at the time: start, data, parity and stop bits."""
     card, host = tuned(divisor, format_bits)
     data = 5 + (format_bits & 3)
     stop = 1 if not format_bits & 4 else 1.5 if data == 5 else 2

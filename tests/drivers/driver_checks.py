@@ -1,4 +1,4 @@
-"""What the tests of drivers ask of every one: its differences, what it leaves behind, and cards that change under it."""
+"""What the tests of drivers ask of every one: its differences, what it leaves behind, cards that are replaced."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mmiotools.engine.interface import Host, Seen
@@ -10,6 +10,7 @@ from mmiotools.engine.kernel import Kernel
 from mmiotools.engine.kmmio import Kmmio
 from mmiotools.engine.machine import Machine
 from mmiotools.engine.mmiotrace import MmioTrace
+from mmiotools.engine.quirks import Quirks
 from mmiotools.engine.session import Outcome, run_driver
 from mmiotools.events import ACCESSES, Event, Kind
 from mmiotools.trace.header import Bar, PciDevice
@@ -63,10 +64,10 @@ class RamCard:
 class Rig:
     """A machine with the card, the tracer and a kernel, open for inspection between accesses."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: str = "emulate", quirks: Iterable[str] = ()) -> None:
         self.events: list[Event] = []
         self.machine = Machine()
-        self.kmmio = Kmmio(self.machine)
+        self.kmmio = Kmmio(self.machine, policy, Quirks(quirks))
         self.card = RamCard()
         self.tracer = MmioTrace(self.kmmio, self.events.append)
         self.kernel = Kernel(self.machine, self.card, tracer=self.tracer)

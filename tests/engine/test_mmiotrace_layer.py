@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from engine_card import BAR0, BAR1, Rig, run
 
-from mmiotools.engine.cpu import Store
+from mmiotools.engine.instructions import Store
 from mmiotools.events import Event, Kind
 from mmiotools.trace.header import PciDevice
 
@@ -71,7 +71,7 @@ def test_reads_and_writes_have_width_address_and_value(rig: Rig, width: int) -> 
 def test_a_narrow_store_records_only_its_part_of_the_register(rig: Rig) -> None:
     virt = rig.kernel.ioremap(BAR0, 0x1000)
     rig.cpu.ax = 0x1122334455667788
-    rig.machine.execute(rig.cpu, Store(virt, 2))
+    rig.machine.execute(rig.cpu, Store(virt, 2, 0))
     assert rig.accesses() == [("W", BAR0, 2, 0x7788)]
     assert rig.card.seen[0].value == 0x7788
 
@@ -84,7 +84,17 @@ def test_immediates_are_recorded_exactly(rig: Rig, width: int, value: int) -> No
     assert rig.card.seen[0].value == value & (1 << 8 * width) - 1
 
 
-def test_what_cannot_be_decoded_has_opcode_bytes_and_no_value(rig: Rig) -> None:
+def test_copies_and_changes_are_recorded_as_what_they_are(rig: Rig) -> None:
+    a, b = rig.kernel.ioremap(BAR0, 0x1000), rig.kernel.ioremap(BAR1, 0x1000)
+    rig.kernel.copy(b + 4, a + 8, 4)
+    rig.kernel.set_bits(a, 2, 1)
+    base = {"BAR0": BAR0, "BAR1": BAR1}
+    assert rig.accesses() == [(s.op, base[s.region] + s.offset, s.width, s.value) for s in rig.card.seen]
+    assert [s.op for s in rig.card.seen] == ["R", "W", "R", "W"]
+
+
+def test_what_cannot_be_decoded_has_opcode_bytes_and_no_value() -> None:
+    rig = Rig("step", ["old-decoder"])
     a, b = rig.kernel.ioremap(BAR0, 0x1000), rig.kernel.ioremap(BAR1, 0x1000)
     rig.kernel.copy(b + 4, a + 8, 4)
     rig.kernel.set_bits(a, 2, 1)

@@ -12,6 +12,7 @@ from mmiotools.engine import interface
 from mmiotools.engine.kernel import Kernel
 from mmiotools.engine.machine import Machine
 from mmiotools.engine.session import run_driver
+from mmiotools.engine.setup import Setup
 from mmiotools.errors import DriverError, MmioToolsError, RecursiveFault, UsageError
 from mmiotools.events import Event, Kind
 
@@ -51,7 +52,7 @@ def good(k: interface.Kernel) -> int:
 def test_a_good_run() -> None:
     outcome, events, card = run(good)
     assert (outcome.returned, outcome.error, outcome.log) == (0, None, ["read 1234"])
-    assert (outcome.accesses, outcome.faults, outcome.steps, outcome.missed) == (2, 2, 2, 0)
+    assert (outcome.accesses, outcome.faults, outcome.steps, outcome.missed) == (2, 2, 0, 0)
     assert outcome.seen == card.seen
     kinds = [e.kind for e in events]
     assert kinds == [Kind.HEADER, Kind.DEVICE, Kind.MAP, Kind.MARK, Kind.WRITE, Kind.READ, Kind.UNMAP]
@@ -160,9 +161,9 @@ def test_a_driver_cannot_catch_its_way_out_of_an_oops() -> None:
     assert card.seen == []
 
 
-@pytest.mark.parametrize("width", [0, 3, 16, -1])
+@pytest.mark.parametrize("width", [0, 3, 32, -1])
 def test_odd_widths_are_a_driver_error(width: int) -> None:
-    outcome, _, _ = run(lambda k: k.read(k.ioremap(BAR0, 16), width))
+    outcome, _, _ = run(lambda k: k.read(k.ioremap(BAR0, 64), width))
     assert f"access of {width} bytes" in str(outcome.error)
 
 
@@ -246,12 +247,10 @@ def test_an_error_of_ours_in_the_device_comes_through() -> None:
 def test_a_recursive_fault_names_line_and_address() -> None:
     def probe(k: Any) -> int:
         base = k.ioremap(BAR0, 0x1000)
-        lookup = k.cpu.mm.entry
-        k.cpu.mm = Machine().init_mm
-        k.cpu.mm.entry = lambda page: None if page == base >> 12 else lookup(page)
+        k.cpu.mm.slots.clear()
         return k.readl(base + 0x140)  # here: recursive
 
-    outcome, events, card = run(probe)
+    outcome, events, card = run(probe, setup=Setup(compat="seed"))
     assert isinstance(outcome.error, RecursiveFault)
     virt = events[2].extra["virt"] + 0x140
     assert f"{HERE}:{line_of('recursive')}: " in str(outcome.error)
@@ -286,7 +285,7 @@ def test_an_access_that_no_device_answers_is_reported_with_its_address() -> None
 
 def test_ten_thousand_unanswered_accesses_do_not_fill_the_log() -> None:
     def probe(k: interface.Kernel) -> int:
-        base = k.ioremap(0xE0000000, 0x1000)
+        base = k.ioremap(0xC0000000, 0x1000)
         for _ in range(5000):
             k.readl(base)
         return 0

@@ -84,7 +84,7 @@ def test_the_events_may_come_one_by_one() -> None:
 
 
 def test_an_unknown_stands_for_the_access_or_the_two_at_its_address() -> None:
-    rig = Rig()
+    rig = Rig("step", ["old-decoder"])
     a, b = rig.kernel.ioremap(BAR0, 0x1000), rig.kernel.ioremap(BAR1, 0x1000)
     rig.kernel.set_bits(a, 4, 0x80)
     rig.kernel.writel(3, a)
@@ -105,7 +105,7 @@ def test_an_unknown_does_not_swallow_a_recorded_write() -> None:
 
 
 def test_an_unknown_before_accesses_that_look_like_its_own() -> None:
-    rig = Rig()
+    rig = Rig("step", ["old-decoder"])
     a = rig.kernel.ioremap(BAR0, 0x1000)
     rig.kernel.writel(0, a)
     for _ in range(100):

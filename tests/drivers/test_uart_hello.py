@@ -1,4 +1,4 @@
-"""`uart-hello`: the line arrives, versions differ as listed, ports that are none are refused, nothing is left behind."""
+"""`uart-hello`: the line arrives, versions differ as listed, bad ports are refused, nothing is left behind."""
 
 from __future__ import annotations
 
