@@ -90,7 +90,7 @@ def test_a_sink_that_fails_is_not_called_again(tmp_path):
 
 def test_engine_off_records_header_and_device_only():
     card = NvCard()
-    events, _, outcome = record("nv-test", trace=False, device=card)
+    events, _, outcome = record("nv-test", device=card)
     assert [event.kind for event in events] == [Kind.HEADER, Kind.HEADER, Kind.DEVICE]
     assert outcome.returned == 0
     assert len(card.seen) == 2
