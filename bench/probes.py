@@ -292,7 +292,7 @@ def alternation(rounds: int) -> None:
         for run in sorted({1, 100, size // 8 + 1, 2 * size}):
             turns = max(2, min(1_000, 20_000 // run))
             sweeps = [
-                lambda made=made, run=run, turns=turns: _turns(made, spans, asked, run, turns) for made in indexes
+                lambda made=made, run=run, turns=turns: _turns(made, spans, asked, run, turns) for made in indexes  # noqa: B023 - called in this turn of the loop
             ]
             cells = medians(sweeps, rounds if run * turns <= 40_000 else 3)
             print(f"| {size:,} | {run:,} | {' | '.join(map(micro, cells))} |", flush=True)

@@ -28,7 +28,7 @@ EXAMPLES = [
     ("Is every access of the driver in the trace?", "mmiotools record --check nv-init -o nv-init.mmio"),
     (
         "What four CPUs do to one page, and what today's kernel sees of it (exit status 1):",
-        "mmiotools record nv-smp --cpus 4 --compat mainline --check -o smp.mmio || true",
+        "mmiotools record nv-smp --cpus 4 --compat mainline --check -t jsonl || true",
     ),
     (
         "The recursive fault of 2007, explained (exit status 1):",
@@ -84,7 +84,7 @@ def complete_scenarios(ctx: click.Context, param: click.Parameter, incomplete: s
 @click.option("--machine", type=click.Choice(list(PAGING)), help="x86_64 if not given, i386 with --compat seed.")
 @click.option("--cpus", type=click.IntRange(1), metavar="N", help="CPUs of the machine; 1 if not given.")
 @click.option(
-    "--compat", type=click.Choice(list(COMPATS)), help="Whose defects the engine has; fixed, which has none, if not given."
+    "--compat", type=click.Choice(list(COMPATS)), help="Whose defects the engine has; fixed has none, and is the default."
 )
 @click.option("--quirk", multiple=True, metavar="NAME", shell_complete=complete_quirks, help="Turn a defect on.")
 @click.option("--no-quirk", multiple=True, metavar="NAME", shell_complete=complete_quirks, help="Turn a defect off.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from mmiotools.emu import is_object_file, load_driver
 from mmiotools.engine.interface import Driver
 from mmiotools.errors import UsageError
 from mmiotools.trace.pyfile import is_python_file, load_attribute
@@ -19,6 +20,7 @@ DRIVERS: Registry[Driver] = Registry(
         "nic-init": "mmiotools.drivers.nic_init:DRIVER",
         "block-init": "mmiotools.drivers.block_init:DRIVER",
     },
+    group="mmiotools.drivers",
 )
 
 
@@ -32,7 +34,7 @@ class Chosen(NamedTuple):
 
 def is_driver_file(word: str) -> bool:
     """Whether a word names a file with a driver, or a card, in it."""
-    return is_python_file(word) or word.endswith(".o")
+    return is_python_file(word) or is_object_file(word)
 
 
 def find_driver(word: str) -> tuple[Driver, str]:
@@ -42,15 +44,17 @@ def find_driver(word: str) -> tuple[Driver, str]:
 
 
 def choose_driver(word: str) -> Chosen:
-    """A bundled driver by name, or the DRIVER of a Python file: "NAME[@VERSION]" or "FILE.py[@VERSION]".
+    """A bundled driver by name, the DRIVER of a Python file, or an object file: "NAME[@VERSION]" or "FILE[@VERSION]".
 
     Only for words that the user typed: a file is run by this. Raises UsageError.
     """
     path, at, version = word.rpartition("@")
-    if not (at and is_python_file(path)):
+    if not (at and is_driver_file(path)):
         path, version = word, ""
-    if not is_python_file(path):
+    if not is_driver_file(path):
         return Chosen(*find_driver(word), None)
+    if is_object_file(path):
+        return Chosen(*_with_version(load_driver(path), path, version), path)
     driver = load_attribute(path, "DRIVER", "driver")
     for attribute in ("name", "versions"):
         if not getattr(driver, attribute, None):

@@ -168,6 +168,7 @@ CALLS: dict[str, Call] = {
     "pci_write_config_word": _write_config(2),
     "printk": _printk,
     "_printk": _printk,
+    "request_irq": _request_irq,
     "trace_printk": _trace_printk,
     "udelay": _delay(1),
 }

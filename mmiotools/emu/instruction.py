@@ -75,7 +75,7 @@ class CodeInstruction:
                 memory.store(cpu, virt, width, int.from_bytes(space.take(virt, width), "little"))
         finally:
             space.hide()
-        cpu.ax = int(space.uc.reg_read(UC_X86_REG_RAX))
+        cpu.ax = space.register(UC_X86_REG_RAX)
 
 
 def foreign(space: Space, virt: int, width: int) -> Iterator[tuple[int, int]]:

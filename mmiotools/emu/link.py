@@ -28,6 +28,7 @@ _KINDS = {
 }
 #: Those of position-independent code, for a message that helps.
 _GOT_KINDS = (3, 9, 25, 26, 27, 28, 29, 30, 31, 41, 42)
+_GOT = "_GLOBAL_OFFSET_TABLE_"
 
 
 @dataclass(slots=True)
@@ -162,7 +163,7 @@ def _resolve(
         elif symbol.name in calls:
             address = STUBS_START + STUB_SIZE * (len(imports) + 1)
             imports[address] = symbol.name
-        elif symbol.named and not symbol.weak:
+        elif symbol.named and not symbol.weak and symbol.name != _GOT:
             unknown.append(_shown(symbol.name))
         addresses.append(address)
     if unknown:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from unicorn.unicorn_const import UC_ERR_EXCEPTION, UC_ERR_INSN_INVALID, UC_HOOK_INSN
+from unicorn.unicorn_const import UC_ERR_EXCEPTION, UC_ERR_INSN_INVALID
 from unicorn.x86_const import (
-    UC_X86_INS_IN,
-    UC_X86_INS_OUT,
     UC_X86_REG_EFLAGS,
     UC_X86_REG_FS_BASE,
     UC_X86_REG_GS_BASE,
@@ -74,7 +72,7 @@ class MachineCode:
         self.space = Space()
         self._lines = Lines(program)
         self._decoded: dict[int, Decoded] = {}
-        self._registers = self.space.uc.reg_read
+        self._registers = self.space.register
         for segment in program.segments:
             self.space.add(segment.virt, segment.data, writable=segment.writable, executable=segment.executable)
         self.space.add(NATIVES_START, NATIVE_PAGE, executable=True)
@@ -87,16 +85,14 @@ class MachineCode:
         uc.reg_write(UC_X86_REG_GS_BASE, PER_CPU)
         uc.reg_write(UC_X86_REG_FS_BASE, PER_CPU)
         uc.reg_write(UC_X86_REG_EFLAGS, _FLAGS)
-        uc.hook_add(UC_HOOK_INSN, _no_input, aux1=UC_X86_INS_IN)
-        uc.hook_add(UC_HOOK_INSN, _no_output, aux1=UC_X86_INS_OUT)
 
     # -- what kernel functions need -----------------------------------------------------------------------
 
     def argument(self, number: int) -> int:
         """The argument of that number from 0, 64 bits: from a register, or from the stack from number 6 on."""
         if number < len(_ARGUMENTS):
-            return int(self._registers(_ARGUMENTS[number]))
-        at = int(self._registers(UC_X86_REG_RSP)) + 8 * (number - len(_ARGUMENTS) + 1)
+            return self._registers(_ARGUMENTS[number])
+        at = self._registers(UC_X86_REG_RSP) + 8 * (number - len(_ARGUMENTS) + 1)
         return self._stacked(at)
 
     def call(self, address: int, *arguments: int) -> int:
@@ -107,7 +103,7 @@ class MachineCode:
         uc = self.space.uc
         saved = uc.context_save()
         # As an interrupt does: below what the running function may use without saying so, and aligned for a call.
-        stack = (int(self._registers(UC_X86_REG_RSP)) - _RED_ZONE & ~0xF) - 8
+        stack = (self._registers(UC_X86_REG_RSP) - _RED_ZONE & ~0xF) - 8
         for register, value in zip(_ARGUMENTS, arguments, strict=False):
             uc.reg_write(register, value & _MASK)
         uc.reg_write(UC_X86_REG_RSP, stack)
@@ -116,7 +112,7 @@ class MachineCode:
         except KeyError:
             self._fail(address, "the stack is full")
         self._run(address)
-        result = int(self._registers(UC_X86_REG_RAX))
+        result = self._registers(UC_X86_REG_RAX)
         uc.context_restore(saved)
         return result
 
@@ -145,17 +141,16 @@ class MachineCode:
             if refused is None:
                 self._fail(ip, _TRAPS.get(getattr(error, "errno", 0), str(error)))
             if not refused.fetch:
-                self._access(ip, refused)
+                ip = self._access(ip, refused)
             elif ip in self.program.imports:
-                self._kernel_function(self.program.imports[ip])
+                ip = self._kernel_function(self.program.imports[ip])
             else:
-                self._fail(self._caller(ip), f"jumped to {refused.virt:#x}, which is no code")
-            ip = space.ip
+                self._fail(self._caller(ip), f"jumped to {self._target(ip, refused):#x}, which is no code")
 
-    def _kernel_function(self, name: str) -> None:
-        """Call it, and return to the driver."""
+    def _kernel_function(self, name: str) -> int:
+        """Call it, and return to the driver: the address there."""
         uc = self.space.uc
-        stack = int(self._registers(UC_X86_REG_RSP))
+        stack = self._registers(UC_X86_REG_RSP)
         back = self._stacked(stack)
         self.calls -= 1
         if self.calls < 0:
@@ -168,9 +163,10 @@ class MachineCode:
         uc.reg_write(UC_X86_REG_RAX, result)
         uc.reg_write(UC_X86_REG_RSP, stack + 8 & _MASK)
         uc.reg_write(UC_X86_REG_RIP, back)
+        return back
 
-    def _access(self, ip: int, refused: Refused) -> None:
-        """The instruction at ip touches memory that is not the driver's own: the fault engine runs it."""
+    def _access(self, ip: int, refused: Refused) -> int:
+        """The instruction at ip touches memory that is not the driver's own: the fault engine runs it. The next ip."""
         space, kernel, registers = self.space, self.kernel, self._registers
         try:
             decoded = self._decode(ip)
@@ -180,12 +176,12 @@ class MachineCode:
                 if not instruction.operands():
                     self._fail(ip, self._objection(decoded, touched, refused))
                 cpu = kernel.cpu
-                cpu.ip, cpu.ax = ip, int(registers(UC_X86_REG_RAX))
-                cpu.flags = cpu.flags & ~IF | int(registers(UC_X86_REG_EFLAGS)) & IF
+                cpu.ip, cpu.ax = ip, registers(UC_X86_REG_RAX)
+                cpu.flags = cpu.flags & ~IF | registers(UC_X86_REG_EFLAGS) & IF
                 kernel.run(instruction)
                 cpu.ip = space.ip
                 if not decoded.counter or cpu.ip != ip or not self._still_foreign(decoded):
-                    return
+                    return cpu.ip
         except BadAccess as error:
             if kernel.mapped(error.addr) and not error.code & PF_PROTECTION:
                 # The driver may do that: it is the fault engine that left the page absent.
@@ -201,7 +197,7 @@ class MachineCode:
 
     def _still_foreign(self, decoded: Decoded) -> bool:
         """Does the next round of a REP leave the driver's memory, too?"""
-        if not int(self._registers(decoded.counter)):
+        if not self._registers(decoded.counter):
             return False
         touched = decoded.touches(self._registers)
         return not all(self.space.owns(t.virt) and self.space.owns(t.virt + t.width - 1) for t in touched)
@@ -232,12 +228,16 @@ class MachineCode:
         if self.space.owns(ip - 1) and self.space.read(ip - 1, 1) == b"\xf4":
             self._fail(ip - 1, "halted the CPU")
 
+    def _target(self, ip: int, refused: Refused) -> int:
+        """Where the CPU wanted to go; the address of a fetch is only that of its page."""
+        return refused.virt if self.program.place(ip) is not None else ip
+
     def _caller(self, ip: int) -> int:
         """Of a jump into nowhere: the place that it was called from, if it was a call."""
-        if self.space.owns(ip):
+        if self.program.place(ip) is not None or native_name(ip) is not None:
             return ip
         try:
-            return self._stacked(int(self._registers(UC_X86_REG_RSP)))
+            return self._stacked(self._registers(UC_X86_REG_RSP))
         except DriverError:
             return ip
 
@@ -252,7 +252,7 @@ class MachineCode:
         name = native_name(ip)
         if name is not None:
             try:
-                return f"{self._where(self._stacked(int(self._registers(UC_X86_REG_RSP))))}{name}: "
+                return f"{self._where(self._stacked(self._registers(UC_X86_REG_RSP)))}{name}: "
             except DriverError:
                 return f"{name}: "
         place, line = self.program.place(ip), self._lines.find(ip)
@@ -265,11 +265,3 @@ _TRAPS = {
     UC_ERR_EXCEPTION: "the CPU raised an exception that no kernel handles",
     UC_ERR_INSN_INVALID: "illegal instruction",
 }
-
-
-def _no_input(uc: object, port: int, size: int, data: object) -> int:
-    raise DriverError(f"read of port {port:#x}; only memory-mapped registers are emulated")
-
-
-def _no_output(uc: object, port: int, size: int, value: int, data: object) -> None:
-    raise DriverError(f"write to port {port:#x}; only memory-mapped registers are emulated")

@@ -6,6 +6,7 @@ through, and every value passes through here, whatever the instruction does with
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from mmiotools.engine.bus import Target
@@ -38,12 +39,13 @@ class Alias:
     """A `Memory` that tells probes of what passes through it.
 
     hits      accesses that a probe saw
-    missed    accesses in an armed page but outside every probe
+    missed    accesses in an armed page but outside every probe; `on_missed` is called with CPU, address and width
     """
 
     def __init__(self, machine: Machine, probes: ProbeSet) -> None:
         self.hits = 0
         self.missed = 0
+        self.on_missed: Callable[[Cpu, int, int], None] | None = None
         self._machine = machine
         self._bus = machine.bus
         self._probes = probes
@@ -155,7 +157,10 @@ class Alias:
         self.hits += bool(found)
         if not found:
             pages = virt >> PAGE_SHIFT, virt + width - 1 >> PAGE_SHIFT
-            self.missed += any(self.see(page) is not None for page in pages)
+            if any(self.see(page) is not None for page in pages):
+                self.missed += 1
+                if self.on_missed is not None:
+                    self.on_missed(cpu, virt, width)
         for probe in found:
             if probe.pre_handler is not None:
                 probe.pre_handler(probe, cpu, Operand(virt, width, write))

@@ -110,6 +110,7 @@ class Kmmio:
         if virt & OFFSET_MASK or pte is None:
             raise ValueError(f"{virt:#x} is no mapped page")
         pte.word = pte.word & OFFSET_MASK | bus & ~OFFSET_MASK
+        self.alias.forget()
         if not self.quirks.invert_map_no_flush:
             self.machine.flush_page(virt >> PAGE_SHIFT)
         return virt + (bus & OFFSET_MASK)

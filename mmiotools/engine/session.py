@@ -74,8 +74,8 @@ def run_driver(
 ) -> Outcome:
     """Run a driver's probe function on a device in a machine of its own.
 
-    probe   called with the kernel (`interface.Kernel`); returns 0 or a negative errno, or a generator that does so: what
-            the first CPU does
+    probe   called with the kernel (`interface.Kernel`); returns 0 or a negative errno, or a
+            generator that does so: what the first CPU does
     device  attached, not reset: it starts in the state that it is in
     emit    called with every event as it happens, HEADER and DEVICE first; not called when `trace` is False
     seed    of the machine's clock: when it starts and how long each access takes

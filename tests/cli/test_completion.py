@@ -16,7 +16,7 @@ CASES = {
     "mmiotools diff --view su": ["plain,summary"],
     "mmiotools convert -t ts": ["plain,tsv"],
     "mmiotools record nv-t": ["plain,nv-test"],
-    "mmiotools record --card ": ["plain,nv-card"],
+    "mmiotools record --card ": ["plain,nv-card", "plain,uart", "plain,nic", "plain,block"],
     "mmiotools info --js": ["plain,--json"],
 }
 

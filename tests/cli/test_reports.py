@@ -145,7 +145,7 @@ def test_list(family: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert line.startswith(item["name"]) and (item["problem"] or item["title"])
 
 
-@pytest.mark.parametrize("family", ["quirks", "rules", "regmaps"])
+@pytest.mark.parametrize("family", ["rules", "regmaps"])
 def test_list_of_nothing(family: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", family]) == 0
     captured = capsys.readouterr()

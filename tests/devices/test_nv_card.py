@@ -163,7 +163,7 @@ def test_snapshot_and_restore(card, host):
 
 def test_devices_by_name_and_by_file(tmp_path):
     assert make_device("nv-card").name == "nv-card"
-    assert [row.problem for row in DEVICES.listing() if row.origin == "built-in"] == [None] * 4
+    assert not any(row.problem for row in DEVICES.listing() if row.origin == "built-in")
     file = tmp_path / "mine.py"
     file.write_text("from mmiotools.devices.nv_card import NvCard\nclass DEVICE(NvCard):\n    name = 'mine'\n")
     assert make_device(str(file)).name == "mine"

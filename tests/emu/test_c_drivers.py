@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Drivers in C: the kernel's functions, interrupts, memory for DMA, versions; and how drivers die."""
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def test_what_the_pci_calls_give(tmp_path: Path) -> None:
     path = compile_c(tmp_path, probe(body))
     outcome, events = run_probe(load_driver(path).versions["1"], card)
     assert (outcome.error, outcome.returned) == (None, -19)
-    assert outcome.log == [f"1 302 7060504 {BAR0:x} {BAR0_SIZE:x} 0", f"{card.pci.address}: disabling already-disabled device"]
+    given = f"1 302 7060504 {BAR0:x} {BAR0_SIZE:x} 0"
+    assert outcome.log == [given, f"{card.pci.address}: disabling already-disabled device"]
     assert card.config[0x40:0x47].hex() == "0df0fecaefbe77"
     mark = next(e for e in events if e.kind == Kind.MARK)
     assert mark.extra["text"] == b"mark -1"
@@ -88,7 +90,11 @@ def test_copies_and_fills(tmp_path: Path) -> None:
 
 
 def test_read_modify_write_is_two_accesses_with_values(tmp_path: Path) -> None:
-    body = MAP + "*(volatile u32 *)base = 5; *(volatile u32 *)base |= 0x100; *(volatile u32 *)(base + 0xffe) += 1; return 0;"
+    body = MAP + """
+    volatile u32 *at = base, *across = base + 0xffe;
+    *at = 5; *at |= 0x100; *across += 1;
+    return 0;
+    """
     _, events = run_object(compile_c(tmp_path, probe(body)))
     told = [("W", 4, 0, 5), ("R", 4, 0, 5), ("W", 4, 0, 0x105), ("R", 4, 0xFFE, 0), ("W", 4, 0xFFE, 1)]
     assert accesses(events) == told
@@ -166,7 +172,8 @@ def test_versions_and_names(tmp_path: Path) -> None:
     """
     path = compile_c(tmp_path, source)
     driver = load_driver(path)
-    assert (driver.name, driver.title, driver.device, list(driver.versions)) == ("mine", "A driver.", "some-card", ["1", "2"])
+    assert (driver.name, driver.title, driver.device) == ("mine", "A driver.", "some-card")
+    assert list(driver.versions) == ["1", "2"]
     assert run_object(path, "2")[0].returned == 2
     driver = load_driver(compile_c(tmp_path, probe("return 0;"), name="quiet"))
     assert (driver.name, driver.device) == ("quiet", "")
@@ -184,7 +191,10 @@ def test_zeroed_and_common_memory_and_pointers_to_functions(tmp_path: Path) -> N
     static int one(void) { return 1; }
     static int (*const table[])(void) = { one, missing };
     """
-    body = "shared[2999] = 5; held[0] = 6; return shared[2999] + held[0] + shared[7] + table[0]() + !table[1] + weak_one;"
+    body = """
+    shared[2999] = 5; held[0] = 6;
+    return shared[2999] + held[0] + shared[7] + table[0]() + !table[1] + weak_one;
+    """
     for flag in ("-fcommon", "-fno-common"):
         assert run_object(compile_c(tmp_path, source + probe(body), flag))[0].returned == 13
 
@@ -200,43 +210,45 @@ def test_a_stack_protector_finds_its_canary(tmp_path: Path) -> None:
 
 # -- drivers that die -----------------------------------------------------------------------------------------
 
+DATA_AS_CODE = "static int data[4]; int (*volatile f)(void) = (void *)data; return 1 + f();"
+MASKED = '__asm__ volatile("pcmpeqd %%xmm1, %%xmm1; maskmovdqu %%xmm1, %%xmm0" : : "D"(base)); return 0;'
+
+#: What a driver does, and what is said of it.
 DEATHS = {
-    "a null pointer": ("return *(volatile int *)(long)(pci_resource_len(pdev, 5) + 8);", "read at 0x8, which is not mapped"),
-    "past a mapping": (MAP + "return readl(base + 0x10000);", "which is not mapped"),
+    "a null pointer": ("return *(volatile int *)(long)(pci_resource_len(pdev, 5) + 8);", "read at 0x8, .* not mapped"),
+    "past a mapping": (MAP + "return readl(base + 0x10000);", "read at .*, which is not mapped"),
     "after iounmap": (MAP + "iounmap(base); writel(0, base); return 0;", "write at .*, which is not mapped"),
     "the device's structure": ("return *(volatile int *)pdev;", "read at 0xffff8880f0000000, which is not mapped"),
     "a constant": ('*(volatile char *)"text" = 1; return 0;', "write at 0x.*, which is not writable"),
-    "a function that is none": ("return ((int (*)(void))0x1234)();", "jumped to 0x1.*, which is no code"),
-    "a null function": ("int (*volatile f)(void) = 0; return f();", "jumped to 0x?0, which is no code"),
-    "data as code": ("static int data[4]; int (*volatile f)(void) = (void *)data; return f();", "jumped to .*, no code"),
+    "a function that is none": ("return 1 + ((int (*)(void))0x1234)();", "jumped to 0x1234, which is no code"),
+    "a null function": ("int (*volatile f)(void) = 0; return 1 + f();", "jumped to 0x0, which is no code"),
+    "data as code": (DATA_AS_CODE, "jumped to 0xffffffffa000.000, which is no code"),
     "an illegal instruction": ('__asm__ volatile("ud2"); return 0;', "illegal instruction"),
     "a breakpoint": ('__asm__ volatile("int3"); return 0;', "exception"),
-    "a division by zero": ("volatile int zero = 0; return 1 / zero;", "exception"),
+    "a division by zero": ("volatile int zero = 0; return 7 / zero;", "exception"),
     "hlt": ('__asm__ volatile("hlt"); return 0;', "halted the CPU"),
-    "a port": ('__asm__ volatile("inb %%dx, %%al" : : "d"(0x60)); return 0;', "read of port 0x60"),
+    "a port": ('__asm__ volatile("inb %%dx, %%al" : : "d"(0x60)); return 0;', "access to port 0x60"),
     "another device": ("pci_set_master((void *)0x10); return 0;", r"pci_set_master\(\) was given 0x10, which is no device"),
     "text that is none": ('printk("%s", (char *)0x10); return 0;', r"printk\(\) was given text at 0x10"),
-    "a masked store": (MAP + '__asm__ volatile("maskmovdqu %%xmm0, %%xmm1" : : "D"(base)); return 0;', "cannot be carried out"),
-    "512 bytes": (MAP + '__asm__ volatile("fxrstor (%0)" : : "r"(base)); return 0;', ""),
+    "a masked store": (MAP + MASKED, "maskmovdqu.*cannot be carried out"),
+    "no memory of its own": (MAP + "memcpy(base + 0xfff0, base, 17); return 0;", "memcpy: write at .*, which is not mapped"),
 }
 
 
 @pytest.mark.parametrize("what", DEATHS)
 def test_how_drivers_die(tmp_path: Path, what: str) -> None:
     body, message = DEATHS[what]
-    outcome, _ = run_object(compile_c(tmp_path, probe(body), "-Wno-array-bounds", "-Wno-nonnull", "-Wno-discarded-qualifiers"))
-    if what == "512 bytes":
-        assert outcome.error is None or "fxrstor" in told(outcome)
-        return
-    line = told(outcome)
-    assert re.search(message.replace(", no code", ", which is no code"), line), line
-    assert re.match(r"(driver\.c|mmiotools\.h|driver\.o|\S*/mmiotools\.h|\S*/driver\.[co])(:\d+)?: mmio_driver_probe\+0x[0-9a-f]+: ", line), line
+    flags = ("-Wno-array-bounds", "-Wno-nonnull", "-Wno-discarded-qualifiers")
+    line = told(run_object(compile_c(tmp_path, probe(body), *flags))[0])
+    assert re.search(message, line), line
+    assert re.match(r"(driver\.c|mmiotools\.h):\d+: mmio_driver_probe\+0x[0-9a-f]+: ", line), line
 
 
 def test_a_death_names_file_line_function_and_register(tmp_path: Path) -> None:
     source = "static __attribute__((noinline)) void poke(void *at)\n{\n\n*(volatile int *)(at + 4) = 0;\n}\n"
     path = compile_c(tmp_path, source + probe(MAP + "poke(base); iounmap(base); poke(base); return 0;"))
-    assert re.match(r"driver\.c:5: poke\+0x[0-9a-f]+: write at 0xffff[0-9a-f]+4, which is not mapped\Z", told(run_object(path)[0]))
+    place, what = r"driver\.c:5: poke\+0x[0-9a-f]+", "write at 0xffff[0-9a-f]+4, which is not mapped"
+    assert re.match(rf"{place}: {what}\Z", told(run_object(path)[0]))
 
 
 def test_without_debugging_information_the_function_is_named(tmp_path: Path) -> None:
@@ -253,8 +265,8 @@ def test_the_trace_up_to_the_death_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("for (;;) __asm__ volatile(\"\"); return 0;", "2 million instructions in a row"),
-        ('for (;;) printk("again"); return 0;', "again and again"),
+        ('for (;;)\n__asm__ volatile("");', "2 million instructions in a row"),
+        ('for (;;)\nprintk("again");', "again and again"),
     ],
 )
 def test_loops_end(tmp_path: Path, body: str, message: str) -> None:
@@ -289,7 +301,7 @@ def test_unknown_functions_are_named_before_anything_runs(tmp_path: Path) -> Non
 def test_position_independent_code_is_told_what_to_do(tmp_path: Path) -> None:
     source = "extern int printk_level; int printk_level;" + probe("printk_level++; return (long)&printk;")
     path = compile_c(tmp_path, source, "-fPIC", "-mcmodel=small")
-    with pytest.raises(UsageError, match="relocation of type .*; compile the driver with -mcmodel=kernel -fno-pic"):
+    with pytest.raises(UsageError, match=r"relocation of type .*; compile the driver with -mcmodel=kernel -fno-pic"):
         load_driver(path)
 
 
@@ -298,8 +310,7 @@ def test_an_object_without_a_probe(tmp_path: Path) -> None:
         load_driver(compile_c(tmp_path, "int other(void) { return 0; }"))
 
 
-@pytest.mark.parametrize("flags", [("-m32", "-mcmodel=32", "-mno-sse")])
-def test_another_architecture(tmp_path: Path, flags: tuple[str, ...]) -> None:
+def test_another_architecture(tmp_path: Path) -> None:
     path = compile_c(tmp_path, probe("return 0;"))
     held = bytearray(Path(path).read_bytes())
     held[18] = 0xB7  # e_machine: AArch64

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from emu_helpers import RamCard, accesses, needs_emu, raw, run_probe
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 pytestmark = needs_emu
@@ -193,5 +193,7 @@ def test_device_memory_is_touched_as_ram_is(form: Form) -> None:
     bx=st.integers(0, (1 << 64) - 1),
 )
 def test_also_with_random_values_and_across_pages(form: Form, at: int, seed: int, ax: int, bx: int) -> None:
+    # It faults unless its operand is aligned.
+    assume("cmpxchg16b" not in form.name or at % 16 == 0)
     held = random.Random(seed).randbytes(SIZE)
     assert run_form(form, True, at, held, ax, bx)[:2] == run_form(form, False, at, held, ax, bx)[:2]

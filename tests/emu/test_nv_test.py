@@ -53,7 +53,8 @@ def test_the_same_trace_as_the_driver_in_python(nv_test: str, engine: str) -> No
     assert (outcome.returned, outcome.error, outcome.log) == (0, None, python.log)
     assert outcome.seen == python.seen
     assert compare(events, outcome.seen, make_device("nv-card").pci).clean
-    assert outcome.steps == (0 if engine == "emulate" else 2)
+    # A load into another register than ax is carried out under every policy: a tracer that steps could not tell it.
+    assert outcome.steps == (0 if engine == "emulate" else 1)
 
 
 @pytest.mark.parametrize("compat", ["seed", "mainline"])

@@ -91,23 +91,29 @@ class Run:
     def rows(self) -> list[Row]:
         """The recorded accesses, in the card's terms."""
         ops = {Kind.READ: "R", Kind.WRITE: "W", Kind.UNKNOWN: "U"}
-        found = [e for e in self.events if e.kind in ACCESSES]
-        return [(ops[e.kind], (e.addr or 0) - BAR, e.width, e.value) for e in found]
+        return [(ops[e.kind], (e.addr or 0) - BAR, e.width, e.value) for e in self._accesses]
+
+    @property
+    def _accesses(self) -> list[Event]:
+        return [e for e in self.events if e.kind in ACCESSES]
 
     @property
     def seen(self) -> list[Row]:
         """What the card saw."""
-        return [tuple(s._replace(region=s.op))[1:] if False else (s.op, s.offset, s.width, s.value)
-                for s in self.outcome.seen]
+        return [(s.op, s.offset, s.width, s.value) for s in self.outcome.seen]
 
     @property
-    def lost(self) -> list[Row]:
-        """What the card saw and nobody recorded, as `Checker` has it, CPU by CPU."""
-        checker = Checker(self.card.pci)
-        for event in self.events:
-            checker.add(event)
-        verdicts = checker.verdict_by_cpu(self.outcome.seen, self.outcome.initiators)
-        return [(s.op, s.offset, s.width, s.value) for truth in verdicts.values() for s in truth.lost]
+    def lost(self) -> int:
+        """Accesses that the card saw and nobody recorded, counted CPU by CPU; an UNKNOWN stands for any at its place.
+
+        `Checker` says which they are; it aligns greedily, so that its number may be too large.
+        """
+        cpus = self.outcome.initiators or [0] * len(self.seen)
+        seen = Counter(zip(cpus, self.seen, strict=True))
+        rows = Counter((e.cpu or 0, row) for e, row in zip(self._accesses, self.rows, strict=True))
+        places = {(cpu, row[1]) for cpu, row in rows if row[0] == "U"}
+        left = seen - rows
+        return sum(n for (cpu, row), n in left.items() if (cpu, row[1]) not in places)
 
     @property
     def complete(self) -> bool:

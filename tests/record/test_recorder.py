@@ -14,9 +14,9 @@ from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Bar
 
 
-def record(word: str, **options) -> tuple[list[Event], list[Batch], object]:
+def record(word: str, device=None, **more) -> tuple[list[Event], list[Batch], object]:
     batches: list[Batch] = []
-    outcome = record_to(batches.append, make_plan(word), **options)
+    outcome = record_to(batches.append, make_plan(word, **more), device=device)
     return [event for batch in batches for event in batch.events()], batches, outcome
 
 
@@ -90,7 +90,7 @@ def test_a_sink_that_fails_is_not_called_again(tmp_path):
 
 def test_engine_off_records_header_and_device_only():
     card = NvCard()
-    events, _, outcome = record("nv-test", device=card)
+    events, _, outcome = record("nv-test", device=card, options={"engine": "off"})
     assert [event.kind for event in events] == [Kind.HEADER, Kind.HEADER, Kind.DEVICE]
     assert outcome.returned == 0
     assert len(card.seen) == 2
