@@ -84,7 +84,7 @@ def complete_scenarios(ctx: click.Context, param: click.Parameter, incomplete: s
 @click.option("--machine", type=click.Choice(list(PAGING)), help="x86_64 if not given, i386 with --compat seed.")
 @click.option("--cpus", type=click.IntRange(1), metavar="N", help="CPUs of the machine; 1 if not given.")
 @click.option(
-    "--compat", type=click.Choice(list(COMPATS)), help="Whose defects the engine has; fixed has none, and is the default."
+    "--compat", type=click.Choice(list(COMPATS)), help="Whose defects the engine has; fixed, with none, if not given."
 )
 @click.option("--quirk", multiple=True, metavar="NAME", shell_complete=complete_quirks, help="Turn a defect on.")
 @click.option("--no-quirk", multiple=True, metavar="NAME", shell_complete=complete_quirks, help="Turn a defect off.")

@@ -18,6 +18,7 @@ UNKNOWN: list[Row] = [("U", 0x20, None, None)]
 
 #: What the register and the card's word hold before.
 AX, WORD = 0x55667788, 0x80C0FF83
+BYTES = bytes(range(16))
 
 
 def recorded(make: Callable[[int], Instruction], setup: dict[str, Any]) -> list[Row]:
@@ -26,7 +27,7 @@ def recorded(make: Callable[[int], Instruction], setup: dict[str, Any]) -> list[
     def probe(kernel: Any) -> int:
         base = kernel.ioremap(BAR, PAGE)
         kernel.writel(WORD, base + 0x20)
-        kernel.memcpy_toio(base + 0x80, bytes(range(16)))
+        kernel.memcpy_toio(base + 0x80, BYTES)
         kernel.cpu.ax = AX
         kernel.run(make(base + 0x20))
         return 0
@@ -81,7 +82,12 @@ CASES: list[tuple[str, Callable[[int], Instruction], list[Row], list[Row]]] = [
     ("add", lambda at: Alter(at, 4, AX, "add"), UNKNOWN, [("R", 0x20, 4, WORD), ("W", 0x20, 4, WORD + AX)]),
     ("xchg", lambda at: Alter(at, 4, AX, "xchg"), UNKNOWN, [("R", 0x20, 4, WORD), ("W", 0x20, 4, AX)]),
     ("cmp", lambda at: Compare(at, 4), UNKNOWN, [("R", 0x20, 4, WORD)]),
-    ("movdqu", lambda at: Load(at + 0x60, 16), [("U", 0x80, None, None)], [("R", 0x80, 16, int.from_bytes(bytes(range(16)), "little"))]),
+    (
+        "movdqu",
+        lambda at: Load(at + 0x60, 16),
+        [("U", 0x80, None, None)],
+        [("R", 0x80, 16, int.from_bytes(BYTES, "little"))],
+    ),
     (
         "movs",
         lambda at: Copy(at + 0x40, at, 4),
