@@ -31,6 +31,9 @@ HOMES = {
     "msgpack": ("formats",),
     "zstandard": ("formats",),
     "sortedcontainers": ("trace", "engine"),
+    "unicorn": ("emu",),
+    "iced_x86": ("emu",),
+    "elftools": ("emu",),
 }
 MAX_LINES = 450
 

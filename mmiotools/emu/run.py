@@ -133,7 +133,7 @@ class MachineCode:
                 if not ip:
                     self._fail(self._caller(ip), "jumped to 0, which is no code")
                 slices += 1
-                if slices > self.slices:
+                if slices >= self.slices:
                     self._fail(ip, f"ran {slices * SLICE // 1_000_000} million instructions in a row without an access")
                 self._not_halted(ip)
                 continue

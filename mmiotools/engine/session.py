@@ -142,7 +142,9 @@ def _error(caught: BaseException, kernel: Kernel, tracer: MmioTrace | None) -> D
         raise tracer.sink_error
     # What killed the driver, even if it raised something else while it fell.
     cause = kernel.oops if kernel.oops is not None else caught
-    where = _where(cause.__traceback__)
+    # A front end that runs machine code knows the place better than its own frames do.
+    notes = getattr(cause, "__notes__", None)
+    where = notes[0] if notes else _where(cause.__traceback__)
     if isinstance(cause, EngineFailure):
         told = f" (quirk {cause.quirk})" if cause.quirk is not None else ""
         return type(cause)(f"{where}{cause}{told}", cause.quirk)

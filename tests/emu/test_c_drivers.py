@@ -265,7 +265,7 @@ def test_the_trace_up_to_the_death_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ('for (;;)\n__asm__ volatile("");', "2 million instructions in a row"),
+        ('for (;;)\n__asm__ volatile("");', "ran 1 million instructions in a row"),
         ('for (;;)\nprintk("again");', "again and again"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def test_what_the_object_says_of_itself(nv_test: str) -> None:
 def test_the_shipped_object_is_small_and_names_no_folder(samples: Path) -> None:
     held = (samples / "drivers" / "nv-test.o").read_bytes()
     assert len(held) < 8192
-    assert b"/home" not in held and b"/work" not in held and b"/tmp" not in held
+    assert not re.search(rb"/[a-z]{2,}/", held)
 
 
 def test_without_the_extra(nv_test: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,6 +188,30 @@ def test_the_witness_accounts_for_every_loss_under_any_quirks(
     assert set(causes) <= {*quirks, CUT_SHORT, REFUSED}
 
 
+def test_an_event_does_not_pay_for_an_earlier_instruction() -> None:
+    """One word is read unseen, then seen, by instructions that are alike or the very same."""
+    unseen, seen = PAGE, PAGE - 2
+
+    def probe(kernel: Any) -> int:
+        base = kernel.ioremap(BAR + 0x800, PAGE)
+        kernel.readl(base + unseen - 0x800)
+        kernel.readl(base + seen - 0x800)
+        return 0
+
+    here = run(probe, quirks="last-page-missed")
+    assert [row[1] for row in here.rows] == [seen]
+    assert totals(here.outcome.causes) == {"last-page-missed": 1}
+
+    def body(kernel: Any, base: int, number: int) -> Program:
+        same = Load(base + 4 * number, 4)
+        for _ in range(6):
+            yield same
+
+    for seed in SEEDS:
+        here = run(on_all(body), engine="step", quirks=OPEN, cpus=2, seed=seed)
+        assert totals(here.outcome.causes) == {OPEN: lost(here)} and lost(here) < 12
+
+
 def test_the_probe_that_the_tracer_did_not_make_is_not_its_loss() -> None:
     def probe(kernel: Any) -> int:
         kernel.readl(kernel.ioremap(BAR, PAGE))
