@@ -264,4 +264,4 @@ def drain(steps: Steps[T]) -> T:
             result: T = stop.value
             return result
         if wait is not None and not wait():
-            steps.throw(Deadlock("the CPU waits for a lock that it holds itself"))
+            steps.throw(Deadlock("the CPU waits for a lock that another one holds, which stands still meanwhile"))

@@ -91,6 +91,17 @@ class Stepping:
         pte = self._machine.init_mm.entry(page)
         return pte is not None and pte.page in self._opened
 
+    def why_absent(self, page: int) -> str | None:
+        """The quirk that makes a fault on a mapped page nobody's: asked when it has brought the kernel down."""
+        quirks = self._quirks
+        pte = self._machine.init_mm.entry(page)
+        shared = None if pte is None else self._shared.get(pte.page)
+        if not self._probes.armed(page):
+            return "rearm-after-unregister" if quirks.rearm_after_unregister else None
+        if quirks.double_arm and shared is not None and not shared.saved & PRESENT:
+            return "double-arm"
+        return next((name for name in ("one-page-context", "pte-nonatomic") if name in quirks), None)
+
     # -- the page fault -----------------------------------------------------------------------------------
 
     def fault(self, cpu: Cpu) -> Steps[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from mmiotools.engine.cpu import LINE, TF, Cpu, Instruction
+from mmiotools.engine.cpu import TF, Cpu, Instruction
 from mmiotools.engine.kmmio import Kmmio
 from mmiotools.engine.machine import Machine
 from mmiotools.engine.mmiotrace import MmioTrace
@@ -76,11 +76,11 @@ class Witness:
         self._owe(cpu, virt, width, known)
 
     def _watch_post(self, probe: Probe, cpu: Cpu, access: Access) -> None:
-        debt = self._debts[cpu.number]
-        if cpu.instruction is not debt.instruction or cpu.ip not in (debt.ip, debt.ip + LINE):
-            self._settle(debt)
-        end = access.virt + (access.width or 1)
-        debt.owed = [one for one in debt.owed if end <= one.virt or one.virt + one.width <= access.virt]
+        context = self._kmmio.stepping.context(cpu)
+        if context.active and context.cpu is cpu:
+            # The access was made natively, in this step; others were carried out, and never owed anything.
+            debt, end = self._debts[cpu.number], access.virt + (access.width or 1)
+            debt.owed = [one for one in debt.owed if end <= one.virt or one.virt + one.width <= access.virt]
         self._post(probe, cpu, access)
 
     def _watch_missed(self, cpu: Cpu, virt: int, width: int) -> None:

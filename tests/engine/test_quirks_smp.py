@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -202,6 +203,19 @@ def test_an_event_does_not_pay_for_an_earlier_instruction() -> None:
     assert [row[1] for row in here.rows] == [seen]
     assert totals(here.outcome.causes) == {"last-page-missed": 1}
 
+    def again(kernel: Any) -> int:
+        base = kernel.ioremap(BAR, PAGE)
+        kmmio, same = kernel.tracer.kmmio, Load(base, 4)
+        (traced,) = kmmio.probes
+        kmmio.unregister(traced)
+        kernel.run(same)
+        kmmio.register(traced)
+        kernel.run(same)
+        return 0
+
+    here = run(again)
+    assert (len(here.rows), sum(here.outcome.causes.values())) == (1, 1)
+
     def body(kernel: Any, base: int, number: int) -> Program:
         same = Load(base + 4 * number, 4)
         for _ in range(6):
@@ -212,6 +226,58 @@ def test_an_event_does_not_pay_for_an_earlier_instruction() -> None:
         assert totals(here.outcome.causes) == {OPEN: lost(here)} and lost(here) < 12
 
 
+@pytest.mark.parametrize(
+    "quirk, needs, driver",
+    [
+        ("double-arm", (OPEN, "fault-before-sync"), one_page(6)),
+        ("one-page-context", (), mixed(2)),
+        ("pte-nonatomic", (OPEN,), mixed(6)),
+    ],
+)
+def test_an_oops_is_blamed_on_its_quirk(quirk: str, needs: tuple[str, ...], driver: Callable[[Any], Any]) -> None:
+    blamed = []
+    for seed in range(30):
+        here = run(driver, engine="step", quirks=(*needs, quirk), cpus=2, seed=seed)
+        if here.outcome.error is not None:
+            place = re.search(r"at (0x\w+), which is not mapped \(BAR0.*left it absent", str(here.outcome.error))
+            assert place is not None
+            blamed.append(here.kernel.tracer.kmmio.stepping.why_absent(int(place[1], 16) >> 12))
+    assert set(blamed) == {quirk}
+
+
+def test_an_oops_after_unregistering_is_blamed_on_its_quirk() -> None:
+    def probe(kernel: Any) -> Program:
+        base, kmmio = kernel.ioremap(BAR, PAGE), kernel.tracer.kmmio
+        (traced,) = kmmio.probes
+        kernel.device.hooks[0] = lambda: traced in list(kmmio.probes) and kmmio.unregister(traced)
+        yield Load(base, 4)
+        yield Load(base, 4)
+        return 0
+
+    here = run(probe, engine="step", quirks=(OPEN, "rearm-after-unregister"))
+    page = here.kernel.cpu.cr2 >> 12
+    assert here.ending == "Oops"
+    assert here.kernel.tracer.kmmio.stepping.why_absent(page) == "rearm-after-unregister"
+    assert run(probe, engine="step", quirks=OPEN).ending == "lost"
+
+
+def test_the_lock_is_released_for_faults_of_others() -> None:
+    """A process that lacks the directory entry of an unprobed page faults there, and the patch of 2007 looks at it."""
+
+    def probe(kernel: Any) -> int:
+        plain, traced = kernel.ioremap(BAR, 0x300000), kernel.ioremap(BAR + 0x300000, PAGE)
+        kernel.readl(plain + 0x2FF000)
+        kernel.readl(traced)
+        kernel.readl(traced + 4)
+        return 0
+
+    only = ((BAR + 0x300000, BAR + 0x300FFF),)
+    here = run(probe, compat="seed", cpus=2, directories="lazy", only=only)
+    assert here.outcome.error is None
+    assert [row[1] for row in here.rows] == [0x300000, 0x300004]
+    assert here.outcome.faults == 3
+
+
 def test_the_probe_that_the_tracer_did_not_make_is_not_its_loss() -> None:
     def probe(kernel: Any) -> int:
         kernel.readl(kernel.ioremap(BAR, PAGE))
@@ -219,3 +285,19 @@ def test_the_probe_that_the_tracer_did_not_make_is_not_its_loss() -> None:
 
     here = run(probe, only=NOTHING)
     assert (here.rows, totals(here.outcome.causes)) == ([], Counter())
+
+
+def test_a_call_that_runs_in_one_go_cannot_wait_for_the_lock_of_another_cpu() -> None:
+    def body(kernel: Any, base: int, number: int) -> Program:
+        for _ in range(5):
+            if number:
+                yield Load(base, 4)
+            else:
+                kernel.readl(base + 4)
+                yield None
+
+    told = {str(run(on_all(body), compat="seed", cpus=2, seed=seed).outcome.error) for seed in range(30)}
+    assert any("waits for a lock that another one holds" in text for text in told)
+    for seed in range(30):
+        here = run(on_all(body), compat="seed", cpus=2, seed=seed, no_quirks=("lock-across-step", "global-context"))
+        assert here.outcome.error is None
