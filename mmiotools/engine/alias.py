@@ -77,13 +77,13 @@ class Alias:
     def carry_out(self, cpu: Cpu) -> bool:
         """Carry out the instruction of the fault in hand, if it is ours alone."""
         page = cpu.cr2 >> PAGE_SHIFT
-        if page not in self._pages and (not cpu.mm.has(cpu.cr2) or self.see(page) is None):
+        if self._pages.get(page) is None and (not cpu.mm.has(cpu.cr2) or self.see(page) is None):
             return False
-        if cpu.error_code & PF_PROTECTION or self._pages[page] is None:
+        instruction = cpu.instruction
+        if instruction is None or cpu.error_code & PF_PROTECTION:
             return False
-        assert cpu.instruction is not None
         try:
-            cpu.instruction.run(cpu, self)
+            instruction.run(cpu, self)
         except PageFault as fault:
             cpu.cr2, cpu.error_code = fault.args
             return False

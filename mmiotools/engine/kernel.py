@@ -20,7 +20,9 @@ _PHYS_TOP = 1 << 52
 #: Pages of the vmalloc area that are taken before the driver comes: its first mapping needs no new directory entry.
 MODULE_PAGES = 512
 
+#: Bytes that an instruction can move through a register, and those of it that all of them can.
 WIDTHS = (1, 2, 4, 8, 16)
+INTEGER_WIDTHS = (1, 2, 4, 8)
 
 #: Lines of the kernel log about accesses that no device answered, before they are only counted.
 _UNCLAIMED_LINES = 10
@@ -149,28 +151,28 @@ class Kernel(PciKernel):
 
     def write_immediate(self, virt: int, width: int, value: int) -> None:
         """Store a constant, as a compiler does it: the value is in the instruction. 8 bytes: sign-extended 32 bits."""
-        _check_width(width)
+        _check_width(width, INTEGER_WIDTHS)
         self.run(StoreImmediate(virt, width, value))
 
     def copy(self, dst: int, src: int, width: int) -> None:
         """Move from memory to memory in one instruction."""
-        _check_width(width)
+        _check_width(width, INTEGER_WIDTHS)
         self.run(Copy(dst, src, width))
 
     def rep_copy(self, dst: int, src: int, width: int, count: int) -> None:
         """Move `count` items of `width` bytes by one REP MOVS."""
-        _check_width(width)
+        _check_width(width, INTEGER_WIDTHS)
         self._repeat(Copy(dst + n * width, src + n * width, width, True) for n in range(count))
 
     def rep_fill(self, virt: int, width: int, value: int, count: int) -> None:
         """Store `count` items of `width` bytes by one REP STOS."""
-        _check_width(width)
+        _check_width(width, INTEGER_WIDTHS)
         self.cpu.ax = value & (1 << 8 * width) - 1
         self._repeat(Fill(virt + n * width, width, value, True) for n in range(count))
 
     def alter(self, operation: str, virt: int, width: int, value: int) -> int:
         """Read, change, write in one instruction: add, or, and, sub, xor, xchg; ax after it, for xchg the old value."""
-        _check_width(width)
+        _check_width(width, INTEGER_WIDTHS)
         self.cpu.ax = value & (1 << 8 * width) - 1
         self.run(Alter(virt, width, value, operation))
         return self.cpu.ax
@@ -250,6 +252,7 @@ class Kernel(PciKernel):
                 if ax is not None:
                     cpu.ax = ax
                 try:
+                    _check_encoding(wanted)
                     yield from self.machine.steps_of(cpu, wanted)
                 except Exception as error:
                     self.oops = error
@@ -358,6 +361,13 @@ class AccessLimit(Exception):
     """The driver made more accesses than it was allowed to."""
 
 
-def _check_width(width: int) -> None:
-    if width not in WIDTHS:
-        raise ValueError(f"access of {width} bytes; one of 1, 2, 4, 8, 16")
+def _check_width(width: int, widths: tuple[int, ...] = WIDTHS) -> None:
+    if width not in widths:
+        raise ValueError(f"access of {width} bytes; one of {', '.join(map(str, widths))}")
+
+
+def _check_encoding(instruction: Instruction) -> None:
+    try:
+        _ = instruction.opcode
+    except KeyError:
+        raise ValueError(f"there is no such instruction: {instruction}") from None

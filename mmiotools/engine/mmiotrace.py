@@ -108,14 +108,15 @@ class MmioTrace:
 
     def post(self, probe: Probe, cpu: Cpu, access: Access) -> None:
         """After an access: emit the event."""
-        assert isinstance(probe, _Mapping)
+        assert type(probe) is _Mapping
         write, virt, width, value, time, opcode = access
-        if virt < probe.addr and probe.earlier is not None and virt < probe.earlier.addr + probe.earlier.length:
+        start = probe.addr
+        if virt < start and probe.earlier is not None and virt < probe.earlier.addr + probe.earlier.length:
             return
-        phys = probe.phys + virt - probe.addr
         kind = _WRITE if write else _READ if write is not None else _UNKNOWN
         number = cpu.number if self._smp else None
         extra = NOTHING if write is not None else {"opcode": opcode}
+        phys = probe.phys + virt - start
         row = (kind, time - time % 1000, width, probe.id, phys, None, None, value, 0, 0, number, extra)
         try:
             self._sink(_new(Event, row))

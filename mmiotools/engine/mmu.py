@@ -248,7 +248,8 @@ class Mm:
 class Tlb:
     """What one CPU remembers of its walks. Only present translations are kept, as on x86.
 
-    A stale entry works until it is flushed: whoever changes a page table entry has to flush.
+    A stale entry works until it is flushed: whoever changes a page table entry has to flush. A page fault flushes the
+    entry of its page as well (Intel SDM volume 3, 4.10.4.1).
     private     pages that this CPU alone sees as present, whatever the tables say: page → entry
     """
 
@@ -261,6 +262,10 @@ class Tlb:
 
     def __contains__(self, page: int) -> bool:
         return page in self._kept
+
+    def fill(self, page: int, phys: int, bits: int) -> None:
+        """Remember a page at the physical address `phys`, with the bits of its entry, as after a walk."""
+        self._kept[page] = (phys, bits | PRESENT | ACCESSED | DIRTY)
 
     def flush(self, page: int) -> None:
         """Forget one page."""
@@ -280,14 +285,14 @@ class Tlb:
 
     def translate(self, mm: Mm, virt: int, write: bool) -> int:
         """Physical address of `virt`, from memory or by a walk from `mm`. Raises PageFault."""
-        kept = self._kept.get(virt >> PAGE_SHIFT)
-        if kept is None or (write and not kept[1] & DIRTY):
-            kept = self._walk(mm, virt, write)
-        return kept[0] | virt & OFFSET_MASK
-
-    def _walk(self, mm: Mm, virt: int, write: bool) -> tuple[int, int]:
         page = virt >> PAGE_SHIFT
-        word = self.private.get(page)
+        kept = self._kept.get(page)
+        if kept is not None:
+            if not write or kept[1] & DIRTY:
+                return kept[0] | virt & OFFSET_MASK
+            del self._kept[page]
+        # From here on a walk. Every traced access faults in it, so it is not a function of its own.
+        word = self.private.get(page) if self.private else None
         if word is None:
             pte = None
             if virt >> mm.shift in mm.slots:
@@ -304,5 +309,5 @@ class Tlb:
             word |= DIRTY
         if len(self._kept) >= TLB_SIZE:
             del self._kept[next(iter(self._kept))]
-        kept = self._kept[page] = (word & ~_BITS, word & _BITS)
-        return kept
+        self._kept[page] = (word & ~_BITS, word & _BITS)
+        return word & ~_BITS | virt & OFFSET_MASK

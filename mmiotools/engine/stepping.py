@@ -176,7 +176,7 @@ class Stepping:
             return False
         instruction, probe = cpu.instruction, seen.probe
         assert instruction is not None
-        move = decode(cpu.fetch())
+        move = decode(instruction.opcode)
         operand = instruction.operands()[0]
         if move is None or (operand.virt & OFFSET_MASK) + operand.width > PAGE_SIZE:
             return False
@@ -186,11 +186,10 @@ class Stepping:
             probe.pre_handler(probe, cpu, operand)
         flags, ax, time, tlb = cpu.flags, cpu.ax, self._machine.now, cpu.tlb
         cpu.flags = (flags | TF) & ~IF
-        tlb.private[page] = seen.phys | seen.bits | PRESENT
+        tlb.fill(page, seen.phys, seen.bits)
         try:
             instruction.run(cpu, self._machine)
         finally:
-            del tlb.private[page]
             tlb.flush(page)
             cpu.flags = flags
         self._machine.steps += 1

@@ -237,7 +237,8 @@ def columnise(events: Sequence[Event], regions: Regions) -> Batch:
     extras: dict[int, dict[str, Any]] = {}
     special: dict[str, list[int | None]] = {}
     fields = dict(zip(Event._fields, zip(*events, strict=True) if events else [()] * len(Event._fields), strict=True))
-    for row, held in enumerate(fields["extra"]):
+    plain = fields["extra"].count(NOTHING) == n
+    for row, held in enumerate(() if plain else fields["extra"]):
         if held is NOTHING or not held:
             continue
         extra = dict(held)
@@ -265,7 +266,7 @@ def columnise(events: Sequence[Event], regions: Regions) -> Batch:
 
 def _narrow(values: Sequence[int | None], extras: dict[int, dict[str, Any]]) -> Sequence[int | None]:
     """The values, those of more than 8 bytes moved to the extras of their row."""
-    if max((value for value in values if value is not None), default=0) >> 64 == 0:
+    if max(filter(None, values), default=0) >> 64 == 0:
         return values
     narrow = list(values)
     for row, value in enumerate(values):
@@ -280,7 +281,10 @@ def _add_column(columns: dict[str, Column], name: str, values: Sequence[int | No
     if absent == len(values):
         return
     if not absent:
-        columns[name] = Column(np.array(values, DTYPES[name]))
+        same = values.count(values[0]) == len(values)
+        columns[name] = Column(
+            np.full(len(values), values[0], DTYPES[name]) if same else np.fromiter(values, DTYPES[name], len(values))
+        )
         return
     present = np.fromiter((value is not None for value in values), np.bool_, len(values))
     columns[name] = Column(np.fromiter((value or 0 for value in values), DTYPES[name], len(values)), present)
