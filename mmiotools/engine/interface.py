@@ -184,7 +184,10 @@ class SmpKernel(Kernel, Protocol):
     """What a driver for several CPUs may call besides. It is a generator: it yields instructions (see
     `engine.instructions`) and is sent what they read, or yields something to wait for.
 
-    The calls of `Kernel` work there too: what they access happens in one go, with no other CPU in between.
+    A plain call of `Kernel` works there too, `readl` say, but runs in one go: the fault, the access and the trap with
+    no other CPU in between, however often the schedule is varied. So it must not have to wait for another CPU. Where
+    one is in the middle of a step and holds a lock that the access needs (quirk lock-across-step, or the policy
+    stop-the-world), it could wait for ever: that is a `Deadlock`. A yielded `Load` waits its turn.
     """
 
     @property

@@ -30,7 +30,7 @@ QUIRKS = (
     Quirk(
         "overlap-start-only", "Only a probe's first address is held against the others: one may enclose another.", _B
     ),
-    Quirk("probe-per-page", "Probes are held against each other by their first page: two cannot share one.", _M),
+    Quirk("probe-per-page", "A probe is refused when another one covers the first byte of the page it begins in.", _M),
     Quirk("last-page-missed", "The last page of an unaligned probe is not armed.", _S),
     Quirk(
         "page-base-lookup",

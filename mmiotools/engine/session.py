@@ -18,7 +18,7 @@ from mmiotools.engine.kernel import Kernel
 from mmiotools.engine.kmmio import EMULATE, Kmmio
 from mmiotools.engine.machine import BadAccess, Machine
 from mmiotools.engine.mmiotrace import Emit, MmioTrace
-from mmiotools.engine.mmu import PF_PROTECTION
+from mmiotools.engine.mmu import PAGE_SHIFT, PF_PROTECTION
 from mmiotools.engine.schedule import Chooser, by_chance
 from mmiotools.engine.setup import OFF, Setup
 from mmiotools.engine.witness import Witness
@@ -71,6 +71,7 @@ def run_driver(
     setup: Setup | None = None,
     watch: bool = False,
     chooser: Chooser | None = None,
+    started: Callable[[Kernel], None] | None = None,
 ) -> Outcome:
     """Run a driver's probe function on a device in a machine of its own.
 
@@ -84,9 +85,11 @@ def run_driver(
     setup   the machine and its tracer, if not the default ones
     watch   find out which quirk each unrecorded access is due to
     chooser  which CPU goes on; by chance from the seed if not given
+    started  called with the kernel before the driver is
 
-    The driver's exceptions and bad accesses end up in the outcome. What `emit` raises, a KeyboardInterrupt, and any
-    MmioToolsError of the device come out of here as they are. Raises UsageError for an unknown name in `fail`.
+    The driver's exceptions and bad accesses, and the DriverError of a front end that runs machine code, end up in the
+    outcome. What `emit` raises, a KeyboardInterrupt, and any other MmioToolsError (a device's) come out of here as
+    they are. Raises UsageError for an unknown name in `fail`.
     """
     setup = Setup() if setup is None else setup
     quirks = setup.chosen_quirks()
@@ -115,6 +118,8 @@ def run_driver(
     if tracer is not None:
         tracer.begin(device.pci)
     outcome = Outcome(log=kernel.log, irqs=kernel.interrupts.history)
+    if started is not None:
+        started(kernel)
     try:
         returned: object = probe(kernel)
         if isinstance(returned, Generator):
@@ -142,6 +147,9 @@ def _error(caught: BaseException, kernel: Kernel, tracer: MmioTrace | None) -> D
         raise tracer.sink_error
     # What killed the driver, even if it raised something else while it fell.
     cause = kernel.oops if kernel.oops is not None else caught
+    if isinstance(cause, DriverError):
+        # From a front end that runs machine code, with the place in that code.
+        return cause
     # A front end that runs machine code knows the place better than its own frames do.
     notes = getattr(cause, "__notes__", None)
     where = notes[0] if notes else _where(cause.__traceback__)
@@ -153,7 +161,9 @@ def _error(caught: BaseException, kernel: Kernel, tracer: MmioTrace | None) -> D
         at = f" ({place})" if place else ""
         if kernel.mapped(cause.addr) and not cause.code & PF_PROTECTION:
             lost = "kernel oops: the page is mapped, but the fault engine left it absent"
-            return EngineFailure(f"{where}{cause}{at}: {lost}")
+            quirk = None if tracer is None else tracer.kmmio.stepping.why_absent(cause.addr >> PAGE_SHIFT)
+            told = "" if quirk is None else f" (quirk {quirk})"
+            return EngineFailure(f"{where}{cause}{at}: {lost}{told}", quirk)
         return DriverError(f"{where}{cause}{at}")
     if not isinstance(cause, Exception | SystemExit) or isinstance(cause, MmioToolsError):
         raise cause

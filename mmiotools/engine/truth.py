@@ -77,10 +77,12 @@ class Checker:
         self._cpus.append(event.cpu or 0)
 
     def verdict(self, seen: Iterable[Seen]) -> Truth:
-        """Align the two sequences, greedily, at each disagreement to the nearest match.
+        """Align the two sequences.
 
-        O(n log n), and minimal where disagreements lie apart from each other. Whether an UNKNOWN stands for one
-        access or two is decided by what follows. Configuration space is left out of `seen`, it is not memory-mapped.
+        A recording that is a subsequence of what was seen has lost accesses and nothing else, however many: O(n).
+        Others are aligned greedily, at each disagreement to the nearest match: O(n log n), and minimal where
+        disagreements lie apart from each other. Whether an UNKNOWN stands for one access or two is decided by what
+        follows. Configuration space is left out of `seen`, it is not memory-mapped.
         """
         return self.verdict_by_cpu(seen, ())[0]
 
@@ -142,6 +144,8 @@ def _align(recorded: Sequence[Recorded], seen: Sequence[Seen], truth: Truth) -> 
     if reached == len(recorded) and len(seen) in states:
         truth.right = len(recorded)
         return
+    if _only_lost(recorded, seen, truth):
+        return
     in_recorded, in_seen = _Positions(), _Positions()
     for position, ours in enumerate(recorded):
         in_recorded.add(_spot(ours) if ours.op == "U" else tuple(ours), position)
@@ -179,6 +183,35 @@ def _align(recorded: Sequence[Recorded], seen: Sequence[Seen], truth: Truth) -> 
             r, s = r + 1, s + 1
     truth.invented.extend(recorded[r:])
     truth.lost.extend(seen[s:])
+
+
+def _only_lost(recorded: Sequence[Recorded], seen: Sequence[Seen], truth: Truth) -> bool:
+    """Is the recording a subsequence of what was seen? Then everything else was lost, and `truth` says so.
+
+    An UNKNOWN is both halves of its instruction where what follows can still be found after them.
+    """
+    # Where the last access that can be recorded[r] lies: up to there there is room for all from r on.
+    last = [0] * len(recorded)
+    s = len(seen)
+    for r in range(len(recorded) - 1, -1, -1):
+        s -= 1
+        while s >= 0 and not _agree(recorded[r], seen[s]):
+            s -= 1
+        if s < 0:
+            return False
+        last[r] = s
+    s = 0
+    for r, ours in enumerate(recorded):
+        while not _agree(ours, seen[s]):
+            truth.lost.append(seen[s])
+            s += 1
+        s += 1
+        room = last[r + 1] if r + 1 < len(recorded) else len(seen)
+        if ours.op == "U" and _is_pair(seen, s - 1) and s < room:
+            s += 1
+    truth.right = len(recorded)
+    truth.lost.extend(seen[s:])
+    return True
 
 
 def _is_pair(seen: Sequence[Seen], s: int) -> bool:

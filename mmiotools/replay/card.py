@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import ClassVar
 
 from mmiotools.devices.storage import ConfigSpace
 from mmiotools.engine.interface import CONFIG, Host, Seen
 from mmiotools.replay.ledger import Ledger
-from mmiotools.replay.policy import POLICIES, Policy
+from mmiotools.replay.policy import POLICIES, ByCpu, Policy
 from mmiotools.replay.tape import Tape
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.registry import API
@@ -19,6 +20,7 @@ class MockCard:
     works as on any card, and is not in the report.
 
     pci   the function as it shall appear, if not as recorded: its BARs may lie elsewhere
+    initiator  says which CPU makes the access under way, where policies shall know it; for who runs the card to set
     """
 
     api: ClassVar[int] = API
@@ -32,6 +34,8 @@ class MockCard:
         self._pci = tape.pci if pci is None else pci
         self._config = ConfigSpace(self._pci)
         self._seen: list[Seen] = []
+        self._cpus: list[int] = []
+        self.initiator: Callable[[], int] | None = None
 
     @property
     def pci(self) -> PciDevice:
@@ -51,6 +55,7 @@ class MockCard:
         if region == CONFIG:
             value = self._config.read(offset, width)
         else:
+            self._tell()
             value = self._policy.read(region, offset, width)
         self._seen.append(Seen("R", region, offset, width, value))
         return value
@@ -62,27 +67,38 @@ class MockCard:
         if region == CONFIG:
             self._config.write(offset, width, value)
         else:
+            self._tell()
             self._policy.write(region, offset, width, value)
+
+    def _tell(self) -> None:
+        if self.initiator is not None and isinstance(self._policy, ByCpu):
+            self._policy.cpu = self.initiator()
+            self._cpus.append(self._policy.cpu)
 
     def reset(self) -> None:
         """The tape is wound back, and the books are opened anew."""
         self._policy = self._make(self._tape)
         self._config.reset()
         self._seen = []
+        self._cpus = []
 
     def finish(self) -> Ledger:
         """The driver has ended: what was matched, extra, missed and differing."""
         return self._policy.finish()
 
     def snapshot(self) -> bytes:
-        """The accesses since reset, as JSON: with the recording, they are the whole state."""
-        return json.dumps(self._seen).encode()
+        """The accesses since reset and their CPUs, as JSON: with the recording, they are the whole state."""
+        return json.dumps([self._seen, self._cpus]).encode()
 
     def restore(self, state: bytes) -> None:
         """Back to a state that `snapshot` gave, by doing its accesses again."""
         self.reset()
-        for op, region, offset, width, value in json.loads(state):
+        seen, cpus = json.loads(state)
+        now, left = self.initiator, iter(cpus)
+        self.initiator = (lambda: next(left)) if cpus else None
+        for op, region, offset, width, value in seen:
             if op == "R":
                 self.read(region, offset, width)
             else:
                 self.write(region, offset, width, value)
+        self.initiator = now

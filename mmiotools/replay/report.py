@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,7 @@ class Report:
     stray      accesses of the driver where no device is; more than the recording has elsewhere are extra
     registers  of a device model: every register that answered differently, the worst first
     problem    why the driver did not come to its end, None when it did
+    limits     what the driver met on the recorded run, and cannot meet here, a line each
     """
 
     ledger: Ledger
@@ -59,6 +61,7 @@ class Report:
     stray: int = 0
     registers: list[RegisterScore] = field(default_factory=list)
     problem: str | None = None
+    limits: Sequence[str] = ()
 
     @property
     def tape(self) -> Tape:
@@ -115,7 +118,7 @@ class Report:
                 for s in self.registers[:KEEP]
             ]
             held["registers_count"] = len(self.registers)
-        return held | {"problem": self.problem, "verdict": self.verdict}
+        return held | {"problem": self.problem, "limits": list(self.limits), "verdict": self.verdict}
 
     def driver_access(self, done: Done) -> Access:
         """What the driver did, as reports show accesses; its index counts the driver's accesses to the card."""
@@ -164,7 +167,8 @@ class Report:
         if self.tape.irqs:
             out.append(f"  {self.tape.irqs} interrupts recorded, {self.delivered} delivered")
         if self.problem is not None:
-            out.append(f"  the driver did not come to its end: {self.problem}")
+            out.append(f"  the driver did not come to its end: {self.problem.splitlines()[0]}")
+        out += [f"  {limit}" for limit in self.limits]
         if ledger.first is not None:
             out += ["", *self._divergence_lines(ledger.first)]
         for title, count, entries in self._lists():

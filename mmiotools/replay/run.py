@@ -9,8 +9,11 @@ from mmiotools.drivers import Chosen, find_driver
 from mmiotools.engine.inject import Injector, Tally
 from mmiotools.engine.inject_data import Rule
 from mmiotools.engine.interface import Device
+from mmiotools.engine.kernel import Kernel
 from mmiotools.engine.pci import FAILABLE
+from mmiotools.engine.quirks import FIXED
 from mmiotools.engine.session import Outcome, run_driver
+from mmiotools.engine.setup import Setup
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.replay.card import MockCard
@@ -61,6 +64,18 @@ def recorded_failures(meta: Mapping[str, Any]) -> dict[str, int]:
     return {name: value for name, value in fail.items() if name in FAILABLE and isinstance(value, int) and value < 0}
 
 
+def recorded_setup(meta: Mapping[str, Any], name: str = "the recording") -> Setup:
+    """The machine and the tracer of the recording; the default ones where it says nothing.
+
+    Raises UsageError when it asks for something that there is not.
+    """
+    options = meta.get("options")
+    try:
+        return Setup.from_options(options if isinstance(options, dict) else {})
+    except UsageError as error:
+        raise UsageError(f"{name}: cannot be replayed: {error}") from error
+
+
 def recorded_seed(meta: Mapping[str, Any]) -> int:
     """The seed of the recorded run, 0 when it is not known."""
     seed = meta.get("seed")
@@ -72,6 +87,7 @@ def replay_header(
 ) -> TraceHeader:
     """The header of a trace of what the driver does in a replay."""
     options: dict[str, Any] = {"policy": policy, "fail": recorded_failures(tape.meta)}
+    options |= recorded_setup(tape.meta).meta()
     if rules:
         options["inject"] = [rule.text for rule in rules]
     meta: dict[str, Any] = {
@@ -104,20 +120,25 @@ def replay(
     pci    how the card shall appear, if not as recorded
     rules  of fault injection between the driver and the mock card, whose books are of what reaches it
 
-    Kernel calls that failed in the recording fail again. Rules that the recording was made with are not applied: their
-    effect is in the recorded values. Raises ExpressionError for a rule that does not fit the card.
+    The machine, its CPUs and its tracer are those of the recording. Kernel calls that failed in it fail again. Rules
+    that it was made with are not applied: their effect is in the recorded values. Raises ExpressionError for a rule
+    that does not fit the card, and UsageError for a machine that there is not.
     """
     card = MockCard(tape, policy, pci)
+    setup = recorded_setup(tape.meta)
     meta = replay_header(tape, chosen, policy, seed, rules).meta
     injector = Injector(card, rules, meta["seed"]) if rules else None
     device: Device = card if injector is None else injector
+    services = _Services(card, setup.cpus > 1)
     pending = Builder()
 
     def emit(event: Event) -> None:
+        if sink is None:
+            return
         pending.append(event)
         if event.kind == Kind.HEADER:
             pending.append(Event(Kind.HEADER, extra={"format": "mmiotools", "version": "1", "meta": meta}))
-        if len(pending) >= BATCH_EVENTS and sink is not None:
+        if len(pending) >= BATCH_EVENTS:
             sink(pending.finish())
 
     try:
@@ -125,22 +146,85 @@ def replay(
             chosen.driver.versions[chosen.version],
             device,
             emit=emit,
-            trace=sink is not None,
+            # Which CPU goes on when, and what a defective engine brings down, depends on the tracer.
+            trace=sink is not None or setup != Setup(),
             seed=meta["seed"],
             fail=recorded_failures(tape.meta),
             limit=len(tape) + BEYOND,
+            setup=setup,
+            started=services.watch,
         )
     except OverlapError as error:
         raise UsageError(f"the card's BARs overlap in the recording: {error}") from error
     if sink is not None:
         sink(pending.finish())
+    ledger = card.finish()
     report = Report(
-        card.finish(),
+        ledger,
         policy,
         f"driver {chosen.driver.name}@{chosen.version}",
         card.pci,
         delivered=len(outcome.irqs),
         stray=outcome.unclaimed_count,
         problem=None if outcome.error is None else str(outcome.error),
+        limits=[*services.limits(), *(_unrecorded(tape, setup) if ledger.extra_count else ())],
     )
     return Replayed(report, outcome, () if injector is None else injector.tally)
+
+
+class _Services:
+    """Looks at the kernel that the driver runs in: which CPU is running, and what it asks for that no trace can give.
+
+    by_cpu  shall the card know which CPU makes an access?
+    """
+
+    def __init__(self, card: MockCard, by_cpu: bool) -> None:
+        self._card = card
+        self._by_cpu = by_cpu
+        self._used: set[str] = set()
+
+    def watch(self, kernel: Kernel) -> None:
+        """To be called before the driver is."""
+        if self._by_cpu:
+            self._card.initiator = lambda: kernel.machine.current.number
+        dma_alloc, request_irq = kernel.dma_alloc, kernel.request_irq
+
+        def watched_dma_alloc(length: int) -> tuple[int, int]:
+            self._used.add("dma")
+            return dma_alloc(length)
+
+        def watched_request_irq(handler: Callable[[], None]) -> int:
+            self._used.add("irq")
+            return request_irq(handler)
+
+        kernel.dma_alloc = watched_dma_alloc  # type: ignore[method-assign]
+        kernel.request_irq = watched_request_irq  # type: ignore[method-assign]
+
+    def limits(self) -> list[str]:
+        """What of it the mock card did not do."""
+        found = []
+        if "dma" in self._used:
+            found.append(
+                "the driver shares memory with the card: a trace does not hold what the card does there, and the mock "
+                "card does nothing there; a driver that goes by it leaves the recording"
+            )
+        if "irq" in self._used:
+            found.append(
+                "the driver has an interrupt handler: a trace does not hold when the card raised its line, and the "
+                "mock card never does; what the handler did is missed"
+            )
+        return found
+
+
+def _unrecorded(tape: Tape, setup: Setup) -> list[str]:
+    """Why a recording may lack accesses that the same driver makes here."""
+    found = []
+    options = tape.meta.get("options")
+    probe = options.get("probe") if isinstance(options, dict) else None
+    if isinstance(probe, list) and probe:
+        found.append(f"only {', '.join(map(str, probe))} was recorded: what the driver did elsewhere is extra here")
+    quirks = list(setup.chosen_quirks())
+    if quirks:
+        mode = f"--compat {setup.compat}" if setup.compat != FIXED else f"quirks {', '.join(quirks)}"
+        found.append(f"the recording was made with defects ({mode}): accesses that were let through are extra here")
+    return found

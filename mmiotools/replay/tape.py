@@ -39,6 +39,7 @@ class Tape:
     bar        index into `bars`, names of regions
     elsewhere  accesses of the recording that are not the card's
     irqs       IRQ events of the recording
+    cpu        the CPU of each, -1 where the recording does not say; None where it never does
     meta       what the recording says about how it was made
     """
 
@@ -54,6 +55,7 @@ class Tape:
     bars: list[str]
     elsewhere: int = 0
     irqs: int = 0
+    cpu: NDArray[np.int32] | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     _chunk: list[Row] = field(default_factory=list)
     _chunk_start: int = -1
@@ -107,6 +109,7 @@ def load_tape(trace: Trace, select: str | None = None) -> Tape:
         bar_of[code] = names.index(accesses.regions[code].identity[2])
     width = accesses.width[rows]
     value, has_value = _cut(accesses, rows, width)
+    cpus = watched.cpus
     return Tape(
         pci,
         accesses,
@@ -120,22 +123,32 @@ def load_tape(trace: Trace, select: str | None = None) -> Tape:
         names,
         elsewhere=len(accesses) - len(rows),
         irqs=watched.irqs,
+        cpu=None if cpus is None else cpus[rows],
         meta={**watched.meta, **trace.header.meta},
     )
 
 
 class _Watched:
-    """Hands batches through, and keeps what `collect` does not: interrupts and what the headers say."""
+    """Hands batches through, and keeps what `collect` does not: interrupts, CPUs and what the headers say."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self.irqs = 0
         self.meta: dict[str, Any] = {}
+        self._cpus: list[NDArray[np.int32]] = []
+
+    @property
+    def cpus(self) -> NDArray[np.int32] | None:
+        """The CPU of every access, (n,), -1 where it is not said; None when it never is."""
+        known = any((part >= 0).any() for part in self._cpus)
+        return np.concatenate(self._cpus) if known else None
 
     def batches(self) -> Iterator[Batch]:
         """The trace's batches."""
         for batch in self._trace.batches:
             self.irqs += len(batch.rows(Kind.IRQ))
+            cpu = np.where(batch.present("cpu"), batch.data("cpu").astype(np.int32), np.int32(-1))
+            self._cpus.append(cpu[batch.accesses])
             for row in batch.rows(Kind.HEADER).tolist():
                 meta = batch.extras.get(row, {}).get("meta")
                 if isinstance(meta, dict):

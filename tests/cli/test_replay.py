@@ -102,3 +102,51 @@ def test_in_a_pipe(recordings):
     done = subprocess.run(command, shell=True, capture_output=True, timeout=60, check=True)
     assert json.loads(done.stdout)["verdict"] == "completed"
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nv-smp", "--cpus", "4"],
+        ["nv-smp", "--cpus", "2", "--machine", "i386", "--engine", "step"],
+        ["nv-init", "--machine", "i386"],
+        ["nv-init", "--compat", "seed"],
+        ["nv-init", "--compat", "mainline"],
+        ["--scenario", "surprise-removal"],
+        ["nv-init", "--inject", "remove after 20"],
+        ["nv-smp", "--cpus", "2", "--inject", "read BAR0+0x600100 flip 0.5"],
+    ],
+)
+def test_the_machine_of_the_recording_is_the_machine_of_the_replay(words, tmp_path, capfd):
+    out = str(tmp_path / "x.mmio")
+    assert run(["record", *words, "-o", out]) == 0
+    theirs = capfd.readouterr().err
+    again = str(tmp_path / "again.mmio")
+    assert run(["replay", "--json", out, "--as-trace", again]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert (report["verdict"], report["matched"]) == ("completed", report["accesses"])
+    assert report["problem"] is None
+    assert run(["replay", "-q", again]) == 0
+    capfd.readouterr()
+    # What the driver said is said again, before and after the trace went round.
+    assert run(["replay", again]) == 0
+    kernel = [line for line in theirs.splitlines() if "kernel: " in line]
+    assert [line for line in capfd.readouterr().err.splitlines() if "kernel: " in line] == kernel
+
+
+def test_a_recursive_fault_is_replayed_with_its_status(tmp_path, capfd):
+    out = str(tmp_path / "x.mmio")
+    assert run(["record", "--scenario", "stale-pgd", "-o", out]) == 1
+    assert run(["replay", out]) == 1
+    held = capfd.readouterr()
+    assert held.out.startswith("completed: driver nv-test@1")
+    assert "faulted 51 times" in held.err
+
+
+def test_what_a_recording_does_not_hold_is_said(tmp_path, capfd):
+    out = str(tmp_path / "x.mmio")
+    assert run(["record", "-q", "block-init", "-o", out]) == 0
+    assert run(["replay", "-q", out]) == 1
+    text = capfd.readouterr().out
+    assert "a trace does not hold what the card does there" in text
+    assert "a trace does not hold when the card raised its line" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 from engine_card import BAR0, BAR0_SIZE, BAR1, RamCard, accesses, run
 
 from mmiotools.engine import interface
+from mmiotools.engine.instructions import Load, Store
 from mmiotools.engine.kernel import Kernel
 from mmiotools.engine.machine import Machine
 from mmiotools.engine.session import run_driver
 from mmiotools.engine.setup import Setup
-from mmiotools.errors import DriverError, MmioToolsError, RecursiveFault, UsageError
+from mmiotools.errors import Deadlock, DriverError, EngineFailure, MmioToolsError, RecursiveFault, UsageError
 from mmiotools.events import Event, Kind
 
 HERE = Path(__file__).name
@@ -367,3 +369,179 @@ def test_kernel_and_card_meet_the_interfaces() -> None:
     for protocol, thing in ((interface.Kernel, as_kernel), (interface.Host, as_host), (interface.Device, card)):
         names = [n for n in vars(protocol) if not n.startswith("_")]
         assert names and all(hasattr(thing, n) for n in names)
+
+
+# -- drivers for several CPUs -------------------------------------------------------------------------------
+
+Steps = Generator[Any, Any, Any]
+
+
+def on_the_first(k: interface.SmpKernel, bad: Callable[[interface.SmpKernel, int], Steps]) -> Steps:
+    base = k.ioremap(BAR0, 0x1000)
+    yield Load(base, 4)
+    return (yield from bad(k, base))
+
+
+def on_another(k: interface.SmpKernel, bad: Callable[[interface.SmpKernel, int], Steps]) -> Steps:
+    base = k.ioremap(BAR0, 0x1000)
+    yield Load(base, 4)
+    task = k.start(1, bad(k, base))
+    yield task.done
+    return task.result
+
+
+def outside(k: interface.SmpKernel, base: int) -> Steps:
+    yield Load(base + 0x2000, 4)  # here: generator reads outside
+
+
+def to_nowhere(k: interface.SmpKernel, base: int) -> Steps:
+    k.iounmap(base)
+    yield Store(base, 4, 0)  # here: generator writes nowhere
+
+
+def plainly(k: interface.SmpKernel, base: int) -> Steps:
+    yield None
+    return k.readl(base + 0x2000)  # here: generator calls readl
+
+
+def catching(k: interface.SmpKernel, base: int) -> Steps:
+    try:
+        yield Load(base + 0x2000, 4)  # here: generator catches
+    except Exception:
+        k.printk("never mind")
+    yield Load(base, 4)
+    return 0
+
+
+def falling(k: interface.SmpKernel, base: int) -> Steps:
+    try:
+        yield Load(base + 0x2000, 4)  # here: generator falls
+    finally:
+        raise KeyError("while it fell")
+
+
+SMP = pytest.mark.parametrize("engine", ["emulate", "step", "stop-the-world"])
+WHERE = pytest.mark.parametrize("where", [on_the_first, on_another])
+
+
+@SMP
+@WHERE
+@pytest.mark.parametrize(
+    "bad, line, what, beyond",
+    [
+        (outside, "generator reads outside", "read", 0x2000),
+        (to_nowhere, "generator writes nowhere", "write", 0),
+        (plainly, "generator calls readl", "read", 0x2000),
+        (catching, "generator catches", "read", 0x2000),
+        (falling, "generator falls", "read", 0x2000),
+    ],
+)
+def test_a_bad_access_of_a_generator_names_line_and_address(
+    where: Any, bad: Any, line: str, what: str, beyond: int, engine: str
+) -> None:
+    outcome, events, _ = run(lambda k: where(k, bad), setup=Setup(cpus=2, engine=engine))
+    virt = next(e.extra["virt"] for e in events if e.kind == Kind.MAP) + beyond
+    assert isinstance(outcome.error, DriverError)
+    assert f"{HERE}:{line_of(line)}: {what} at {virt:#x}, which is not mapped" in str(outcome.error)
+    assert outcome.returned is None
+    assert len(accesses(events)) == 1
+
+
+@WHERE
+def test_an_exception_of_a_generator_names_the_line(where: Any) -> None:
+    def bad(k: interface.SmpKernel, base: int) -> Steps:
+        yield Load(base, 4)
+        return [][0]  # here: generator raises
+
+    outcome, events, _ = run(lambda k: where(k, bad), setup=Setup(cpus=2))
+    assert f"{HERE}:{line_of('generator raises')}: IndexError: list index out of range" in str(outcome.error)
+    assert len(accesses(events)) == 2
+
+
+@WHERE
+@pytest.mark.parametrize("wanted", [5, "readl", Load(0, 3)])
+def test_a_generator_that_yields_nonsense(where: Any, wanted: Any) -> None:
+    def bad(k: interface.SmpKernel, base: int) -> Steps:
+        yield wanted  # here: generator yields nonsense
+
+    outcome, _, _ = run(lambda k: where(k, bad), setup=Setup(cpus=2))
+    assert isinstance(outcome.error, DriverError)
+    assert f"{HERE}:{line_of('generator yields nonsense')}: " in str(outcome.error)
+    assert "\n" not in str(outcome.error)
+
+
+@WHERE
+def test_an_endless_generator_can_be_stopped(where: Any) -> None:
+    def bad(k: interface.SmpKernel, base: int) -> Steps:
+        while True:
+            yield Load(base, 4)
+
+    outcome, events, _ = run(lambda k: where(k, bad), setup=Setup(cpus=2), limit=20)
+    assert isinstance(outcome.error, DriverError)
+    assert "made 20 accesses" in str(outcome.error)
+    assert len(accesses(events)) == 20
+
+
+def test_a_plain_call_cannot_wait_for_another_cpu() -> None:
+    """The other CPU is stepping and holds the lock; a plain call does not let it go on, a yielded load does."""
+
+    def probe(k: interface.SmpKernel, plain: bool) -> Steps:
+        base = k.ioremap(BAR0, 0x1000)
+
+        def poll() -> Steps:
+            for _ in range(20):
+                yield Load(base, 4)
+
+        task = k.start(1, poll())
+        yield None
+        for _ in range(5):
+            if plain:
+                k.readl(base + 8)  # here: plain call
+            else:
+                yield Load(base + 8, 4)
+            yield None
+        yield task.done
+        return 0
+
+    setup = Setup(cpus=2, engine="step", quirks=("lock-across-step",))
+    outcome, _, _ = run(lambda k: probe(k, True), setup=setup)
+    assert isinstance(outcome.error, Deadlock)
+    assert f"{HERE}:{line_of('plain call')}: " in str(outcome.error)
+    outcome, events, _ = run(lambda k: probe(k, False), setup=setup)
+    assert (outcome.error, outcome.returned, len(accesses(events))) == (None, 0, 25)
+
+
+# -- who brought the machine down ---------------------------------------------------------------------------
+
+
+def test_a_page_that_the_engine_left_absent_is_blamed_on_a_quirk() -> None:
+    def probe(k: interface.SmpKernel) -> Steps:
+        base = k.ioremap(BAR0, 0x1000)
+
+        def poll(virt: int) -> Steps:
+            for _ in range(50):
+                yield Load(virt, 4)
+
+        task = k.start(1, poll(base + 16))
+        yield from poll(base)
+        yield task.done
+        return 0
+
+    outcome, _, _ = run(probe, setup=Setup(cpus=2, compat="mainline"))
+    assert isinstance(outcome.error, EngineFailure)
+    assert outcome.error.quirk == "double-arm"
+    assert str(outcome.error).endswith("the fault engine left it absent (quirk double-arm)")
+    assert f"{HERE}:" in str(outcome.error)
+
+
+def test_a_front_end_s_driver_error_keeps_its_words_and_the_log() -> None:
+    def probe(k: Any) -> int:
+        k.printk("so far")
+        k.readl(k.ioremap(BAR0, 0x1000))
+        k.oops = DriverError("mine.c:3: poke+0x12: illegal instruction")
+        raise k.oops
+
+    outcome, events, card = run(probe)
+    assert str(outcome.error) == "mine.c:3: poke+0x12: illegal instruction"
+    assert isinstance(outcome.error, DriverError)
+    assert (outcome.log, outcome.seen, len(accesses(events))) == (["so far"], card.seen, 1)

@@ -137,3 +137,34 @@ def test_every_access_is_accounted_for(recorded: list[Seen], seen: list[Seen]) -
     assert truth.right + len(truth.wrong) + len(truth.invented) == len(recorded)
     assert truth.right + len(truth.wrong) + len(truth.lost) == len(seen)
     assert truth.clean == (recorded == seen)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.builds(
+                Seen, st.sampled_from("RW"), st.just("BAR0"), st.sampled_from([0, 4]), st.just(4), st.integers(0, 2)
+            ),
+            st.booleans(),
+        ),
+        max_size=30,
+    )
+)
+def test_a_recording_with_gaps_is_never_wrong_or_invented(accesses: list[tuple[Seen, bool]]) -> None:
+    seen = [one for one, _ in accesses]
+    kept = [one for one, keep in accesses if keep]
+    truth = compare([event(s) for s in kept], seen, PCI)
+    assert (truth.right, truth.wrong, truth.invented) == (len(kept), [], [])
+    assert sorted(truth.lost) == sorted(one for one, keep in accesses if not keep)
+
+
+def test_unknowns_among_losses() -> None:
+    """or, or, or: each an UNKNOWN, each a read and a write; every third one is lost, and the writes between them."""
+    unknown = Event(Kind.UNKNOWN, 0, map=1, addr=BAR0, extra={"opcode": b"\x83\x08\x01"})
+    seen, kept = [], []
+    for n in range(90):
+        seen += [Seen("R", "BAR0", 0, 4, n), Seen("W", "BAR0", 0, 4, n + 1), Seen("W", "BAR1", 8, 4, n)]
+        kept += [] if n % 3 == 1 else [unknown]
+    truth = compare(kept, seen, PCI)
+    assert (truth.right, truth.wrong, truth.invented) == (60, [], [])
+    assert len(truth.lost) == 30 * 2 + 90
