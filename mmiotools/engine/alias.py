@@ -22,17 +22,22 @@ _new = tuple.__new__
 KEEP_PAGES = 4096
 
 
+class Whole(NamedTuple):
+    """What one probe covers a page with, and one device answers for it at `offset` in its region."""
+
+    probe: Probe
+    target: Target
+    region: str
+    offset: int
+    writable: bool
+
+
 class Seen(NamedTuple):
-    """An armed page: its physical address, the bits of its entry; and if one probe covers all of it, and one device
-    answers for all of it, these two, and the page's place in the device's region.
-    """
+    """An armed page: its physical address, the bits of its entry, and how it is covered if that is simple."""
 
     phys: int
     bits: int
-    probe: Probe | None
-    target: Target | None
-    region: str
-    offset: int
+    whole: Whole | None
 
 
 class Alias:
@@ -50,10 +55,13 @@ class Alias:
         self._bus = machine.bus
         self._probes = probes
         self._pages: dict[int, Seen | None] = {}
+        #: Those of `_pages` that one probe covers.
+        self._whole: dict[int, Whole] = {}
 
     def forget(self) -> None:
         """A probe came or went, or a page was changed."""
         self._pages.clear()
+        self._whole.clear()
 
     def see(self, page: int) -> Seen | None:
         """What there is to know of a page; None when it is not armed."""
@@ -63,21 +71,22 @@ class Alias:
         pte = self._machine.init_mm.entry(page) if self._probes.armed(page) else None
         if pte is not None:
             phys = (pte.word & ~OFFSET_MASK) + (page - pte.page << PAGE_SHIFT)
-            probe, window = self._probes.sole(page), self._bus.find(phys)
-            if window is None or phys + PAGE_SIZE > window.end:
-                found = Seen(phys, pte.word & OFFSET_MASK, None, None, "", 0)
-            else:
-                offset = phys - window.start
-                found = Seen(phys, pte.word & OFFSET_MASK, probe, window.device, window.region, offset)
+            probe, window, bits = self._probes.sole(page), self._bus.find(phys), pte.word & OFFSET_MASK
+            whole = None
+            if probe is not None and window is not None and phys + PAGE_SIZE <= window.end:
+                whole = Whole(probe, window.device, window.region, phys - window.start, bool(bits & WRITABLE))
+            found = Seen(phys, bits, whole)
         if len(self._pages) >= KEEP_PAGES:
-            self._pages.clear()
+            self.forget()
+        if found is not None and found.whole is not None:
+            self._whole[page] = found.whole
         self._pages[page] = found
         return found
 
     def carry_out(self, cpu: Cpu) -> bool:
         """Carry out the instruction of the fault in hand, if it is ours alone."""
         page = cpu.cr2 >> PAGE_SHIFT
-        if self._pages.get(page) is None and (not cpu.mm.has(cpu.cr2) or self.see(page) is None):
+        if page not in self._whole and (not cpu.mm.has(cpu.cr2) or self.see(page) is None):
             return False
         instruction = cpu.instruction
         if instruction is None or cpu.error_code & PF_PROTECTION:
@@ -99,12 +108,11 @@ class Alias:
 
     def load(self, cpu: Cpu, virt: int, width: int) -> int:
         """The value of `width` bytes; probes in them are told."""
-        known = self._pages.get(virt >> PAGE_SHIFT)
+        whole = self._whole.get(virt >> PAGE_SHIFT)
         at = virt & OFFSET_MASK
-        if known is None or known[2] is None or at + width > PAGE_SIZE:
+        if whole is None or at + width > PAGE_SIZE:
             return self._load(cpu, virt, width)
-        _, _, probe, target, region, offset = known
-        assert probe is not None and target is not None
+        probe, target, region, offset, _ = whole
         if probe.pre_handler is not None:
             probe.pre_handler(probe, cpu, Operand(virt, width, False))
         time = self._machine.now
@@ -116,13 +124,12 @@ class Alias:
 
     def store(self, cpu: Cpu, virt: int, width: int, value: int) -> None:
         """Store the low `width` bytes of `value`; probes in them are told."""
-        known = self._pages.get(virt >> PAGE_SHIFT)
+        whole = self._whole.get(virt >> PAGE_SHIFT)
         at = virt & OFFSET_MASK
-        if known is None or known[2] is None or at + width > PAGE_SIZE or not known[1] & WRITABLE:
+        if whole is None or at + width > PAGE_SIZE or not whole[4]:
             self._store(cpu, virt, width, value)
             return
-        _, _, probe, target, region, offset = known
-        assert probe is not None and target is not None
+        probe, target, region, offset, _ = whole
         if probe.pre_handler is not None:
             probe.pre_handler(probe, cpu, Operand(virt, width, True))
         time = self._machine.now

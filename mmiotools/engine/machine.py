@@ -105,7 +105,9 @@ class Machine:
 
     def load(self, cpu: Cpu, virt: int, width: int) -> int:
         """The value of `width` bytes at a virtual address."""
-        phys = cpu.tlb.translate(cpu.mm, virt, False)
+        phys = cpu.tlb.lookup(cpu.mm, virt, False)
+        if phys < 0:
+            raise PageFault(virt, ~phys)
         if (virt & OFFSET_MASK) + width <= PAGE_SIZE:
             return self.bus.read(phys, width)
         border = (virt | OFFSET_MASK) + 1
@@ -115,7 +117,9 @@ class Machine:
 
     def store(self, cpu: Cpu, virt: int, width: int, value: int) -> None:
         """Store the low `width` bytes of `value` at a virtual address."""
-        phys = cpu.tlb.translate(cpu.mm, virt, True)
+        phys = cpu.tlb.lookup(cpu.mm, virt, True)
+        if phys < 0:
+            raise PageFault(virt, ~phys)
         if (virt & OFFSET_MASK) + width <= PAGE_SIZE:
             self.bus.write(phys, width, value)
             return

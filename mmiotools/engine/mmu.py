@@ -285,27 +285,36 @@ class Tlb:
 
     def translate(self, mm: Mm, virt: int, write: bool) -> int:
         """Physical address of `virt`, from memory or by a walk from `mm`. Raises PageFault."""
+        phys = self.lookup(mm, virt, write)
+        if phys < 0:
+            raise PageFault(virt, ~phys)
+        return phys
+
+    def lookup(self, mm: Mm, virt: int, write: bool) -> int:
+        """As `translate`, but for a page fault it returns the error code, inverted: every traced access has one, and
+        an exception costs more with every frame that it comes through.
+        """
         page = virt >> PAGE_SHIFT
         kept = self._kept.get(page)
         if kept is not None:
             if not write or kept[1] & DIRTY:
                 return kept[0] | virt & OFFSET_MASK
             del self._kept[page]
-        # From here on a walk. Every traced access faults in it, so it is not a function of its own.
+        # From here on a walk.
         word = self.private.get(page) if self.private else None
         if word is None:
             pte = None
             if virt >> mm.shift in mm.slots:
                 pte = mm.table.entries.get(page) or mm.table.entry(page)
             if pte is None or not pte.word & PRESENT:
-                raise PageFault(virt, PF_WRITE if write else 0)
+                return ~PF_WRITE if write else ~0
             if write and not pte.word & WRITABLE:
-                raise PageFault(virt, PF_WRITE | PF_PROTECTION)
+                return ~(PF_WRITE | PF_PROTECTION)
             pte.word |= ACCESSED | DIRTY if write else ACCESSED
             word = pte.word + (page - pte.page << PAGE_SHIFT)
         elif write:
             if not word & WRITABLE:
-                raise PageFault(virt, PF_WRITE | PF_PROTECTION)
+                return ~(PF_WRITE | PF_PROTECTION)
             word |= DIRTY
         if len(self._kept) >= TLB_SIZE:
             del self._kept[next(iter(self._kept))]

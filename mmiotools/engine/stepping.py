@@ -172,9 +172,9 @@ class Stepping:
         """
         page = cpu.cr2 >> PAGE_SHIFT
         seen = self._alias.see(page)
-        if seen is None or seen.probe is None or not cpu.mm.has(cpu.cr2) or cpu.error_code & PF_PROTECTION:
+        if seen is None or seen.whole is None or not cpu.mm.has(cpu.cr2) or cpu.error_code & PF_PROTECTION:
             return False
-        instruction, probe = cpu.instruction, seen.probe
+        instruction, probe = cpu.instruction, seen.whole.probe
         assert instruction is not None
         move = decode(instruction.opcode)
         operand = instruction.operands()[0]

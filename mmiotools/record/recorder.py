@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from mmiotools.engine.interface import Device
 from mmiotools.engine.mmiotrace import VERSION
@@ -13,12 +11,10 @@ from mmiotools.engine.setup import OFF
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.record.plan import Plan
-from mmiotools.trace.batch import Batch, Builder
+from mmiotools.trace.batch import Batch
+from mmiotools.trace.gather import gather
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.intervals import OverlapError
-
-#: Events that are handed on together.
-BATCH_EVENTS = 4096
 
 
 def trace_header(plan: Plan) -> TraceHeader:
@@ -36,7 +32,7 @@ def record_to(
     """Run the plan's driver and give every event to `sink`, in batches.
 
     device  use this one instead of a new one
-    watch   called with every event of the engine as it happens; the run is then watched for what is not recorded
+    watch   called with every event, in order; the run is then watched for what is not recorded
 
     With the engine off the driver runs unprobed, and only the header and the device are given.
 
@@ -45,25 +41,11 @@ def record_to(
     """
     device = plan.device() if device is None else device
     setup = plan.setup_for(device)
-    pending = Builder()
-
-    def flush() -> None:
-        with _uninterrupted():
-            if len(pending):
-                sink(pending.finish())
-
-    def emit(event: Event) -> None:
-        if watch is not None:
-            watch(event)
-        pending.append(event)
-        if event.kind == Kind.HEADER:
-            pending.append(_about(plan))
-        if len(pending) >= BATCH_EVENTS:
-            flush()
-
+    about = Event(Kind.HEADER, extra={"format": "mmiotools", "version": "1", "meta": plan.meta()})
+    emit, flush = gather(sink, about, watch)
     if setup.policy == OFF:
         emit(Event(Kind.HEADER, extra={"format": "mmiotrace", "version": VERSION}))
-        pending.append(Event(Kind.DEVICE, extra=device.pci.extra()))
+        emit(Event(Kind.DEVICE, extra=device.pci.extra()))
     probe = plan.chosen.driver.versions[plan.chosen.version]
     try:
         return run_driver(
@@ -73,20 +55,3 @@ def record_to(
         raise UsageError(f"card '{plan.card}': its BARs overlap: {error}") from error
     finally:
         flush()
-
-
-def _about(plan: Plan) -> Event:
-    return Event(Kind.HEADER, extra={"format": "mmiotools", "version": "1", "meta": plan.meta()})
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until a batch is written: half a batch, or one written twice, would be no valid trace."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -19,15 +19,13 @@ from mmiotools.events import Event, Kind
 from mmiotools.replay.card import MockCard
 from mmiotools.replay.report import Report
 from mmiotools.replay.tape import Tape
-from mmiotools.trace.batch import Batch, Builder
+from mmiotools.trace.batch import Batch
+from mmiotools.trace.gather import gather
 from mmiotools.trace.header import PciDevice, TraceHeader
 from mmiotools.trace.intervals import OverlapError
 
 #: Accesses that a driver may make beyond those recorded, before it is taken for one that will never end.
 BEYOND = 1_000_000
-
-#: Events that are handed on together.
-BATCH_EVENTS = 4096
 
 
 class Replayed(NamedTuple):
@@ -130,22 +128,13 @@ def replay(
     injector = Injector(card, rules, meta["seed"]) if rules else None
     device: Device = card if injector is None else injector
     services = _Services(card, setup.cpus > 1)
-    pending = Builder()
-
-    def emit(event: Event) -> None:
-        if sink is None:
-            return
-        pending.append(event)
-        if event.kind == Kind.HEADER:
-            pending.append(Event(Kind.HEADER, extra={"format": "mmiotools", "version": "1", "meta": meta}))
-        if len(pending) >= BATCH_EVENTS:
-            sink(pending.finish())
-
+    about = Event(Kind.HEADER, extra={"format": "mmiotools", "version": "1", "meta": meta})
+    emit, flush = gather(sink or (lambda batch: None), about)
     try:
         outcome = run_driver(
             chosen.driver.versions[chosen.version],
             device,
-            emit=emit,
+            emit=emit if sink is not None else lambda event: None,
             # Which CPU goes on when, and what a defective engine brings down, depends on the tracer.
             trace=sink is not None or setup != Setup(),
             seed=meta["seed"],
@@ -156,8 +145,8 @@ def replay(
         )
     except OverlapError as error:
         raise UsageError(f"the card's BARs overlap in the recording: {error}") from error
-    if sink is not None:
-        sink(pending.finish())
+    finally:
+        flush()
     ledger = card.finish()
     report = Report(
         ledger,

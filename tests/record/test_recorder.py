@@ -9,8 +9,8 @@ from mmiotools.engine.truth import compare
 from mmiotools.errors import DriverError, UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.record import make_plan, record_to, trace_header
-from mmiotools.record.recorder import BATCH_EVENTS
 from mmiotools.trace.batch import Batch
+from mmiotools.trace.gather import BATCH_EVENTS
 from mmiotools.trace.header import Bar
 
 
