@@ -54,11 +54,12 @@ class CodeInstruction:
         """Every piece of memory that it touches and that is not the driver's own."""
         return self._operands
 
-    def run(self, cpu: Cpu, memory: Memory) -> None:
-        """Carry it out. Raises PageFault before anything has happened."""
+    def run(self, cpu: Cpu, memory: Memory) -> bool:
+        """Carry it out. False for a page fault, before anything has happened."""
         pages: dict[int, None] = {}
         for virt, width, write in self._operands:
-            memory.check(cpu, virt, width, write)
+            if not memory.check(cpu, virt, width, write):
+                return False
             pages[virt >> PAGE_SHIFT] = pages[virt + width - 1 >> PAGE_SHIFT] = None
         space = self._space
         space.show(pages)
@@ -76,6 +77,7 @@ class CodeInstruction:
         finally:
             space.hide()
         cpu.ax = space.register(UC_X86_REG_RAX)
+        return True
 
 
 def foreign(space: Space, virt: int, width: int) -> Iterator[tuple[int, int]]:

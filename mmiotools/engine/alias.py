@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mmiotools.engine.bus import Target
 from mmiotools.engine.cpu import Cpu, Operand
 from mmiotools.engine.machine import Machine
-from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, PF_PROTECTION, PF_WRITE, WRITABLE, PageFault
+from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, PF_PROTECTION, PF_WRITE, WRITABLE
 from mmiotools.engine.probes import Access, Probe, ProbeSet
 
 _MASKS = {width: (1 << 8 * width) - 1 for width in range(1, 33)}
@@ -91,23 +91,16 @@ class Alias:
         instruction = cpu.instruction
         if instruction is None or cpu.error_code & PF_PROTECTION:
             return False
-        try:
-            instruction.run(cpu, self)
-        except PageFault as fault:
-            cpu.cr2, cpu.error_code = fault.args
-            return False
-        return True
+        return instruction.run(cpu, self)
 
     # -- Memory -------------------------------------------------------------------------------------------
 
-    def check(self, cpu: Cpu, virt: int, width: int, write: bool) -> None:
-        """Nothing, or a PageFault at the first byte that the CPU may not access."""
-        self._translate(cpu, virt, write)
-        if (virt & OFFSET_MASK) + width > PAGE_SIZE:
-            self._translate(cpu, (virt | OFFSET_MASK) + 1, write)
+    def check(self, cpu: Cpu, virt: int, width: int, write: bool) -> bool:
+        """Can the CPU access all of it? False for a page fault at the first byte that it cannot."""
+        return self._pieces(cpu, virt, width, write) is not None
 
     def load(self, cpu: Cpu, virt: int, width: int) -> int:
-        """The value of `width` bytes; probes in them are told."""
+        """The value of `width` bytes, of which probes in them are told; negative for a page fault."""
         whole = self._whole.get(virt >> PAGE_SHIFT)
         at = virt & OFFSET_MASK
         if whole is None or at + width > PAGE_SIZE:
@@ -122,13 +115,12 @@ class Alias:
             probe.post_handler(probe, cpu, _new(Access, (False, virt, width, value, time, b"")))
         return value
 
-    def store(self, cpu: Cpu, virt: int, width: int, value: int) -> None:
-        """Store the low `width` bytes of `value`; probes in them are told."""
+    def store(self, cpu: Cpu, virt: int, width: int, value: int) -> bool:
+        """Store the low `width` bytes of `value`, of which probes in them are told; False for a page fault."""
         whole = self._whole.get(virt >> PAGE_SHIFT)
         at = virt & OFFSET_MASK
         if whole is None or at + width > PAGE_SIZE or not whole[4]:
-            self._store(cpu, virt, width, value)
-            return
+            return self._store(cpu, virt, width, value)
         probe, target, region, offset, _ = whole
         if probe.pre_handler is not None:
             probe.pre_handler(probe, cpu, Operand(virt, width, True))
@@ -138,26 +130,39 @@ class Alias:
         self.hits += 1
         if probe.post_handler is not None:
             probe.post_handler(probe, cpu, _new(Access, (True, virt, width, value, time, b"")))
+        return True
 
     # -- the rare cases: part of a page is probed, several probes, page straddles, no probe at all ------------
 
     def _translate(self, cpu: Cpu, virt: int, write: bool) -> int:
+        """Physical address; negative for a page fault."""
         known = self.see(virt >> PAGE_SHIFT)
         if known is None:
-            return cpu.tlb.translate(cpu.mm, virt, write)
-        if write and not known.bits & WRITABLE:
-            raise PageFault(virt, PF_WRITE | PF_PROTECTION)
-        return known.phys | virt & OFFSET_MASK
+            phys = cpu.tlb.translate(cpu.mm, virt, write)
+        elif write and not known.bits & WRITABLE:
+            phys = ~(PF_WRITE | PF_PROTECTION)
+        else:
+            return known.phys | virt & OFFSET_MASK
+        if phys < 0:
+            cpu.cr2, cpu.error_code = virt, ~phys
+        return phys
 
-    def _pieces(self, cpu: Cpu, virt: int, width: int, write: bool) -> list[tuple[int, int, int]]:
-        """(physical address, bytes, place in the value) of what an operand is made of: one, or its bytes."""
+    def _pieces(self, cpu: Cpu, virt: int, width: int, write: bool) -> list[tuple[int, int, int]] | None:
+        """(physical address, bytes, place in the value) of what an operand is made of: one, or its bytes. None for a
+        page fault.
+        """
         phys = self._translate(cpu, virt, write)
-        if (virt & OFFSET_MASK) + width <= PAGE_SIZE:
+        if phys < 0:
+            return None
+        first = PAGE_SIZE - (virt & OFFSET_MASK)
+        if first >= width:
             return [(phys, width, 0)]
-        border = (virt | OFFSET_MASK) + 1
-        if self._translate(cpu, border, write) == phys + border - virt:
+        behind = self._translate(cpu, virt + first, write)
+        if behind < 0:
+            return None
+        if behind == phys + first:
             return [(phys, width, 0)]
-        return [(self._translate(cpu, virt + n, write), 1, n) for n in range(width)]
+        return [(phys + n if n < first else behind + n - first, 1, n) for n in range(width)]
 
     def _probed(self, cpu: Cpu, virt: int, width: int, write: bool) -> list[Probe]:
         found = list(self._probes.overlapping(virt, virt + width))
@@ -175,6 +180,8 @@ class Alias:
 
     def _load(self, cpu: Cpu, virt: int, width: int) -> int:
         pieces = self._pieces(cpu, virt, width, False)
+        if pieces is None:
+            return -1
         probes, time = self._probed(cpu, virt, width, False), self._machine.now
         value = sum(self._bus.read(phys, count) << 8 * place for phys, count, place in pieces)
         for probe in probes:
@@ -182,12 +189,15 @@ class Alias:
                 probe.post_handler(probe, cpu, Access(False, virt, width, value, time))
         return value
 
-    def _store(self, cpu: Cpu, virt: int, width: int, value: int) -> None:
+    def _store(self, cpu: Cpu, virt: int, width: int, value: int) -> bool:
         value &= (1 << 8 * width) - 1
         pieces = self._pieces(cpu, virt, width, True)
+        if pieces is None:
+            return False
         probes, time = self._probed(cpu, virt, width, True), self._machine.now
         for phys, count, place in pieces:
             self._bus.write(phys, count, value >> 8 * place)
         for probe in probes:
             if probe.post_handler is not None:
                 probe.post_handler(probe, cpu, Access(True, virt, width, value, time))
+        return True

@@ -34,16 +34,20 @@ class Operand(NamedTuple):
 
 
 class Memory(Protocol):
-    """What an instruction needs of the machine. All of these raise PageFault before they have any effect."""
+    """What an instruction needs of the machine.
 
-    def check(self, cpu: Cpu, virt: int, width: int, write: bool) -> None:
-        """Nothing, or a PageFault if the operand is not accessible as a whole."""
+    A page fault is an answer, not an exception, because every traced access has one. Then nothing has happened but
+    that the CPU knows the address and the cause (`cr2`, `error_code`).
+    """
+
+    def check(self, cpu: Cpu, virt: int, width: int, write: bool) -> bool:
+        """Is the operand accessible as a whole? False for a page fault at the first byte that is not."""
 
     def load(self, cpu: Cpu, virt: int, width: int) -> int:
-        """The value of `width` bytes."""
+        """The value of `width` bytes; negative for a page fault."""
 
-    def store(self, cpu: Cpu, virt: int, width: int, value: int) -> None:
-        """Store `width` bytes."""
+    def store(self, cpu: Cpu, virt: int, width: int, value: int) -> bool:
+        """Store `width` bytes; False for a page fault."""
 
 
 class Instruction(Protocol):
@@ -56,8 +60,8 @@ class Instruction(Protocol):
     def operands(self) -> tuple[Operand, ...]:
         """Every piece of memory that it touches, in order; the one of a read-modify-write once, as a write."""
 
-    def run(self, cpu: Cpu, memory: Memory) -> None:
-        """Carry it out. Raises PageFault, and then has changed nothing."""
+    def run(self, cpu: Cpu, memory: Memory) -> bool:
+        """Carry it out. False for a page fault, and then it has changed nothing."""
 
 
 class Cpu:

@@ -43,8 +43,12 @@ class Load(NamedTuple):
     def operands(self) -> tuple[Operand, ...]:
         return (Operand(self.virt, self.width, False),)
 
-    def run(self, cpu: Cpu, memory: Memory) -> None:
-        cpu.ax = memory.load(cpu, self.virt, self.width)
+    def run(self, cpu: Cpu, memory: Memory) -> bool:
+        value = memory.load(cpu, self.virt, self.width)
+        if value < 0:
+            return False
+        cpu.ax = value
+        return True
 
 
 class LoadExtended(NamedTuple):
@@ -61,11 +65,14 @@ class LoadExtended(NamedTuple):
     def operands(self) -> tuple[Operand, ...]:
         return (Operand(self.virt, self.width, False),)
 
-    def run(self, cpu: Cpu, memory: Memory) -> None:
+    def run(self, cpu: Cpu, memory: Memory) -> bool:
         value = memory.load(cpu, self.virt, self.width)
+        if value < 0:
+            return False
         if self.signed and value >> 8 * self.width - 1:
             value |= 0xFFFFFFFF & ~_mask(self.width)
         cpu.ax = value
+        return True
 
 
 class Store(NamedTuple):
@@ -82,8 +89,8 @@ class Store(NamedTuple):
     def operands(self) -> tuple[Operand, ...]:
         return (Operand(self.virt, self.width, True),)
 
-    def run(self, cpu: Cpu, memory: Memory) -> None:
-        memory.store(cpu, self.virt, self.width, cpu.ax)
+    def run(self, cpu: Cpu, memory: Memory) -> bool:
+        return memory.store(cpu, self.virt, self.width, cpu.ax)
 
 
 class StoreImmediate(NamedTuple):
@@ -107,10 +114,10 @@ class StoreImmediate(NamedTuple):
     def operands(self) -> tuple[Operand, ...]:
         return (Operand(self.virt, self.width, True),)
 
-    def run(self, cpu: Cpu, memory: Memory) -> None:
+    def run(self, cpu: Cpu, memory: Memory) -> bool:
         if self.width == 8 and (self.value + (1 << 31) & _mask(8)) >= 1 << 32:
             raise ValueError(f"{self.value:#x} is no sign-extended 32-bit immediate")
-        memory.store(cpu, self.virt, self.width, self.value & _mask(self.width))
+        return memory.store(cpu, self.virt, self.width, self.value & _mask(self.width))
 
 
 class Copy(NamedTuple):
@@ -128,9 +135,11 @@ class Copy(NamedTuple):
     def operands(self) -> tuple[Operand, ...]:
         return Operand(self.src, self.width, False), Operand(self.dst, self.width, True)
 
-    def run(self, cpu: Cpu, memory: Memory) -> None:
-        memory.check(cpu, self.dst, self.width, True)
-        memory.store(cpu, self.dst, self.width, memory.load(cpu, self.src, self.width))
+    def run(self, cpu: Cpu, memory: Memory) -> bool:
+        if not memory.check(cpu, self.dst, self.width, True):
+            return False
+        value = memory.load(cpu, self.src, self.width)
+        return value >= 0 and memory.store(cpu, self.dst, self.width, value)
 
 
 class Fill(NamedTuple):
@@ -148,8 +157,8 @@ class Fill(NamedTuple):
     def operands(self) -> tuple[Operand, ...]:
         return (Operand(self.virt, self.width, True),)
 
-    def run(self, cpu: Cpu, memory: Memory) -> None:
-        memory.store(cpu, self.virt, self.width, cpu.ax & _mask(self.width))
+    def run(self, cpu: Cpu, memory: Memory) -> bool:
+        return memory.store(cpu, self.virt, self.width, cpu.ax & _mask(self.width))
 
 
 #: Read-modify-write operations: opcode of the byte form, and the function of memory and register.
@@ -179,12 +188,14 @@ class Alter(NamedTuple):
     def operands(self) -> tuple[Operand, ...]:
         return (Operand(self.virt, self.width, True),)
 
-    def run(self, cpu: Cpu, memory: Memory) -> None:
-        memory.check(cpu, self.virt, self.width, True)
+    def run(self, cpu: Cpu, memory: Memory) -> bool:
+        if not memory.check(cpu, self.virt, self.width, True):
+            return False
         old = memory.load(cpu, self.virt, self.width)
         memory.store(cpu, self.virt, self.width, _ALTER[self.operation][1](old, cpu.ax) & _mask(self.width))
         if self.operation == "xchg":
             cpu.ax = old
+        return True
 
 
 class Compare(NamedTuple):
@@ -200,8 +211,8 @@ class Compare(NamedTuple):
     def operands(self) -> tuple[Operand, ...]:
         return (Operand(self.virt, self.width, False),)
 
-    def run(self, cpu: Cpu, memory: Memory) -> None:
-        memory.load(cpu, self.virt, self.width)
+    def run(self, cpu: Cpu, memory: Memory) -> bool:
+        return memory.load(cpu, self.virt, self.width) >= 0
 
 
 class PopFlags(NamedTuple):
@@ -217,5 +228,9 @@ class PopFlags(NamedTuple):
     def operands(self) -> tuple[Operand, ...]:
         return (Operand(self.virt, self.width, False),)
 
-    def run(self, cpu: Cpu, memory: Memory) -> None:
-        cpu.flags = cpu.flags & ~(TF | IF) | memory.load(cpu, self.virt, self.width) & (TF | IF)
+    def run(self, cpu: Cpu, memory: Memory) -> bool:
+        value = memory.load(cpu, self.virt, self.width)
+        if value < 0:
+            return False
+        cpu.flags = cpu.flags & ~(TF | IF) | value & (TF | IF)
+        return True

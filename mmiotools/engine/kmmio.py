@@ -10,7 +10,7 @@ from __future__ import annotations
 from mmiotools.engine.alias import Alias
 from mmiotools.engine.cpu import Cpu
 from mmiotools.engine.machine import FINISHED, NOT_MINE, RETRY, Machine, Steps, drain
-from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PF_PROTECTION, PageFault
+from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PF_PROTECTION
 from mmiotools.engine.probes import Probe, ProbeSet
 from mmiotools.engine.quirks import Quirks
 from mmiotools.engine.stepping import Stepping
@@ -134,12 +134,8 @@ class Kmmio:
 
     def _carry_out(self, cpu: Cpu) -> Steps[int]:
         assert cpu.instruction is not None
-        while True:
-            try:
-                cpu.instruction.run(cpu, self.alias)
-                return FINISHED
-            except PageFault as fault:
-                # A page of it that is not probed: the kernel's own fault handling comes first.
-                cpu.cr2, cpu.error_code = fault.args
-                if (yield from self.machine.sync_directory(cpu)) != RETRY:
-                    return NOT_MINE
+        while not cpu.instruction.run(cpu, self.alias):
+            # A page of it that is not probed: the kernel's own fault handling comes first.
+            if (yield from self.machine.sync_directory(cpu)) != RETRY:
+                return NOT_MINE
+        return FINISHED

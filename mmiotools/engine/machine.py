@@ -19,7 +19,6 @@ from mmiotools.engine.mmu import (
     PF_PROTECTION,
     PF_WRITE,
     Mm,
-    PageFault,
     PageTable,
     Paging,
 )
@@ -97,38 +96,55 @@ class Machine:
 
     # -- what instructions need ---------------------------------------------------------------------------
 
-    def check(self, cpu: Cpu, virt: int, width: int, write: bool) -> None:
-        """Nothing, or a PageFault at the first byte that the CPU may not access."""
-        cpu.tlb.translate(cpu.mm, virt, write)
-        if (virt & OFFSET_MASK) + width > PAGE_SIZE:
-            cpu.tlb.translate(cpu.mm, (virt | OFFSET_MASK) + 1, write)
+    def check(self, cpu: Cpu, virt: int, width: int, write: bool) -> bool:
+        """Can the CPU access all of it? False for a page fault at the first byte that it cannot."""
+        phys = cpu.tlb.translate(cpu.mm, virt, write)
+        if phys >= 0 and (virt & OFFSET_MASK) + width > PAGE_SIZE:
+            virt = (virt | OFFSET_MASK) + 1
+            phys = cpu.tlb.translate(cpu.mm, virt, write)
+        if phys < 0:
+            cpu.cr2, cpu.error_code = virt, ~phys
+            return False
+        return True
 
     def load(self, cpu: Cpu, virt: int, width: int) -> int:
-        """The value of `width` bytes at a virtual address."""
-        phys = cpu.tlb.lookup(cpu.mm, virt, False)
+        """The value of `width` bytes at a virtual address; negative for a page fault."""
+        phys = cpu.tlb.translate(cpu.mm, virt, False)
         if phys < 0:
-            raise PageFault(virt, ~phys)
-        if (virt & OFFSET_MASK) + width <= PAGE_SIZE:
+            cpu.cr2, cpu.error_code = virt, ~phys
+            return -1
+        first = PAGE_SIZE - (virt & OFFSET_MASK)
+        if first >= width:
             return self.bus.read(phys, width)
-        border = (virt | OFFSET_MASK) + 1
-        if cpu.tlb.translate(cpu.mm, border, False) == phys + border - virt:
+        behind = cpu.tlb.translate(cpu.mm, virt + first, False)
+        if behind < 0:
+            cpu.cr2, cpu.error_code = virt + first, ~behind
+            return -1
+        if behind == phys + first:
             return self.bus.read(phys, width)
-        return sum(self.load(cpu, virt + n, 1) << 8 * n for n in range(width))
+        places = (phys + n if n < first else behind + n - first for n in range(width))
+        return sum(self.bus.read(place, 1) << 8 * n for n, place in enumerate(places))
 
-    def store(self, cpu: Cpu, virt: int, width: int, value: int) -> None:
-        """Store the low `width` bytes of `value` at a virtual address."""
-        phys = cpu.tlb.lookup(cpu.mm, virt, True)
+    def store(self, cpu: Cpu, virt: int, width: int, value: int) -> bool:
+        """Store the low `width` bytes of `value` at a virtual address; False for a page fault."""
+        phys = cpu.tlb.translate(cpu.mm, virt, True)
         if phys < 0:
-            raise PageFault(virt, ~phys)
-        if (virt & OFFSET_MASK) + width <= PAGE_SIZE:
+            cpu.cr2, cpu.error_code = virt, ~phys
+            return False
+        first = PAGE_SIZE - (virt & OFFSET_MASK)
+        if first >= width:
             self.bus.write(phys, width, value)
-            return
-        border = (virt | OFFSET_MASK) + 1
-        if cpu.tlb.translate(cpu.mm, border, True) == phys + border - virt:
+            return True
+        behind = cpu.tlb.translate(cpu.mm, virt + first, True)
+        if behind < 0:
+            cpu.cr2, cpu.error_code = virt + first, ~behind
+            return False
+        if behind == phys + first:
             self.bus.write(phys, width, value)
-            return
+            return True
         for n in range(width):
-            self.store(cpu, virt + n, 1, value >> 8 * n & 0xFF)
+            self.bus.write(phys + n if n < first else behind + n - first, 1, value >> 8 * n & 0xFF)
+        return True
 
     # -- page tables and their caches ---------------------------------------------------------------------
 
@@ -168,10 +184,7 @@ class Machine:
             drain(self.steps_of(cpu, instruction))
             return
         try:
-            try:
-                instruction.run(cpu, self)
-            except PageFault as fault:
-                cpu.cr2, cpu.error_code = fault.args
+            if not instruction.run(cpu, self):
                 if self.shortcut is None or not self.shortcut(cpu):
                     drain(self.steps_of(cpu, instruction, faulted=True))
                     return
@@ -212,12 +225,8 @@ class Machine:
             if not faulted:
                 yield None
             trap = bool(cpu.flags & TF)
-            if not faulted:
-                try:
-                    instruction.run(cpu, self)
-                    return trap
-                except PageFault as fault:
-                    cpu.cr2, cpu.error_code = fault.args
+            if not faulted and instruction.run(cpu, self):
+                return trap
             faulted = False
             faults += 1
             self.faults += 1

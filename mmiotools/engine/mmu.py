@@ -64,13 +64,6 @@ def choose_paging(name: str) -> Paging:
     return PAGING[name]
 
 
-class PageFault(Exception):
-    """#PF. Its two args are the address of the first byte that could not be translated, and the error code (PF_ bits).
-
-    There is one for every traced access, so it has no constructor of its own.
-    """
-
-
 class Pte:
     """The entry of one page, `word`: flag bits below PAGE_SHIFT, the address of the frame above.
 
@@ -284,15 +277,8 @@ class Tlb:
         self._kept.clear()
 
     def translate(self, mm: Mm, virt: int, write: bool) -> int:
-        """Physical address of `virt`, from memory or by a walk from `mm`. Raises PageFault."""
-        phys = self.lookup(mm, virt, write)
-        if phys < 0:
-            raise PageFault(virt, ~phys)
-        return phys
-
-    def lookup(self, mm: Mm, virt: int, write: bool) -> int:
-        """As `translate`, but for a page fault it returns the error code, inverted: every traced access has one, and
-        an exception costs more with every frame that it comes through.
+        """Physical address of `virt`, from memory or by a walk from `mm`; for a page fault, its error code (PF_ bits)
+        inverted, which is negative.
         """
         page = virt >> PAGE_SHIFT
         kept = self._kept.get(page)

@@ -188,10 +188,11 @@ class Stepping:
         cpu.flags = (flags | TF) & ~IF
         tlb.fill(page, seen.phys, seen.bits)
         try:
-            instruction.run(cpu, self._machine)
+            done = instruction.run(cpu, self._machine)
         finally:
             tlb.flush(page)
             cpu.flags = flags
+        assert done, "the page was opened"
         self._machine.steps += 1
         self.hits += 1
         if probe.post_handler is not None:

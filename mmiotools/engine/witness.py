@@ -67,13 +67,16 @@ class Witness:
     def _watch_load(self, cpu: Cpu, virt: int, width: int) -> int:
         known = virt >> PAGE_SHIFT in cpu.tlb
         value = self._load(cpu, virt, width)
-        self._owe(cpu, virt, width, known)
+        if value >= 0:
+            self._owe(cpu, virt, width, known)
         return value
 
-    def _watch_store(self, cpu: Cpu, virt: int, width: int, value: int) -> None:
+    def _watch_store(self, cpu: Cpu, virt: int, width: int, value: int) -> bool:
         known = virt >> PAGE_SHIFT in cpu.tlb
-        self._store(cpu, virt, width, value)
-        self._owe(cpu, virt, width, known)
+        done = self._store(cpu, virt, width, value)
+        if done:
+            self._owe(cpu, virt, width, known)
+        return done
 
     def _watch_post(self, probe: Probe, cpu: Cpu, access: Access) -> None:
         context = self._kmmio.stepping.context(cpu)

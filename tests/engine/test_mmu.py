@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmiotools.engine.mmu import PAGE_SIZE, PAGING, PF_PROTECTION, PF_WRITE, TLB_SIZE, Mm, PageFault, PageTable, Tlb
+from mmiotools.engine.mmu import PAGE_SIZE, PAGING, PF_PROTECTION, PF_WRITE, TLB_SIZE, Mm, PageTable, Tlb
 from mmiotools.trace.intervals import OverlapError
 
 
@@ -22,25 +22,19 @@ def test_walk_adds_the_offset_to_the_frame(table: PageTable) -> None:
 
 @pytest.mark.parametrize("virt", [0xFF_FFF, 0x104_000, 0])
 def test_a_page_in_no_mapping_faults(table: PageTable, virt: int) -> None:
-    with pytest.raises(PageFault) as fault:
-        Tlb().translate(Mm(table), virt, True)
-    assert fault.value.args == (virt, PF_WRITE)
+    assert Tlb().translate(Mm(table), virt, True) == ~PF_WRITE
 
 
 def test_a_page_that_is_not_present_faults(table: PageTable) -> None:
     table.entry(0x101).present = False
-    with pytest.raises(PageFault) as fault:
-        Tlb().translate(Mm(table), 0x101_004, False)
-    assert fault.value.args == (0x101_004, 0)
+    assert Tlb().translate(Mm(table), 0x101_004, False) == ~0
     assert Tlb().translate(Mm(table), 0x100_004, False) == 0x50_004
 
 
 def test_write_to_a_read_only_page_is_a_protection_fault(table: PageTable) -> None:
     tlb = Tlb()
     assert tlb.translate(Mm(table), 0x200_000, False) == 0x80_000
-    with pytest.raises(PageFault) as fault:
-        tlb.translate(Mm(table), 0x200_000, True)
-    assert fault.value.args == (0x200_000, PF_PROTECTION | PF_WRITE)
+    assert tlb.translate(Mm(table), 0x200_000, True) == ~(PF_PROTECTION | PF_WRITE)
 
 
 def test_a_stale_translation_works_until_it_is_flushed(table: PageTable) -> None:
@@ -49,15 +43,13 @@ def test_a_stale_translation_works_until_it_is_flushed(table: PageTable) -> None
     table.entry(0x100).present = False
     assert tlb.translate(Mm(table), 0x100_008, False) == 0x50_008
     tlb.flush(0x100)
-    with pytest.raises(PageFault):
-        tlb.translate(Mm(table), 0x100_008, False)
+    assert tlb.translate(Mm(table), 0x100_008, False) == ~0
 
 
 def test_an_absent_page_is_not_remembered(table: PageTable) -> None:
     tlb = Tlb()
     table.entry(0x100).present = False
-    with pytest.raises(PageFault):
-        tlb.translate(Mm(table), 0x100_000, False)
+    assert tlb.translate(Mm(table), 0x100_000, False) == ~0
     table.entry(0x100).present = True
     assert tlb.translate(Mm(table), 0x100_000, False) == 0x50_000
 
@@ -131,8 +123,7 @@ def test_a_directory_has_the_entries_of_its_time_until_they_are_synced() -> None
     mm = Mm(table)
     table.map(0xE0C00, 0x50, 1)
     assert mm.has(0xE0800_000) and not mm.has(0xE0C00_000)
-    with pytest.raises(PageFault):
-        Tlb().translate(mm, 0xE0C00_000, False)
+    assert Tlb().translate(mm, 0xE0C00_000, False) == ~0
     assert mm.sync(0xE0C00_000) and not mm.sync(0xE1000_000)
     assert Tlb().translate(mm, 0xE0C00_004, False) == 0x50_004
 
