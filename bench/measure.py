@@ -1,17 +1,22 @@
-"""Runs two commands in turn and compares them: wall time, processor time and memory of whole processes."""
+"""Runs things in turn and compares them: wall time, processor time and memory of whole processes."""
 
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +122,35 @@ def floor() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def interleaved(ours: Command, peer: Command, rounds: int) -> tuple[Costs, Costs]:
-    """A B, then A B, …: one round that only warms up, and `rounds` that count."""
-    run(ours)
-    run(peer)
-    costs = Costs(), Costs()
-    for _ in range(rounds):
-        for held, command in zip(costs, (ours, peer), strict=True):
-            held.runs.append(run(command))
-    return costs
+def in_turn(works: Sequence[Callable[[], T]], rounds: int) -> list[list[T]]:
+    """A B C, then A B C, …: one round that only warms up, and `rounds` that count; what each gave in these."""
+    for work in works:
+        work()
+    found = [[work() for work in works] for _ in range(rounds)]
+    return [list(column) for column in zip(*found, strict=True)]
+
+
+def interleaved(commands: Sequence[Command], rounds: int) -> list[Costs]:
+    """The commands in turn."""
+    return [Costs(runs) for runs in in_turn([partial(run, command) for command in commands], rounds)]
 
 
 def times_as_fast(ours: Costs, peer: Costs) -> tuple[float, float, float]:
     """How many times as fast ours is, by wall clock: median, least and most over the rounds."""
     ratios = [b.wall / a.wall for a, b in zip(ours.runs, peer.runs, strict=True)]
     return median(ratios), min(ratios), max(ratios)
+
+
+def table(*heads: str) -> None:
+    """The head of a table."""
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+
+
+def about() -> str:
+    """The machine in one line."""
+    system = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    processors = len(os.sched_getaffinity(0))
+    return f"{processors} processors, {platform.machine()}, {system}, Python {platform.python_version()}"
 
 
 def memory(command: Command) -> tuple[Cost, int]:

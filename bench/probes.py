@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
-import platform
 import random
 import sys
 import time
@@ -19,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from measure import Others
+from measure import Others, about, in_turn, table
 from sortedcontainers import SortedDict
 
 from mmiotools.trace.intervals import IntervalIndex
@@ -167,21 +165,13 @@ def sweep(work: Callable[[int], Any], items: Sequence[int]) -> float:
 
 def medians(sweeps: Sequence[Callable[[], float]], rounds: int) -> list[float]:
     """Each in turn, first to warm up and then so many rounds; the medians."""
-    for one in sweeps:
-        one()
-    times = [[one() for one in sweeps] for _ in range(rounds)]
-    return [median(column) for column in zip(*times, strict=True)]
+    return [median(times) for times in in_turn(sweeps, rounds)]
 
 
 def same(found: Iterable[Any], expected: Iterable[Any], what: str) -> None:
     """Nothing, or the end: a fast wrong answer is none."""
     if sorted((i[0], i[1]) for i in found) != sorted((i[0], i[1]) for i in expected):
         raise SystemExit(f"{what}: the answers differ, so the speed means nothing")
-
-
-def table(*heads: str) -> None:
-    """The head of a table."""
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
 
 
 def micro(seconds: float | None) -> str:
@@ -289,7 +279,7 @@ def alternation(rounds: int) -> None:
         asked = addresses(spans, SWEEP)
         indexes = [kind(spans) for kind in kinds]
         # The third is the worst: a snapshot is made, and dropped after few lookups.
-        for run in sorted({1, 100, size // 8 + 1, 2 * size}):
+        for run in sorted({1, 100, size // 5 + 1, 2 * size}):
             turns = max(2, min(1_000, 20_000 // run))
             sweeps = [
                 lambda made=made, run=run, turns=turns: _turns(made, spans, asked, run, turns) for made in indexes  # noqa: B023 - called in this turn of the loop
@@ -325,12 +315,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.rounds < 1:
         parser.error("takes at least one round")
-    system = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
-    processors = len(os.sched_getaffinity(0))
-    print(
-        f"{given.rounds} rounds of {SWEEP:,} lookups; {processors} processors, {platform.machine()}, {system}, ", end=""
-    )
-    print(f"Python {platform.python_version()}.\n")
+    print(f"{given.rounds} rounds of {SWEEP:,} lookups; {about()}.\n")
     if intervaltree is None:
         print("Not compared with intervaltree: it is not installed (`pip install intervaltree`).\n")
     gc.disable()
@@ -340,6 +325,7 @@ def main() -> None:
     lookups(f"ranges of {WIDE // 1024} KiB", (Ours, Plain, Linear), WIDE, given.rounds)
     lookups("stab, probes that overlap", (OursOverlapping,), 0, given.rounds)
     lookups(f"ranges of {NARROW} bytes, probes that overlap", (OursOverlapping,), NARROW, given.rounds)
+    lookups(f"ranges of {WIDE // 1024} KiB, probes that overlap", (OursOverlapping,), WIDE, given.rounds)
     one_page(given.rounds)
     alternation(given.rounds)
     print(f"Meanwhile others kept {others.processors():.2f} processors busy.")

@@ -9,7 +9,6 @@ import argparse
 import filecmp
 import lzma
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from busy_driver import ACCESSES
-from measure import Command, Others, floor, interleaved, memory, run, times_as_fast
+from measure import Command, Others, about, floor, interleaved, memory, run, table, times_as_fast
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "samples" / "mmiotrace" / "e1000-linux6.1.mmiotrace.xz"
@@ -61,7 +60,7 @@ class Bench:
         if absent is not None:
             print(f"| {what} | not run: `{absent}` is not installed | | | | | |", flush=True)
             return False
-        a, b = interleaved(ours, peer, self.rounds)
+        a, b = interleaved((ours, peer), self.rounds)
         middle, least, most = times_as_fast(a, b)
         times = f"**{middle:.3g}** ({least:.3g} to {most:.3g})"
         cells = (f"{a.wall:.3f} / {b.wall:.3f}", times, f"{a.cpu:.3f} / {b.cpu:.3f}", f"{b.cpu / a.cpu:.3g}")
@@ -126,7 +125,8 @@ class Bench:
         """What the fault engine costs the driver."""
         driver, made = str(ROOT / "bench" / "busy_driver.py"), str(self.folder / "busy.mmio")
         record = [*TOOL, "record", "-q", driver, "-o", made]
-        traced, untraced = interleaved(Command("", record), Command("", [*record, "--engine", "off"]), self.rounds)
+        both = Command("", record), Command("", [*record, "--engine", "off"])
+        traced, untraced = interleaved(both, self.rounds)
         middle, least, most = times_as_fast(traced, untraced)
         table("`record` of a driver that only accesses registers", "accesses a second", "RSS MB")
         for name, costs in (("traced", traced), ("`--engine off`", untraced)):
@@ -181,11 +181,6 @@ class Bench:
             print(f"| {name} | {cells} | {(found[1][0].rss - found[0][0].rss) / 1e6:+.1f} |", flush=True)
 
 
-def table(*heads: str) -> None:
-    """The head of a table."""
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-
-
 def lines_with(path: Path, beginnings: tuple[bytes, ...]) -> int:
     """Lines that begin in one of these ways."""
     with open(path, "rb") as file:
@@ -214,13 +209,6 @@ def same_accesses(ours: Path, greps: Path) -> None:
                 raise SystemExit(f"filter does not give line {found} of grep's: {line!r}")
         if not found or next(kept, None) is not None:
             raise SystemExit("filter gives more than grep, or grep nothing")
-
-
-def about() -> str:
-    """The machine in one line."""
-    system = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
-    processors = len(os.sched_getaffinity(0))
-    return f"{processors} processors, {platform.machine()}, {system}, Python {platform.python_version()}"
 
 
 def main() -> None:

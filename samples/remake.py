@@ -1,11 +1,12 @@
-"""Remakes the samples that a command makes, and brings events and sha256 of INDEX.toml up to date.
+"""Remakes the recordings that a command makes, and brings events and sha256 of INDEX.toml up to date.
 
     python samples/remake.py                            remake them all
     python samples/remake.py --index                    only bring INDEX.toml up to date
     python samples/remake.py --damage KIND SOURCE       write a damaged copy of SOURCE to standard output
 
 A row of INDEX.toml with `make` is made by that shell command, run at the top of the checkout; its standard output is
-the sample. The other rows are recordings or were written by hand, and are never touched.
+the sample. The other rows are recordings or were written by hand, and are never touched. Nor is an object file: another
+compiler makes other bytes, so its row's `compile` is run by hand.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def damage(kind: str, data: bytes) -> bytes:
 
 
 def samples() -> list[dict[str, Any]]:
-    """The rows of INDEX.toml."""
+    """The rows of INDEX.toml that are recordings."""
     rows: list[dict[str, Any]] = tomllib.loads(INDEX.read_text())["sample"]
     return rows
 
@@ -83,21 +84,24 @@ def count(path: Path, format_name: str) -> int | None:
 
 def update_index() -> None:
     """Put the events and hashes of the files into INDEX.toml, and leave everything else in it as it is."""
-    head, *tables = re.split(r"^(?=\[\[sample\]\])", INDEX.read_text(), flags=re.MULTILINE)
-    for at, (table, row) in enumerate(zip(tables, samples(), strict=True)):
+    head, *tables = re.split(r"^(?=\[\[(?:sample|program)\]\])", INDEX.read_text(), flags=re.MULTILINE)
+    for at, table in enumerate(tables):
+        (row,) = next(iter(tomllib.loads(table).values()))
         path = HERE / row["path"]
-        lines = [line for line in table.rstrip().split("\n") if not line.startswith(("events =", "sha256 ="))]
-        events = count(path, row["format"])
+        # Comments between two tables introduce the second.
+        body, _, behind = table.partition("\n\n")
+        lines = [line for line in body.rstrip().split("\n") if not line.startswith(("events =", "sha256 ="))]
+        events = count(path, row["format"]) if table.startswith("[[sample]]") else None
         if events is not None:
             lines.append(f"events = {events}")
         lines.append(f'sha256 = "{hashlib.sha256(path.read_bytes()).hexdigest()}"')
-        tables[at] = "\n".join(lines) + "\n\n"
+        tables[at] = "\n".join(lines) + "\n\n" + (f"{behind.strip()}\n\n" if behind.strip() else "")
     INDEX.write_text((head + "".join(tables)).rstrip() + "\n")
 
 
 def main() -> None:
     """Do as the options say."""
-    parser = argparse.ArgumentParser(description="Remake the samples that a command makes.")
+    parser = argparse.ArgumentParser(description="Remake the recordings that a command makes.")
     parser.add_argument("--index", action="store_true", help="only bring INDEX.toml up to date")
     kinds = "cut|flip|magic|future"
     parser.add_argument("--damage", nargs=2, metavar=(kinds, "SOURCE"), help="write a damaged copy of SOURCE")

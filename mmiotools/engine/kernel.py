@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from mmiotools.engine.bus import RAM_SIZE
 from mmiotools.engine.cpu import IF, Cpu, Instruction
@@ -13,7 +13,7 @@ from mmiotools.engine.machine import Machine, Steps
 from mmiotools.engine.mmiotrace import MmioTrace
 from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE
 from mmiotools.engine.pci import PciKernel
-from mmiotools.engine.schedule import Chooser, Program, Scheduler, Task, by_chance
+from mmiotools.engine.schedule import Chooser, OwnWait, Program, Scheduler, Stuck, Task, by_chance
 
 _PHYS_TOP = 1 << 52
 
@@ -57,8 +57,9 @@ class Kernel(PciKernel):
         self._large = large_pages
         paging = machine.paging
         machine.init_mm.map(paging.direct_map >> PAGE_SHIFT, 0, RAM_SIZE >> PAGE_SHIFT, shift=paging.large_shift)
-        # Some module is loaded before the driver, and every process has the directory entry for it.
-        machine.init_mm.map(paging.vmalloc_start >> PAGE_SHIFT, 0, MODULE_PAGES)
+        # Some module is loaded before the driver, and every process has the directory entry for it. One page is left
+        # out behind it, as behind every mapping.
+        machine.init_mm.map(paging.vmalloc_start >> PAGE_SHIFT, 0, MODULE_PAGES - 1)
         for cpu in machine.cpus:
             cpu.mm.sync_all()
         self._next_page = (paging.vmalloc_start >> PAGE_SHIFT) + MODULE_PAGES
@@ -242,25 +243,31 @@ class Kernel(PciKernel):
             except StopIteration as stop:
                 return stop.value
             if wanted is None or callable(wanted):
-                yield wanted
+                try:
+                    yield wanted if wanted is None else OwnWait(wanted)
+                except Stuck as error:
+                    self._kill(program, error)
                 value = None
             elif isinstance(wanted, Generator):
                 value = yield from wanted
             else:
-                self._before()
-                ax = getattr(wanted, "ax", None)
-                if ax is not None:
-                    cpu.ax = ax
                 try:
+                    self._before()
                     _check_encoding(wanted)
+                    ax = getattr(wanted, "ax", None)
+                    if ax is not None:
+                        cpu.ax = ax
                     yield from self.machine.steps_of(cpu, wanted)
                 except Exception as error:
-                    self.oops = error
-                    # So that its traceback has the driver's line; whatever the driver makes of it, it is over.
-                    program.throw(error)
-                    raise
+                    self._kill(program, error)
                 self._after()
                 value = cpu.ax
+
+    def _kill(self, program: Program, error: Exception) -> NoReturn:
+        """Raise the error where the driver is, for its line; whatever the driver makes of it, it is over."""
+        self.oops = error
+        program.throw(error)
+        raise error
 
     def _switched(self, cpu: Cpu) -> None:
         self.cpu = cpu

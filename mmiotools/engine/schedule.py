@@ -38,6 +38,21 @@ class Task:
         return self.over
 
 
+class OwnWait:
+    """What the driver itself waits for, told from the locks of an engine."""
+
+    def __init__(self, wait: Callable[[], bool]) -> None:
+        self._wait = wait
+
+    def __call__(self) -> bool:
+        """Has it come?"""
+        return self._wait()
+
+
+class Stuck(Exception):
+    """The driver's CPUs wait for each other, or for what never comes."""
+
+
 class Scheduler:
     """Runs the tasks of a machine, one micro-step at a time.
 
@@ -58,7 +73,9 @@ class Scheduler:
         return task
 
     def run(self) -> None:
-        """Until every task is done. Raises Deadlock when all of them wait, and what a task raises."""
+        """Until every task is done. Raises what a task raises, and Deadlock when all of them wait; where it is the
+        driver that makes them wait, its first task gets a Stuck.
+        """
         machine = self._machine
         while True:
             heads = [queue[0] for queue in self._queues.values() if queue]
@@ -67,6 +84,8 @@ class Scheduler:
             if machine.world is not None:
                 heads = [task for task in heads if task.cpu is machine.world]
             ready = [task for task in heads if task.wait is None or task.wait()]
+            if not ready and all(isinstance(task.wait, OwnWait) for task in heads):
+                heads[0].steps.throw(Stuck("waits for what will never come: no CPU can go on"))
             if not ready:
                 raise Deadlock(f"every CPU waits: {', '.join(str(task.cpu.number) for task in heads)}")
             task = ready[0]

@@ -1,35 +1,40 @@
 """An interval index on sortedcontainers: half-open intervals, found by address or by range, walked in order.
 
 The truth is a SortedDict: a change costs O(log n), also when an interval is huge or thousands lie in one page. In
-front of it stands a snapshot for lookups: all borders in order and what covers each segment between two of them, so
-that a lookup is two binary searches in plain sequences. Every change drops the snapshot. It is made again, in O(n),
-after a run of lookups without a change that together cost about as much as making it: changes and lookups in turn
-therefore never pay for it, and a lookup costs at most about twice what the better of the two ways would have.
+front of it stands a snapshot for lookups: all borders in order, what covers each segment between two of them, and a
+table by the leading bits of an address that says among which few borders to search. Every change drops the snapshot.
+It is made again, in O(n log n), after a run of lookups without a change that together cost about as much as making
+it: lookups that take turns with changes never pay for it, and the worst run costs a few times what it has to.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from heapq import merge
+from itertools import accumulate, chain, repeat
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sortedcontainers import SortedDict
 
 V = TypeVar("V")
 
-#: Borders in a leaf of the snapshot. One leaf is a few cache lines; the first border of each is kept apart and close
-#: together, which is what makes random lookups among 100,000 intervals bearable.
-_LEAF = 64
+#: Borders that a place in the table by leading bits stands for, on average, where they are spread evenly. In clusters
+#: that lie far apart the places have more: with all in one, a lookup is a binary search among them.
+_SPREAD = 2
 #: More borders than these are kept as packed 64-bit words: slower to compare than int objects, but 4 bytes in 5 are
 #: saved of what has to come from memory.
 _PACK = 4096
 #: What a lookup without a snapshot costs, in the time that making one takes for each interval.
-_LOOKUP = 8
+_LOOKUP = 5
 #: Overlapping intervals: a snapshot keeps answers of so many intervals in all (8 bytes each), or deep nests would fill
 #: the memory.
 _KEEP = 1 << 20
+
+_by_start = attrgetter("start")
 
 
 class Interval(NamedTuple, Generic[V]):
@@ -59,8 +64,8 @@ class IntervalIndex(Generic[V]):
 
     With `overlaps`, lookups cost O(c (log n + d) + k) the first time that they meet a segment, where d is the largest
     number of intervals over one address and c the number of different bit lengths among their lengths; `any_overlap`
-    and `covers` stop at the first interval that settles it. Equal intervals may then be in the index several times, in
-    the order of their insertion.
+    stops at the first interval that settles it. Equal intervals may then be in the index several times, in the order
+    of their insertion. The first range of several segments after a change costs O(n) once there is a snapshot.
     The index must not change while one iterates over it or over what a method gives.
     """
 
@@ -71,12 +76,18 @@ class IntervalIndex(Generic[V]):
         #: What lookups without a snapshot have cost since the last change, see _LOOKUP.
         self._spent = 0
         self._room = _KEEP
-        #: The snapshot: `_covers[i]` is over [_borders[i], _borders[i + 1]), None where it is not known yet. The last
-        #: is always empty, and it is also what index -1, of an address below all borders, finds. Filled up to whole
-        #: leaves with more of the last border. `_tops` are the first borders of all leaves but the first.
+        #: The snapshot: segment i ends at `_borders[i]`, and `_covers[i]` is over it, None where it is not known yet.
+        #: The first and the last, which have no beginning and no end, are empty.
         self._covers: list[tuple[Interval[V], ...] | None] | None = None
         self._borders: Sequence[int] = ()
-        self._tops: list[int] = []
+        #: All intervals by start, and how many of them begin at or before the beginning of each segment; empty until
+        #: somebody asks for a range of several segments.
+        self._ordered: list[Interval[V]] = []
+        self._begun: Sequence[int] = ()
+        #: The table: with p = (address >> _shift) - _first, an address is in one of the segments from `_table[p]` to
+        #: `_table[p + 1]`; outside the table it is in no interval.
+        self._table: list[int] = []
+        self._shift = self._first = self._places = 0
 
     def __len__(self) -> int:
         return self._count
@@ -114,10 +125,13 @@ class IntervalIndex(Generic[V]):
             found = self._store.covering(address)
             self._spent += len(found)
             return found
-        low = bisect_right(self._tops, address) * _LEAF
-        place = bisect_right(self._borders, address, low, low + _LEAF) - 1
-        covering = covers[place]
-        return self._learn(place) if covering is None else covering
+        place = (address >> self._shift) - self._first
+        if not 0 <= place < self._places:
+            return ()
+        table = self._table
+        segment = bisect_right(self._borders, address, table[place], table[place + 1])
+        covering = covers[segment]
+        return self._learn(segment) if covering is None else covering
 
     def at(self, address: int) -> Interval[V] | None:
         """The interval that covers `address`, the oldest if there are several."""
@@ -128,14 +142,23 @@ class IntervalIndex(Generic[V]):
         """The intervals that share an address with [start, end), by start, then oldest first, each once."""
         if end <= start:
             return iter(())
-        if self._allow or (self._covers is None and self._waits()):
+        if self._covers is None and self._waits():
             return iter(self._store.meeting(start, end))
-        # Without overlaps an interval is one segment and all segments are known.
         assert self._covers is not None
-        first, last = self._place(start), self._place(end - 1)
+        first, last = self._segment(start), self._segment(end - 1)
+        found = self._covers[first]
+        if found is None:
+            found = self._learn(first)
+        if len(found) > 1:
+            # From oldest first; among those that begin together this order stays.
+            found = tuple(sorted(found, key=_by_start))
         if first == last:
-            return iter(self._covers[first] or ())
-        return iter([i for covering in self._covers[max(first, 0) : last + 1] for i in covering or ()])
+            return iter(found)
+        if not self._begun:
+            self._ordered = list(self._store)
+            begin = Counter(map(_by_start, self._ordered))
+            self._begun = array("L", accumulate(map(begin.get, self._borders, repeat(0)), initial=0))
+        return chain(found, self._ordered[self._begun[first] : self._begun[last]])
 
     def any_overlap(self, start: int, end: int) -> bool:
         """Whether an interval shares an address with [start, end)."""
@@ -144,7 +167,7 @@ class IntervalIndex(Generic[V]):
         if self._covers is None and self._waits():
             return self._store.clash(start, end) is not None
         # Of two segments side by side one is covered: else there would be no border between them.
-        if self._place(start) != self._place(end - 1):
+        if self._segment(start) != self._segment(end - 1):
             return True
         return self._store.clash(start, end) is not None if self._allow else bool(self.stab(start))
 
@@ -168,7 +191,8 @@ class IntervalIndex(Generic[V]):
 
         The last one is the gap behind all intervals; an empty index has none.
         """
-        for border, covering in zip(*self._store.flat(), strict=True):
+        borders, covers = self._store.flat()
+        for border, covering in zip(borders, covers, strict=True):
             yield border, self._store.covering(border) if covering is None else covering
 
     def check(self) -> None:
@@ -178,24 +202,28 @@ class IntervalIndex(Generic[V]):
         assert len(intervals) == self._count
         assert [i.start for i in intervals] == sorted(i.start for i in intervals)
         if self._covers is None:
-            assert not self._borders and not self._tops
+            assert not self._borders and not self._table and not self._ordered and not self._begun
             return
         covers, borders = self._covers, list(self._borders)
-        assert len(borders) == len(covers) and len(borders) % _LEAF == 0 and self._tops == borders[_LEAF::_LEAF]
-        real = sorted({i.start for i in intervals} | {i.end for i in intervals}) or [0]
-        assert borders == real + [real[-1]] * (len(borders) - len(real)) and len(borders) - len(real) < _LEAF
-        for place, (border, covering) in enumerate(zip(borders, covers, strict=True)):
-            if covering is not None:
-                assert _same(covering, self._store.covering(border)), (border, covering)
-            else:
-                assert self._allow and place < len(real) - 1
+        assert borders == sorted({i.start for i in intervals} | {i.end for i in intervals})
+        assert len(covers) == len(borders) + 1 and covers[0] == covers[-1] == ()
+        for border, covering in zip(borders, covers[1:], strict=True):
+            assert covering is not None or self._allow
+            assert covering is None or _same(covering, self._store.covering(border)), (border, covering)
+        assert len(self._table) == self._places + 1 <= len(borders) + 3
+        if self._begun:
+            starts = [i.start for i in intervals]
+            assert list(self._begun) == [0, *(bisect_right(starts, border) for border in borders)]
+            assert _same(self._ordered, intervals)
+        for place, segment in enumerate(self._table):
+            assert segment == bisect_left(borders, place + self._first << self._shift)
 
     # -- the snapshot -------------------------------------------------------------------------------------
 
     def _changed(self) -> None:
         self._spent = 0
         if self._covers is not None:
-            self._covers, self._borders, self._tops = None, (), []
+            self._covers, self._borders, self._ordered, self._begun, self._table = None, (), [], (), []
 
     def _waits(self) -> bool:
         """Count a lookup without a snapshot; make one, and return False, when it begins to pay."""
@@ -203,36 +231,40 @@ class IntervalIndex(Generic[V]):
         if self._spent <= self._count:
             return True
         borders, covers = self._store.flat()
-        if not borders:
-            borders, covers = [0], [()]
-        more = -len(borders) % _LEAF
-        borders += [borders[-1]] * more
-        covers += [()] * more
-        self._tops = borders[_LEAF::_LEAF]
+        self._make_table(borders)
         self._borders = borders
         if len(borders) > _PACK:
             try:
                 self._borders = array("Q", borders)
-                # New int objects lie side by side; those of the intervals are scattered.
-                self._tops = list(self._borders[_LEAF::_LEAF])
             except OverflowError:
                 # An address beyond 64 bits, such as the end of the address space.
                 pass
-        self._covers = covers
+        self._covers = [(), *covers]
         self._room = _KEEP
         return False
 
-    def _place(self, address: int) -> int:
-        """The segment of `address` in the snapshot, -1 below all. `stab` has the same in it, for speed."""
-        low = bisect_right(self._tops, address) * _LEAF
-        return bisect_right(self._borders, address, low, low + _LEAF) - 1
+    def _make_table(self, borders: list[int]) -> None:
+        low, high = (borders[0], borders[-1]) if borders else (0, 0)
+        self._shift = shift = max(1, (high - low) * _SPREAD // max(1, len(borders))).bit_length() - 1
+        self._first = low >> shift
+        self._places = (high >> shift) - self._first + 1
+        counts = Counter([border >> shift for border in borders])
+        wanted = range(self._first, self._first + self._places)
+        self._table = list(accumulate(map(counts.get, wanted, repeat(0)), initial=0))
 
-    def _learn(self, place: int) -> tuple[Interval[V], ...]:
+    def _segment(self, address: int) -> int:
+        """The segment of `address` in the snapshot. `stab` has the same in it, for speed."""
+        place = (address >> self._shift) - self._first
+        if not 0 <= place < self._places:
+            return 0 if place < 0 else len(self._borders)
+        return bisect_right(self._borders, address, self._table[place], self._table[place + 1])
+
+    def _learn(self, segment: int) -> tuple[Interval[V], ...]:
         """What covers a segment, asked for the first time."""
-        covering = self._store.covering(self._borders[place])
+        covering = self._store.covering(self._borders[segment - 1])
         if self._covers is not None and len(covering) <= self._room:
             self._room -= len(covering)
-            self._covers[place] = covering
+            self._covers[segment] = covering
         return covering
 
 

@@ -204,7 +204,7 @@ def test_lookups_between_changes_do_not_rebuild() -> None:
         assert index._covers is None
 
 
-@pytest.mark.parametrize("lookups", [0, 2_000])
+@pytest.mark.parametrize("lookups", [0, 3_000])
 def test_a_stab_compares_as_often_as_a_binary_search(lookups: int) -> None:
     index: IntervalIndex[int] = IntervalIndex()
     for number in range(10_000):
@@ -213,7 +213,44 @@ def test_a_stab_compares_as_often_as_a_binary_search(lookups: int) -> None:
         index.stab(7)
     assert (index._covers is not None) == bool(lookups)
     address = Counted(16 * 7_777 + 2)
-    assert 10 <= compared(lambda: index.stab(address)) <= 25
+    assert compared(lambda: index.stab(address)) <= (4 if lookups else 25)
+
+
+@pytest.mark.parametrize("overlaps", [True, False])
+@pytest.mark.parametrize("gap", [1 << 20, 1 << 40, 1 << 60])
+def test_clusters_far_apart(overlaps: bool, gap: int) -> None:
+    """The table by leading bits is of no use there, and a binary search is left."""
+    index: IntervalIndex[int] = IntervalIndex(overlaps=overlaps)
+    for number in range(2_000):
+        index.insert(gap * (number & 1) + 16 * number, gap * (number & 1) + 16 * number + 4, number)
+    for _ in range(1_000):
+        index.stab(7)
+    index.check()
+    assert index._covers is not None and index._places <= len(index._borders) + 2
+    for number in range(2_000):
+        address = gap * (number & 1) + 16 * number
+        assert [i.value for i in index.stab(address + 3)] == [number]
+        assert index.stab(address + 4) == ()
+        assert [i.value for i in index.overlapping(address + 3, address + 4)] == [number]
+    assert [i.value for i in index.overlapping(0, 2 * gap)] == [*range(0, 2_000, 2), *range(1, 2_000, 2)]
+    assert compared(lambda: index.stab(Counted(gap + 16 * 777 + 2))) <= 16
+    assert index.stab(gap // 2) == index.stab(1 << 70) == ()
+
+
+def test_ranges_of_overlapping_intervals_do_not_walk_them_all() -> None:
+    index: IntervalIndex[int] = IntervalIndex(overlaps=True)
+    for number in range(10_000):
+        index.insert(16 * number, 16 * number + (4, 40, 400)[number % 3], number)
+    for _ in range(2):
+        # First without a snapshot.
+        start, end = Counted(16 * 7_777 + 8), Counted(16 * 7_779)
+        found: list[Interval[int]] = []
+        assert compared(lambda: found.extend(index.overlapping(start, end))) <= 250  # noqa: B023 - called at once
+        expected = [n for n in range(10_000) if 16 * n < end and 16 * n + (4, 40, 400)[n % 3] > start]
+        assert [i.value for i in found] == expected
+        for _ in range(2_000):
+            index.stab(7)
+    assert index._covers is not None
 
 
 def test_ends_are_outside() -> None:
@@ -263,7 +300,7 @@ def test_the_checker_sees_damage() -> None:
     index.stab(0)
     index.check()
     assert index._covers is not None
-    index._covers[0], index._covers[2] = index._covers[2], index._covers[0]
+    index._covers[1], index._covers[3] = index._covers[3], index._covers[1]
     with pytest.raises(AssertionError):
         index.check()
     index._changed()
