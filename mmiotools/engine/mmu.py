@@ -166,6 +166,12 @@ class PageTable:
         self.entries[page] = pte
         return pte
 
+    def span(self, page: int) -> tuple[int, int]:
+        """First page and pages of the entry that a page is in, which is not made for it; a page of its own if none."""
+        found = self._ranges.stab(page)
+        count = 1 << found[0].value.shift - PAGE_SHIFT if found else 1
+        return page & -count, count
+
     def first_unmapped(self, first: int, count: int) -> int | None:
         """The first of `count` pages from `first` that no mapping holds, None when all are mapped."""
         at = first

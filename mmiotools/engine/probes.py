@@ -126,9 +126,10 @@ class ProbeSet:
         left = self.grants
         for first, count in self._runs(probe):
             missing = self._table.first_unmapped(first, count)
-            given = count if left is None else min(count, left)
+            unit = self._table.span(first)[1]
+            given = count if left is None else min(count, left * unit)
             if missing is None and given == count:
-                left = None if left is None else left - given
+                left = None if left is None else left - -(-given // unit)
                 runs.append((first, count))
                 continue
             number, what = errno.ENOMEM, "no memory for its pages"
@@ -189,7 +190,9 @@ class ProbeSet:
         if self.quirks.last_page_missed:
             last = first + (probe.length - 1 >> PAGE_SHIFT)
         if not large or not self.quirks.large_page_stride:
-            return [(first, last + 1 - first)]
+            # A large page has one present bit: it is armed as a whole.
+            first, (head, count) = self._table.span(first)[0], self._table.span(last)
+            return [(first, head + count - first)]
         assert pte is not None
         runs = []
         for page in range(pte.page, last + 1, pte.count):

@@ -356,6 +356,23 @@ def test_a_thousand_probes_in_one_page() -> None:
     assert bench.present(V) and not bench.kmmio.active
 
 
+@pytest.mark.parametrize("policy", ["emulate", "step", "stop-the-world"])
+def test_a_small_probe_in_a_large_page(policy: str) -> None:
+    bench = Bench(policy)
+    first = 1 << 30
+    bench.machine.init_mm.map(first, BAR0 >> PAGE_SHIFT, 1024, shift=21)
+    bench.cpu.mm.sync_all()
+    at = (first + 3) << PAGE_SHIFT
+    probe = bench.probe(at, 4)
+    bench.load(at + 0x2000)
+    bench.load(first << PAGE_SHIFT)
+    assert bench.calls == [] and bench.kmmio.missed == 2
+    bench.load(at)
+    assert [c[0] for c in bench.calls] == ["pre", "post"]
+    bench.kmmio.unregister(probe)
+    assert bench.present(at) and bench.present(first << PAGE_SHIFT)
+
+
 def test_a_probe_over_32_gib_keeps_nothing_a_page() -> None:
     bench = Bench("emulate")
     first = 1 << 30
