@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from mmiotools.engine.interface import Host, Seen
@@ -17,9 +18,16 @@ from mmiotools.trace.header import Bar, PciDevice
 
 BAR0, BAR0_SIZE = 0xFD000000, 0x10000
 BAR1, BAR1_SIZE = 0xE0000000, 0x4000
+BAR2, BAR2_SIZE = 0xC0000000, 0x1000000
 
 #: op, address, width, value
 Access = tuple[str, int, int, int]
+
+
+@cache
+def pattern(bar: Bar) -> bytes:
+    """What an untouched BAR holds."""
+    return bytes((7 * n + n // 251 + bar.number) & 0xFF for n in range(bar.size))
 
 
 class RamCard:
@@ -47,10 +55,7 @@ class RamCard:
         self.seen.append(Seen("W", region, offset, width, value))
 
     def reset(self) -> None:
-        self.bytes = {
-            bar.name: bytearray((7 * n + n // 251 + bar.number) & 0xFF for n in range(bar.size))
-            for bar in self.pci.bars
-        }
+        self.bytes = {bar.name: bytearray(pattern(bar)) for bar in self.pci.bars}
         self.seen.clear()
 
     def snapshot(self) -> bytes:
@@ -59,6 +64,34 @@ class RamCard:
     def restore(self, state: bytes) -> None:
         for bar in self.pci.bars:
             self.bytes[bar.name], state = bytearray(state[: bar.size]), state[bar.size :]
+
+
+class WideCard(RamCard):
+    """The same with a third BAR that is large enough for large pages of either machine; its bytes are kept sparsely."""
+
+    name = "wide-card"
+    pci = PciDevice(
+        0x0108, 0x1234, 0x5678, 11,
+        (Bar(0, BAR0, BAR0_SIZE), Bar(1, BAR1, BAR1_SIZE, 8), Bar(2, BAR2, BAR2_SIZE)), "wide",
+    )  # fmt: skip
+
+    def read(self, region: str, offset: int, width: int) -> int:
+        at = range(offset, offset + width)
+        value = int.from_bytes(bytes(self.stored.get((region, n), 11 * n + n // 251 & 0xFF) for n in at), "little")
+        self.seen.append(Seen("R", region, offset, width, value))
+        return value
+
+    def write(self, region: str, offset: int, width: int, value: int) -> None:
+        for n, byte in enumerate(value.to_bytes(width, "little"), offset):
+            self.stored[region, n] = byte
+        self.seen.append(Seen("W", region, offset, width, value))
+
+    def reset(self) -> None:
+        self.stored: dict[tuple[str, int], int] = {}
+        self.seen.clear()
+
+    def snapshot(self) -> bytes:
+        return repr(sorted(self.stored.items())).encode()
 
 
 class Rig:

@@ -126,7 +126,7 @@ class Run:
 
     @property
     def ending(self) -> str:
-        """"ok", "lost", "wrong", or the kind of the failure."""
+        """ "ok", "lost", "wrong", or the kind of the failure."""
         error = self.outcome.error
         if error is not None:
             return "Oops" if type(error) is EngineFailure else type(error).__name__

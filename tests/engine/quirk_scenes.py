@@ -367,4 +367,3 @@ def stamp(**setup: Any) -> bool:
     event = next(e for e in here.events if e.kind is Kind.READ)
     assert event.time is not None
     return event.time >= times[0] + 50_000 - 1000
-

@@ -8,6 +8,7 @@ import pytest
 from engine_card import BAR0, BAR0_SIZE, BAR1, BAR1_SIZE, Rig, accesses, run
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
+from strategies import schedules
 
 from mmiotools.engine.cpu import IF, TF, Cpu
 from mmiotools.engine.instructions import Load, Store
@@ -192,6 +193,17 @@ def test_a_bad_schedule_is_found_for_the_old_engines_and_shrunk() -> None:
     setup = Setup(cpus=2, quirks=("page-open-to-others",), engine="step")
     bad = find(st.lists(st.integers(0, 1), max_size=40), lambda choices: lost(setup, choices) > 0)
     assert len(bad) <= 6
+
+
+def test_the_kernel_s_way_is_caught_by_a_schedule_of_few_choices() -> None:
+    setup = Setup(cpus=2, compat="mainline", engine="step")
+    assert lost(setup, []) == 0, "one CPU after the other loses nothing"
+    bad = find(
+        schedules(), lambda choices: lost(setup, choices) > 0, settings=settings(max_examples=400, database=None)
+    )
+    assert 1 <= len(bad) <= 8
+    assert lost(setup, bad) > 0
+    assert not any(lost(Setup(cpus=2, engine=policy), bad) for policy in POLICIES)
 
 
 @pytest.mark.parametrize("compat", ["seed", "mainline"])
