@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from inspect import isfunction
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 from mmiotools.emu import is_object_file, load_driver
 from mmiotools.engine.interface import Driver
 from mmiotools.errors import UsageError
 from mmiotools.trace.pyfile import is_python_file, load_attribute
-from mmiotools.trace.registry import Registry
+from mmiotools.trace.registry import API, Registry
 
 DRIVERS: Registry[Driver] = Registry(
     "driver",
@@ -32,6 +35,18 @@ class Chosen(NamedTuple):
     file: str | None
 
 
+class _Function:
+    """A file with nothing but a probe function: a driver of one version, called as the file is."""
+
+    api: ClassVar[int] = API
+    device = ""
+
+    def __init__(self, path: str, probe: Callable[..., Any]) -> None:
+        self.name = Path(path).stem
+        self.title = f"The probe function of {path}."
+        self.versions: Mapping[str, Callable[..., Any]] = {"1": probe}
+
+
 def is_driver_file(word: str) -> bool:
     """Whether a word names a file with a driver, or a card, in it."""
     return is_python_file(word) or is_object_file(word)
@@ -44,7 +59,8 @@ def find_driver(word: str) -> tuple[Driver, str]:
 
 
 def choose_driver(word: str) -> Chosen:
-    """A bundled driver by name, the DRIVER of a Python file, or an object file: "NAME[@VERSION]" or "FILE[@VERSION]".
+    """A bundled driver by name, a Python file with a DRIVER or a function `probe`, or an object file:
+    "NAME[@VERSION]" or "FILE[@VERSION]".
 
     Only for words that the user typed: a file is run by this. Raises UsageError.
     """
@@ -55,7 +71,9 @@ def choose_driver(word: str) -> Chosen:
         return Chosen(*find_driver(word), None)
     if is_object_file(path):
         return Chosen(*_with_version(load_driver(path), path, version), path)
-    driver = load_attribute(path, "DRIVER", "driver")
+    driver = load_attribute(path, "DRIVER", "driver", "probe")
+    if isfunction(driver):
+        driver = _Function(path, driver)
     for attribute in ("name", "versions"):
         if not getattr(driver, attribute, None):
             raise UsageError(f"{path}: its DRIVER has no {attribute}")

@@ -14,8 +14,11 @@ def is_python_file(word: str) -> bool:
     return word.endswith(".py")
 
 
-def load_attribute(path: str, attribute: str, noun: str) -> Any:
-    """What the module at `path` holds under `attribute`. Raises UsageError when it cannot be had."""
+def load_attribute(path: str, attribute: str, noun: str, *others: str) -> Any:
+    """What the module at `path` holds under `attribute`, or else under one of `others`.
+
+    Raises UsageError when it cannot be had.
+    """
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such {noun} file")
     spec = importlib.util.spec_from_file_location(f"mmiotools_{noun}_file", path)
@@ -26,7 +29,8 @@ def load_attribute(path: str, attribute: str, noun: str) -> Any:
         spec.loader.exec_module(module)
     except Exception as error:  # the user's own code may fail in any way
         raise UsageError(f"{path}: cannot be loaded: {error!r}") from error
-    found = getattr(module, attribute, None)
-    if found is None:
-        raise UsageError(f"{path}: defines no {attribute}, so it is no {noun} file")
-    return found
+    for name in (attribute, *others):
+        found = getattr(module, name, None)
+        if found is not None:
+            return found
+    raise UsageError(f"{path}: defines no {' and no '.join((attribute, *others))}, so it is no {noun} file")

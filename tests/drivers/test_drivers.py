@@ -174,3 +174,19 @@ def test_driver_files(tmp_path):
     file.write_text("class DRIVER:\n name = 'mine'\n")
     with pytest.raises(UsageError, match="has no versions"):
         choose_driver(str(file))
+
+
+def test_a_file_with_a_probe_function_alone_is_a_driver(tmp_path):
+    file = tmp_path / "poke.py"
+    file.write_text("def probe(kernel):\n    return -7\n")
+    driver, version, path = choose_driver(str(file))
+    assert (driver.name, driver.device, version, path) == ("poke", "", "1", str(file))
+    assert driver.versions["1"](None) == -7
+    with pytest.raises(UsageError, match="has no version '2'"):
+        choose_driver(f"{file}@2")
+    file.write_text("probe = 3\n")
+    with pytest.raises(UsageError, match="has no name"):
+        choose_driver(str(file))
+    file.write_text("")
+    with pytest.raises(UsageError, match="defines no DRIVER and no probe"):
+        choose_driver(str(file))
