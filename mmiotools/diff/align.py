@@ -31,15 +31,20 @@ class Alignment:
     keys_b: NDArray[np.uint64]
 
 
-def align(a: Accesses, b: Accesses) -> Alignment:
-    """Match the accesses of two recordings that are the same, in order. Every pair is compared field by field."""
-    keys_a, keys_b = a.keys(), b.keys()
+def align(
+    a: Accesses, b: Accesses, keep_a: NDArray[np.uint64] | None = None, keep_b: NDArray[np.uint64] | None = None
+) -> Alignment:
+    """Match the accesses of two recordings that are the same, in order. Every pair is compared field by field.
+
+    keep_a, keep_b   the bits of values that count, see `Accesses.keys`
+    """
+    keys_a, keys_b = a.keys(keep_a), b.keys(keep_b)
     aligner = Aligner(keys_a, keys_b)
     aligner.run()
     partner = aligner.partner
     join(partner, keys_a, keys_b)
     for start in range(0, len(partner), _CHUNK):
         rows = start + np.flatnonzero(partner[start : start + _CHUNK] >= 0)
-        rows = rows[~same(a, rows, b, partner[rows])]
+        rows = rows[~same(a, rows, b, partner[rows], keep_a)]
         partner[rows] = -1
     return Alignment(partner, aligner.coarse, keys_a, keys_b)

@@ -9,13 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.diff.align import align
-from mmiotools.diff.aligner import Aligner
-from mmiotools.diff.moves import block_moves, single_moves
-from mmiotools.trace.matching import Accesses, same, same_register
+from mmiotools.diff.pairs import Pairs, pair, runs
+from mmiotools.trace.matching import Accesses, same
 
 Indexes = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+Reasons = NDArray[np.int32]
 
 KINDS = ("insert", "delete", "change", "move")
 INSERT, DELETE, CHANGE, MOVE = range(4)
@@ -24,11 +22,6 @@ INSERT, DELETE, CHANGE, MOVE = range(4)
 DRIVER = "driver"
 #: What differs from run to run.
 VOLATILE = "volatile"
-
-#: Shortest blocks that are moved as such, in the order in which they are looked for.
-_BLOCKS = (16, 4)
-#: What pairing changes may cost, see `Aligner`: in large gaps without likeness there is little to pair.
-_BUDGET = 1 << 29
 
 
 class Hunk(NamedTuple):
@@ -51,7 +44,8 @@ class Hunk(NamedTuple):
 class Hunks:
     """All hunks as columns, (h,) each, ordered by place in a, then in b; iterate for `Hunk`s.
 
-    kind uint8 (index into KINDS), and from and to (exclusive) on each side, int64.
+    kind uint8 (index into KINDS), from and to (exclusive) on each side, int64, and why they are volatile: int32,
+    index into `reasons`, 0 for what the driver does differently.
     """
 
     kind: NDArray[np.uint8]
@@ -59,6 +53,8 @@ class Hunks:
     a_stop: Indexes
     b_start: Indexes
     b_stop: Indexes
+    why: Reasons
+    reasons: tuple[str, ...] = ("",)
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -66,14 +62,18 @@ class Hunks:
     def __iter__(self) -> Iterator[Hunk]:
         for low in range(0, len(self), 4096):
             part = slice(low, low + 4096)
-            columns = (self.kind, self.a_start, self.a_stop, self.b_start, self.b_stop)
-            for kind, *ends in zip(*(column[part].tolist() for column in columns), strict=True):
+            columns = (self.kind, self.why, self.a_start, self.a_stop, self.b_start, self.b_stop)
+            for kind, why, *ends in zip(*(column[part].tolist() for column in columns), strict=True):
                 a, b = range(ends[0], ends[1]), range(ends[2], ends[3])
-                yield Hunk(KINDS[kind], a, b, DRIVER, _reason(kind, a, b))
+                if why:
+                    yield Hunk(KINDS[kind], a, b, VOLATILE, self.reasons[why])
+                else:
+                    yield Hunk(KINDS[kind], a, b, DRIVER, _reason(kind, a, b))
 
     def counts(self) -> dict[str, int]:
         """Number of hunks by class."""
-        return {DRIVER: len(self), VOLATILE: 0}
+        volatile = int(np.count_nonzero(self.why))
+        return {DRIVER: len(self) - volatile, VOLATILE: volatile}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,30 +93,23 @@ class Comparison:
     name_b: str = "b"
 
 
-def compare(a: Accesses, b: Accesses, name_a: str = "a", name_b: str = "b") -> Comparison:
-    """Find what differs. All hunks together turn a into b; every access is in one hunk at most.
+class Verdict(NamedTuple):
+    """Why accesses that are no pair, or an unequal one, are volatile: (n,) and (m,) int32, index into `reasons`.
 
-    In each gap of the alignment, a deleted and an inserted access of the same register are a change (in order, so
-    that changes never cross); what is deleted at one place and inserted at another is a move, see `diff.moves`.
+    0 is for what the driver does differently. Of a pair, what is said of the access of A counts.
     """
-    alignment = align(a, b)
-    partner = alignment.partner
-    free_a, free_b = partner < 0, _free(partner[partner >= 0], len(b))
-    moved = np.full(len(a), -1, np.int64)
-    changed = np.full(len(a), -1, np.int64)
-    if free_a.any() and free_b.any():
-        keys_a, keys_b = alignment.keys_a, alignment.keys_b
-        for k in _BLOCKS:
-            _settle(moved, a, b, *block_moves(keys_a, keys_b, free_a, free_b, k))
-        _find_changes(a, b, free_a, free_b, partner, changed)
-        chain = _chain(partner, changed)
-        place = np.concatenate((chain[1], [len(b)]))[np.searchsorted(chain[0], np.arange(len(a)))]
-        still_a = free_a & (partner < 0) & (changed < 0)
-        still_b = free_b & _free(chain[1], len(b))
-        _settle(moved, a, b, *single_moves(keys_a, keys_b, still_a, still_b, place))
-    return Comparison(
-        a, b, _hunks(partner, changed, moved, len(b)), int((partner >= 0).sum()), alignment.coarse, name_a, name_b
-    )
+
+    a: Reasons
+    b: Reasons
+    reasons: tuple[str, ...]
+
+
+def compare(a: Accesses, b: Accesses, name_a: str = "a", name_b: str = "b") -> Comparison:
+    """Find what differs, as differences of class DRIVER. All hunks together turn a into b; every access is in one
+    hunk at most.
+    """
+    none = Verdict(np.zeros(len(a), np.int32), np.zeros(len(b), np.int32), ("",))
+    return assemble(a, b, pair(a, b), none, name_a, name_b)
 
 
 def differ(a: Accesses, b: Accesses) -> bool:
@@ -125,79 +118,46 @@ def differ(a: Accesses, b: Accesses) -> bool:
     return len(a) != len(b) or not bool(same(a, rows, b, rows).all())
 
 
-def _settle(moved: Indexes, a: Accesses, b: Accesses, left: Indexes, right: Indexes) -> None:
-    """Note moves, those that are equal field by field."""
-    true = same(a, left, b, right)
-    moved[left[true]] = right[true]
+def assemble(
+    a: Accesses, b: Accesses, pairs: Pairs, verdict: Verdict, name_a: str = "a", name_b: str = "b"
+) -> Comparison:
+    """The comparison that pairs and a verdict about the rest come to. Every pair of `partner` has to be the same."""
+    hunks = _hunks(pairs, verdict)
+    return Comparison(a, b, hunks, int(np.count_nonzero(pairs.partner >= 0)), pairs.coarse, name_a, name_b)
 
 
-def _find_changes(a: Accesses, b: Accesses, free_a: Mask, free_b: Mask, partner: Indexes, changed: Indexes) -> None:
-    """Pair what is free in the same gap by register. Pairs that turn out the same become partners."""
-    left, right = np.flatnonzero(free_a), np.flatnonzero(free_b)
-    if not len(left) or not len(right):
-        return
-    gap_a = np.cumsum(partner >= 0)[left]
-    gap_b = np.cumsum(~_free(partner[partner >= 0], len(b)))[right]
-    shared = np.intersect1d(gap_a, gap_b)
-    ends = [np.searchsorted(gap, shared, way) for gap in (gap_a, gap_b) for way in ("left", "right")]
-    aligner = Aligner(a.register_keys()[left], b.register_keys()[right], _BUDGET)
-    aligner.solve(np.stack(ends, axis=1).astype(np.int64))
-    found = np.flatnonzero(aligner.partner >= 0)
-    left, right = left[found], right[aligner.partner[found]]
-    true = same_register(a, left, b, right)
-    left, right = left[true], right[true]
-    equal = same(a, left, b, right)
-    partner[left[equal]] = right[equal]
-    changed[left[~equal]] = right[~equal]
-
-
-def _chain(partner: Indexes, changed: Indexes) -> tuple[Indexes, Indexes]:
-    """What keeps its order: matched and changed accesses, as indexes in a and in b, both ascending."""
-    both = np.maximum(partner, changed)
-    left = np.flatnonzero(both >= 0)
-    return left, both[left]
-
-
-def _free(taken: Indexes, length: int) -> Mask:
-    free = np.ones(length, np.bool_)
-    free[taken] = False
-    return free
-
-
-def _hunks(partner: Indexes, changed: Indexes, moved: Indexes, length: int) -> Hunks:
-    chain_a, chain_b = _chain(partner, changed)
+def _hunks(pairs: Pairs, verdict: Verdict) -> Hunks:
+    chain_a, chain_b = pairs.chain
     rows: list[tuple[int, Indexes, Indexes, Indexes, Indexes]] = []
 
-    deleted = np.flatnonzero((partner < 0) & (changed < 0) & (moved < 0))
-    start, stop = _runs(deleted)
+    start, stop = _alike(np.flatnonzero(pairs.free_a), verdict.a)
     place = np.concatenate(([-1], chain_b))[np.searchsorted(chain_a, start)] + 1
     rows.append((DELETE, start, stop, place, place))
 
-    inserted = np.flatnonzero(_free(np.concatenate((chain_b, moved[moved >= 0])), length))
-    start, stop = _runs(inserted)
-    place = np.concatenate((chain_a, [len(partner)]))[np.searchsorted(chain_b, start)]
+    start, stop = _alike(np.flatnonzero(pairs.free_b), verdict.b)
+    place = np.concatenate((chain_a, [len(pairs.partner)]))[np.searchsorted(chain_b, start)]
     rows.append((INSERT, place, place, start, stop))
 
-    for kind, mate in ((CHANGE, changed), (MOVE, moved)):
+    for kind, mate in ((CHANGE, pairs.changed), (MOVE, pairs.moved)):
         paired = np.flatnonzero(mate >= 0)
-        start, stop = _runs(paired, mate[paired])
+        start, stop = _alike(paired, verdict.a, mate[paired])
         rows.append((kind, start, stop, mate[start], mate[start] + stop - start))
 
     kinds = np.concatenate([np.full(len(row[1]), row[0], np.uint8) for row in rows])
     ends = [np.concatenate([row[column] for row in rows]).astype(np.int64) for column in (1, 2, 3, 4)]
+    why = np.concatenate([(verdict.b[row[3]] if row[0] == INSERT else verdict.a[row[1]]) for row in rows])
     order = np.lexsort((ends[2], ends[0]))
-    return Hunks(kinds[order], *(end[order] for end in ends))
+    a_start, a_stop, b_start, b_stop = (end[order] for end in ends)
+    return Hunks(kinds[order], a_start, a_stop, b_start, b_stop, why[order].astype(np.int32), verdict.reasons)
 
 
-def _runs(rows: Indexes, mates: Indexes | None = None) -> tuple[Indexes, Indexes]:
-    """Runs of consecutive numbers (whose mates are consecutive too): first, and last + 1, of each."""
-    split = np.diff(rows) != 1
-    if mates is not None:
-        split |= np.diff(mates) != 1
-    cuts = np.flatnonzero(split) + 1
-    if not len(rows):
-        return rows, rows
-    return rows[np.concatenate(([0], cuts))], rows[np.concatenate((cuts, [len(rows)])) - 1] + 1
+def _alike(rows: Indexes, why: Reasons, mates: Indexes | None = None) -> tuple[Indexes, Indexes]:
+    """Runs of consecutive accesses (with consecutive mates) of which the same is said: first, last + 1."""
+    step = np.cumsum(np.diff(why[rows], prepend=why[rows[:1]]) != 0) if len(rows) else rows
+    # A change of the reason opens a hole in the numbers, which ends the run.
+    start, stop = runs(rows + step, None if mates is None else mates + step)
+    at = np.searchsorted(rows + step, start)
+    return rows[at], rows[at] + stop - start
 
 
 def _reason(kind: int, a: range, b: range) -> str:

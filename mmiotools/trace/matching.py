@@ -19,6 +19,9 @@ from mmiotools.trace.addrmap import AddressMap, Region
 from mmiotools.trace.batch import Batch
 
 OP_LETTERS = {Kind.READ: "R", Kind.WRITE: "W", Kind.UNKNOWN: "U"}
+#: Every bit of a value counts.
+ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
+
 _LETTERS = {int(kind): letter for kind, letter in OP_LETTERS.items()}
 
 
@@ -111,13 +114,17 @@ class Accesses:
         shape = self.op.astype(np.uint64) << np.uint64(16) | self.width.astype(np.uint16).astype(np.uint64)
         return _mix(_mix(_mix(region) ^ self.offset) ^ shape)
 
-    def keys(self) -> NDArray[np.uint64]:
-        """One 64-bit hash an access of all that must agree; (n,). Equal keys are compared by field before use."""
-        value = self.value
+    def keys(self, keep: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
+        """One 64-bit hash an access of all that must agree; (n,). Equal keys are compared by field before use.
+
+        keep   (n,), the bits of each value that count; of a value of more than 8 bytes all count, or none
+        """
+        value = self.value if keep is None else self.value & keep
         if self.wide:
-            value = value.copy()
+            value = value.copy() if keep is None else value
             for index, wide in self.wide.items():
-                value[index] = _stable_hash(("wide", wide))
+                if keep is None or keep[index] == ALL_BITS:
+                    value[index] = _stable_hash(("wide", wide))
         has = self.has_value.astype(np.uint64) + np.uint64(1)
         return _mix(_mix(self.register_keys() ^ has) ^ value)
 
@@ -200,13 +207,27 @@ def collect(batches: Iterator[Batch]) -> Accesses:
     return Accesses(**columns, identities=list(identities), regions=addresses.regions, wide=wide)
 
 
-def same(a: Accesses, rows_a: NDArray[np.intp], b: Accesses, rows_b: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Are accesses rows_a[i] of a and rows_b[i] of b the same? Compared field by field; (n,) bool."""
+def same(
+    a: Accesses,
+    rows_a: NDArray[np.intp],
+    b: Accesses,
+    rows_b: NDArray[np.intp],
+    keep: NDArray[np.uint64] | None = None,
+) -> NDArray[np.bool_]:
+    """Are accesses rows_a[i] of a and rows_b[i] of b the same? Compared field by field; (n,) bool.
+
+    keep   for each access of a the bits of its value that count, as for `Accesses.keys`
+    """
     equal = same_register(a, rows_a, b, rows_b)
-    equal &= (a.value[rows_a] == b.value[rows_b]) & (a.has_value[rows_a] == b.has_value[rows_b])
+    differs = a.value[rows_a] ^ b.value[rows_b]
+    if keep is not None:
+        differs &= keep[rows_a]
+    equal &= (differs == 0) & (a.has_value[rows_a] == b.has_value[rows_b])
     if a.wide or b.wide:
         # A wide value has no number in the column, so the comparison above takes it for an absent one.
         is_wide = np.isin(rows_a, list(a.wide)) | np.isin(rows_b, list(b.wide))
+        if keep is not None:
+            is_wide &= keep[rows_a] == ALL_BITS
         for at in np.flatnonzero(equal & is_wide).tolist():
             equal[at] = a.wide.get(int(rows_a[at])) == b.wide.get(int(rows_b[at]))
     return equal

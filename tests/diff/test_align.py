@@ -11,7 +11,7 @@ from mmiotools.trace.matching import Accesses
 
 
 def test_equal_hashes_of_different_accesses_do_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Accesses, "keys", lambda self: np.zeros(len(self), np.uint64))
+    monkeypatch.setattr(Accesses, "keys", lambda self, keep=None: np.zeros(len(self), np.uint64))
     assert align(writes("abcd"), writes("axcd")).partner.tolist() == [0, -1, 2, 3]
 
 
