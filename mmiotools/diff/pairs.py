@@ -53,11 +53,14 @@ class Pairs(NamedTuple):
         return chain(self.partner, self.changed)
 
 
-def pair(a: Accesses, b: Accesses, keep_a: Keep | None = None, keep_b: Keep | None = None) -> Pairs:
+def pair(
+    a: Accesses, b: Accesses, keep_a: Keep | None = None, keep_b: Keep | None = None, *, singles: bool = True
+) -> Pairs:
     """Pair two recordings, field by field. `keep_a` and `keep_b` say which bits of values count, (n,) and (m,).
 
     In each gap of the alignment, a deleted and an inserted access of the same register are a change (in order, so
-    that changes never cross); what is deleted at one place and inserted at another is a move, see `diff.moves`.
+    that changes never cross); what is deleted at one place and inserted at another is a move, see `diff.moves`;
+    without `singles` only blocks move.
     """
     alignment = align(a, b, keep_a, keep_b)
     partner = alignment.partner
@@ -73,7 +76,8 @@ def pair(a: Accesses, b: Accesses, keep_a: Keep | None = None, keep_b: Keep | No
         place = np.concatenate((right, [len(b)]))[np.searchsorted(left, np.arange(len(a)))]
         still_a = free_a & (partner < 0) & (changed < 0)
         still_b = free_b & _free(right, len(b))
-        _settle(moved, a, b, keep_a, *single_moves(keys_a, keys_b, still_a, still_b, place))
+        if singles:
+            _settle(moved, a, b, keep_a, *single_moves(keys_a, keys_b, still_a, still_b, place))
     taken = np.concatenate((chain(partner, changed)[1], moved[moved >= 0]))
     free_b = _free(taken, len(b))
     return Pairs(partner, changed, moved, free_b, alignment.coarse, alignment.keys_a, alignment.keys_b)

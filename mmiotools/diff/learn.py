@@ -1,0 +1,106 @@
+"""What differs between recordings of one version of a driver: noise, learned to be told from what a change does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmiotools.diff.aligner import gaps
+from mmiotools.diff.floating import Blocks
+from mmiotools.diff.pairs import Pairs, pair, runs
+from mmiotools.diff.varying import Values
+from mmiotools.trace.matching import Accesses
+
+Indexes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+#: Recordings of one version that are all held against each other; of more, each against the first and the next.
+_ALL_PAIRS = 4
+#: Rounds after which values that still turn out to vary are left.
+_ROUNDS = 6
+#: So many accesses around something that varies are near it.
+_NEAR = 32
+
+
+@dataclass(slots=True)
+class Noise:
+    """What varies without a change of the driver.
+
+    values   registers that do not always have the same value
+    blocks   accesses that come at other times, or more or less often
+    near     by recording (its `id`): (n,) bool, accesses near something that varied
+    """
+
+    values: Values = field(default_factory=Values)
+    blocks: Blocks = field(default_factory=Blocks)
+    near: dict[int, Mask] = field(default_factory=dict)
+
+
+def learn(groups: Sequence[Sequence[Accesses]]) -> Noise:
+    """Learn from recordings of the same version each. A group of one teaches nothing.
+
+    Values come first: what is left unpaired between two runs is told apart better once those that vary do not count.
+    """
+    noise = Noise()
+    couples = [couple for group in groups for couple in _couples(group)]
+    for _ in range(_ROUNDS):
+        before = len(noise.values)
+        for a, b in couples:
+            keep_a, keep_b = noise.values.keep(a), noise.values.keep(b)
+            rows_a, rows_b = _differing(a, b, pair(a, b, keep_a, keep_b, singles=False))
+            noise.values.observe(a, rows_a, b, rows_b)
+        noise.values.settle()
+        if len(noise.values) == before:
+            break
+    for a, b in couples:
+        pairs = pair(a, b, noise.values.keep(a), noise.values.keep(b))
+        _learn_blocks(noise, a, pairs.keys_a, pairs.free_a, np.flatnonzero(pairs.moved >= 0))
+        moved = np.sort(pairs.moved[pairs.moved >= 0])
+        _learn_blocks(noise, b, pairs.keys_b, pairs.free_b, moved)
+    return noise
+
+
+def _couples(group: Sequence[Accesses]) -> Iterator[tuple[Accesses, Accesses]]:
+    if len(group) <= _ALL_PAIRS:
+        yield from combinations(group, 2)
+        return
+    for at in range(1, len(group)):
+        yield group[0], group[at]
+        if at > 1:
+            yield group[at - 1], group[at]
+
+
+def _differing(a: Accesses, b: Accesses, pairs: Pairs) -> tuple[Indexes, Indexes]:
+    """Accesses that are the same one in two runs, for all that can be told, and differ in value."""
+    left = np.flatnonzero(pairs.partner >= 0)
+    right = pairs.partner[left]
+    unequal = (a.value[left] != b.value[right]) | np.isin(left, list(a.wide))
+    found_a, found_b = [left[unequal]], [right[unequal]]
+    registers_a, registers_b = a.register_keys(), b.register_keys()
+    free_a, free_b = (pairs.partner < 0) & (pairs.moved < 0), pairs.free_b.copy()
+    free_b[pairs.changed[pairs.changed >= 0]] = True
+    for alo, ahi, blo, bhi in gaps(pairs.partner, len(b)).tolist():
+        rows_a, rows_b = alo + np.flatnonzero(free_a[alo:ahi]), blo + np.flatnonzero(free_b[blo:bhi])
+        # Only where the same registers stand in the same order is it sure which value belongs to which.
+        if len(rows_a) == len(rows_b) and bool((registers_a[rows_a] == registers_b[rows_b]).all()):
+            found_a.append(rows_a)
+            found_b.append(rows_b)
+    return np.concatenate(found_a), np.concatenate(found_b)
+
+
+def _learn_blocks(noise: Noise, side: Accesses, keys: NDArray[np.uint64], free: Mask, moved: Indexes) -> None:
+    listed = keys.tolist()
+    loose = np.flatnonzero(free)
+    for rows in (loose, moved, np.union1d(loose, moved)):
+        for start, stop in zip(*(ends.tolist() for ends in runs(rows)), strict=True):
+            noise.blocks.add(listed, start, stop)
+    near = noise.near.setdefault(id(side), np.zeros(len(side), np.bool_))
+    edges = np.zeros(len(side) + 1, np.int64)
+    for start, stop in zip(*(ends.tolist() for ends in runs(np.union1d(loose, moved))), strict=True):
+        edges[max(0, start - _NEAR)] += 1
+        edges[min(len(side), stop + _NEAR)] -= 1
+    near |= np.cumsum(edges[:-1]) > 0
