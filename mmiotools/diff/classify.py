@@ -14,10 +14,14 @@ from mmiotools.diff.hunks import Comparison, Verdict, assemble
 from mmiotools.diff.learn import Noise
 from mmiotools.diff.pairs import Pairs, pair, runs
 from mmiotools.diff.rules import RULES, Open, Rule
+from mmiotools.events import Kind
 from mmiotools.trace.matching import Accesses, same
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
+#: A run that stands so often in both recordings is a block that both repeat.
+_AGAIN = 3
+
 Mask = NDArray[np.bool_]
 
 
@@ -36,41 +40,33 @@ def compare_noisy(
     """
     a, b = group_a[0], group_b[0]
     keep_a, keep_b = noise.values.keep(a), noise.values.keep(b)
-    pairs = pair(a, b, keep_a, keep_b)
+    habits = Habits(*([side.keys(noise.values.keep(side)) for side in group] for group in (group_a, group_b)))
+    broken = habits.broken(lost=True), habits.broken(lost=False)
+    pairs = pair(a, b, keep_a, keep_b, apart=broken)
     table = _Reasons()
-    why_a, why_b = np.zeros(len(a), np.int32), np.zeros(len(b), np.int32)
-    pairs = _part_values(a, b, pairs, noise, table, why_a)
+    whys = _part_values(a, b, pairs, noise, table)
     near_a, near_b = _near(noise, pairs, a, b)
-    habits = Habits(
-        [side.keys(noise.values.keep(side)) for side in group_a],
-        [side.keys(noise.values.keep(side)) for side in group_b],
+    known = [side.keys(noise.values.keep(side)) for side in (*group_a[1:], *group_b[1:])]
+    one, other = sides = (
+        _Side(a, pairs.keys_a, near_a, broken[0], np.concatenate((pairs.keys_b, *known))),
+        _Side(b, pairs.keys_b, near_b, broken[1], np.concatenate((pairs.keys_a, *known))),
     )
-    listed_a, listed_b = pairs.keys_a.tolist(), pairs.keys_b.tolist()
-    known = _Repeated(pairs.keys_a), _Repeated(pairs.keys_b)
-    loose_a, loose_b = np.flatnonzero(pairs.free_a), np.flatnonzero(pairs.free_b)
-    for rows, listed, near, own, other, why, lost in (
-        (loose_a, listed_a, near_a, known[0], known[1], why_a, True),
-        (loose_b, listed_b, near_b, known[1], known[0], why_b, False),
-    ):
-
-        def repeated(block: tuple[int, ...], own: _Repeated = own, other: _Repeated = other) -> bool:
-            return own.count(block) > 1 and other.count(block) > 0
-
-        for start, stop in zip(*(ends.tolist() for ends in runs(rows)), strict=True):
-            text = noise.blocks.explain(listed, start, stop, bool(near[start:stop].any()), repeated)
-            if text:
-                why[start:stop] = np.where(habits.broken(start, stop, lost), 0, table.number(text))
-    _moves(pairs, noise, near_a, near_b, habits, table, why_a)
+    one.meet(other)
+    other.meet(one)
+    one.why += whys
+    _hang_together(sides, pairs, noise, table)
+    for side, free in ((one, pairs.free_a), (other, pairs.free_b)):
+        _explain_runs(side, np.flatnonzero(free & ~side.explained), noise, table)
+    _moves(sides, pairs, noise, table)
     for rule in rules:
-        found_a, found_b = rule.apply(Open(a, b, pairs, why_a == 0, why_b == 0))
-        why_a[found_a], why_b[found_b] = table.number(rule.why), table.number(rule.why)
-    return assemble(a, b, pairs, Verdict(why_a, why_b, table.texts()), name_a, name_b)
+        found_a, found_b = rule.apply(Open(a, b, pairs, one.why == 0, other.why == 0))
+        one.why[found_a], other.why[found_b] = table.number(rule.why), table.number(rule.why)
+    return assemble(a, b, pairs, Verdict(one.why, other.why, table.texts()), name_a, name_b)
 
 
-def _part_values(
-    a: Accesses, b: Accesses, pairs: Pairs, noise: Noise, table: _Reasons, why: NDArray[np.int32]
-) -> Pairs:
-    """Pairs that are the same but for values that vary become changes, with the reason; moves get theirs later."""
+def _part_values(a: Accesses, b: Accesses, pairs: Pairs, noise: Noise, table: _Reasons) -> NDArray[np.int32]:
+    """Pairs that are the same but for values that vary become changes, the numbers of their reasons are returned."""
+    why = np.zeros(len(a), np.int32)
     left = np.flatnonzero(pairs.partner >= 0)
     left = left[~same(a, left, b, pairs.partner[left])]
     pairs.changed[left] = pairs.partner[left]
@@ -78,7 +74,7 @@ def _part_values(
     registers = a.register_keys()[left]
     for register in np.unique(registers).tolist():
         why[left[registers == np.uint64(register)]] = table.number(noise.values.why(register))
-    return pairs
+    return why
 
 
 def _near(noise: Noise, pairs: Pairs, a: Accesses, b: Accesses) -> tuple[Mask, Mask]:
@@ -96,21 +92,100 @@ def _projected(near: Mask, here: Indexes, there: Indexes, length: int) -> Mask:
     return np.asarray(marks[before] | marks[np.minimum(before + 1, len(marks) - 1)], np.bool_)
 
 
-def _moves(
-    pairs: Pairs, noise: Noise, near_a: Mask, near_b: Mask, habits: Habits, table: _Reasons, why: NDArray[np.int32]
-) -> None:
-    """Moves of accesses that were seen to come, go or move elsewhere, where something was seen to vary."""
+def _explain_runs(side: _Side, rows: Indexes, noise: Noise, table: _Reasons) -> None:
+    for start, stop in zip(*(ends.tolist() for ends in runs(rows)), strict=True):
+        text = side.explain(noise, start, stop)
+        if text:
+            side.explained[start:stop] = True
+            side.why[start:stop] = np.where(side.broken[start:stop], 0, table.number(text))
+
+
+def _hang_together(sides: tuple[_Side, _Side], pairs: Pairs, noise: Noise, table: _Reasons) -> None:
+    """What has moved and what is left over may be parts of one block: all that hangs together is tried first.
+
+    Where that explains both ends of a move, and one of them is part of more, the move was none: `pairs` is changed.
+    """
+    left = np.flatnonzero(pairs.moved >= 0)
+    right = pairs.moved[left]
+    parts = []
+    for side, free, moved in zip(sides, (pairs.free_a, pairs.free_b), (left, np.sort(right)), strict=True):
+        rows = np.union1d(np.flatnonzero(free), moved)
+        _explain_runs(side, rows, noise, table)
+        mixed = np.zeros(len(free), np.bool_)
+        for start, stop in zip(*(ends.tolist() for ends in runs(rows)), strict=True):
+            mixed[start:stop] = free[start:stop].any()
+        parts.append(mixed)
+    one, other = sides
+    none = one.explained[left] & other.explained[right] & (parts[0][left] | parts[1][right])
+    pairs.moved[left[none]] = -1
+    pairs.free_b[right[none]] = True
+
+
+def _moves(sides: tuple[_Side, _Side], pairs: Pairs, noise: Noise, table: _Reasons) -> None:
+    """Moves of accesses that were seen to come, go or move elsewhere, where something was seen to vary; and moves
+    past nothing but blocks that come at other times.
+    """
     left = np.flatnonzero(pairs.moved >= 0)
     right = pairs.moved[left]
     restless = np.isin(pairs.keys_a[left], np.array(sorted(noise.blocks.restless), np.uint64))
-    number = table.number("order varies from run to run")
+    one, other = sides
+    chain_a, chain_b = pairs.chain
     for start, stop in zip(*(ends.tolist() for ends in runs(left, right)), strict=True):
         low, high = np.searchsorted(left, (start, stop))
         to = int(right[low])
-        if not restless[low:high].all() or not near_a[start:stop].any() or not near_b[to : to + stop - start].any():
-            continue
-        broken = habits.broken(start, stop, True) | habits.broken(to, to + stop - start, False)
-        why[start:stop] = np.where(broken, 0, number)
+        explained = one.explained[start:stop], other.explained[to : to + stop - start]
+        text = ""
+        if explained[0].all() or explained[1].all():
+            whys = one.why[start:stop] if explained[0].all() else other.why[to : to + stop - start]
+            text = table.texts()[int(whys.max())]
+        elif restless[low:high].all() and one.near[start:stop].any() and other.near[to : to + stop - start].any():
+            text = "order varies from run to run"
+        else:
+            at = np.searchsorted(chain_b, to)
+            place = int(chain_a[at]) if at < len(chain_a) else len(one.listed)
+            text = one.explain(noise, *((stop, place) if place > start else (place, start)))
+        if text:
+            broken = one.broken[start:stop] | other.broken[to : to + stop - start]
+            one.why[start:stop] = np.where(broken, 0, table.number(text))
+
+
+class _Side:
+    """One recording: its keys, what is near something that varied, and the number of the reason for each access.
+
+    known   keys of all other recordings
+    """
+
+    def __init__(self, side: Accesses, keys: Keys, near: Mask, broken: Mask, known: Keys) -> None:
+        self.listed = keys.tolist()
+        self.near = near
+        self.broken = broken
+        self.why = np.zeros(len(keys), np.int32)
+        self.explained = np.zeros(len(keys), np.bool_)
+        self.stretches = _Stretches(keys)
+        self.registers = side.register_keys()
+        self._strange = (side.op == Kind.WRITE) & ~np.isin(keys, known)
+        self._other = self
+
+    def meet(self, other: _Side) -> None:
+        """The recording that it is compared with."""
+        self._other = other
+
+    def explain(self, noise: Noise, start: int, stop: int) -> str:
+        """Why accesses start..stop-1 may be more, less or elsewhere; "" if nothing tells."""
+        near = bool(self.near[start:stop].any())
+        if start == stop:
+            return ""
+        return noise.blocks.explain(self.listed, start, stop, near, self._repeated, self._occurs)
+
+    def _repeated(self, block: tuple[int, ...]) -> bool:
+        return self.stretches.count(block) > 1 and self._other.stretches.count(block) > 0
+
+    def _occurs(self, start: int, stop: int) -> bool:
+        """Are there such accesses, but for values, again and again on both sides? What is written is no news."""
+        if self._strange[start:stop].any():
+            return False
+        run = self.registers[start:stop]
+        return all(_occurrences(side.registers, run) >= _AGAIN for side in (self, self._other))
 
 
 class _Reasons:
@@ -126,7 +201,7 @@ class _Reasons:
         return tuple(self._numbers)
 
 
-class _Repeated:
+class _Stretches:
     """How often each stretch of STRETCH keys is in a recording."""
 
     def __init__(self, keys: Keys) -> None:
@@ -135,5 +210,14 @@ class _Repeated:
     def count(self, block: tuple[int, ...]) -> int:
         """Occurrences of a block of STRETCH keys."""
         key = kgrams(np.array(block, np.uint64), STRETCH)[0]
-        low, high = np.searchsorted(self._hashes, key, "left"), np.searchsorted(self._hashes, key, "right")
-        return int(high - low)
+        return int(np.searchsorted(self._hashes, key, "right") - np.searchsorted(self._hashes, key, "left"))
+
+
+def _occurrences(keys: Keys, run: Keys) -> int:
+    """How often a run is in a recording; occurrences may overlap."""
+    if len(run) > len(keys):
+        return 0
+    places = np.flatnonzero(keys[: len(keys) - len(run) + 1] == run[0])
+    for ahead, key in enumerate(run):
+        places = places[keys[places + ahead] == key]
+    return len(places)

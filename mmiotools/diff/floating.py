@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 Block = tuple[int, ...]
 #: Whether a stretch of `STRETCH` keys is one that is repeated.
 Repeated = Callable[[Block], bool]
+#: Whether all from one place to another is a block that both recordings have again and again.
+Occurs = Callable[[int, int], bool]
 
 #: Keys that make a stretch.
 STRETCH = 4
@@ -67,10 +69,14 @@ class Blocks:
         self.restless.update(block)
         self._stretches.update(block[at : at + STRETCH] for at in range(len(block) - STRETCH + 1))
 
-    def explain(self, keys: Sequence[int], start: int, stop: int, near: bool, repeated: Repeated) -> str:
+    def explain(
+        self, keys: Sequence[int], start: int, stop: int, near: bool, repeated: Repeated, occurs: Occurs
+    ) -> str:
         """Why keys[start:stop] may be more, less or elsewhere; "" if nothing tells.
 
-        near   something was seen to vary about there
+        near       something was seen to vary about there
+        repeated   whether a stretch is one that is repeated
+        occurs     whether a whole run stands in both recordings again and again
         """
         if stop - start > _LONGEST:
             return ""
@@ -80,6 +86,8 @@ class Blocks:
             why = self._explain(tuple(keys[low:high]), near, repeated)
             if why:
                 return why
+        if near and stop - start >= STRETCH and occurs(start, stop):
+            return "a block that both repeat, among others that come at other times"
         return ""
 
     def _explain(self, run: Block, near: bool, repeated: Repeated) -> str:
@@ -100,23 +108,22 @@ class Blocks:
         """
         far = len(run) + 1
         best = [far] * (len(run) + 1)
-        some = [False] * (len(run) + 1)
+        some = False
         best[0] = 0
         for at in range(len(run)):
             if best[at] == far:
                 continue
             for block in self._by_first.get(run[at], ()):
                 end = at + len(block)
-                if len(block) >= SHORT and best[at] < best[min(end, len(run))] and run[at:end] == block:
-                    best[end], some[end] = best[at], True
+                if len(block) >= SHORT and run[at:end] == block:
+                    best[end], some = min(best[at], best[end]), True
             end = at + STRETCH
             while end <= len(run) and (
                 run[end - STRETCH : end] in self._stretches or repeated(run[end - STRETCH : end])
             ):
-                if best[at] + 1 < best[end]:
-                    best[end], some[end] = best[at] + 1, some[at]
+                best[end] = min(best[at] + 1, best[end])
                 end += 1
-        return best[-1] if best[-1] < far and some[-1] else -1
+        return best[-1] if best[-1] < far and some else -1
 
 
 def slides(keys: Sequence[int], start: int, stop: int) -> list[tuple[int, int]]:

@@ -40,20 +40,17 @@ class Habits:
         self._groups = ([_counts(keys) for keys in group_a], [_counts(keys) for keys in group_b])
         self._keys = group_a[0], group_b[0]
 
-    def broken(self, start: int, stop: int, lost: bool) -> Mask:
-        """For each access start..stop-1 of A if `lost`, else of B: does it belong to the one before or behind it, in
-        every recording of its version, and in no recording of the other one?
+    def broken(self, lost: bool) -> Mask:
+        """For each access of A if `lost`, else of B: does it belong to the one before or behind it, in every
+        recording of its version, and in no recording of the other one? (n,) or (m,)
         """
         keys, (own, other) = self._keys[not lost], self._groups if lost else self._groups[::-1]
-        rows = np.arange(start, stop)
-        found = np.zeros(stop - start, np.bool_)
-        for at, first, second in ((rows - 1, rows - 1, rows), (rows + 1, rows, rows + 1)):
-            here = (at >= 0) & (at < len(keys))
-            beside = keys[at[here]]
-            couples = _couple(keys[first[here]], keys[second[here]])
+        found = np.zeros(len(keys), np.bool_)
+        couples = _couple(keys[:-1], keys[1:])
+        for mine, beside in ((found[1:], keys[:-1]), (found[:-1], keys[1:])):
             kept = np.min([counts.share(beside, couples) for counts in own], axis=0)
             given_up = np.max([counts.share(beside, couples) for counts in other], axis=0)
-            found[here] |= (kept >= _KEPT) & (given_up <= _GIVEN_UP)
+            mine |= (kept >= _KEPT) & (given_up <= _GIVEN_UP)
         return found
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmiotools.diff.aligner import gaps
 from mmiotools.diff.floating import Blocks
+from mmiotools.diff.moves import block_moves
 from mmiotools.diff.pairs import Pairs, pair, runs
 from mmiotools.diff.varying import Values
 from mmiotools.trace.matching import Accesses
@@ -22,6 +23,8 @@ Mask = NDArray[np.bool_]
 _ALL_PAIRS = 4
 #: Rounds after which values that still turn out to vary are left.
 _ROUNDS = 6
+#: Registers of a sequence that is taken for the same one in another place.
+_SEQUENCE = 16
 #: So many accesses around something that varies are near it.
 _NEAR = 32
 
@@ -77,9 +80,7 @@ def _couples(group: Sequence[Accesses]) -> Iterator[tuple[Accesses, Accesses]]:
 def _differing(a: Accesses, b: Accesses, pairs: Pairs) -> tuple[Indexes, Indexes]:
     """Accesses that are the same one in two runs, for all that can be told, and differ in value."""
     left = np.flatnonzero(pairs.partner >= 0)
-    right = pairs.partner[left]
-    unequal = (a.value[left] != b.value[right]) | np.isin(left, list(a.wide))
-    found_a, found_b = [left[unequal]], [right[unequal]]
+    found_a, found_b = [left], [pairs.partner[left]]
     registers_a, registers_b = a.register_keys(), b.register_keys()
     free_a, free_b = (pairs.partner < 0) & (pairs.moved < 0), pairs.free_b.copy()
     free_b[pairs.changed[pairs.changed >= 0]] = True
@@ -89,7 +90,13 @@ def _differing(a: Accesses, b: Accesses, pairs: Pairs) -> tuple[Indexes, Indexes
         if len(rows_a) == len(rows_b) and bool((registers_a[rows_a] == registers_b[rows_b]).all()):
             found_a.append(rows_a)
             found_b.append(rows_b)
-    return np.concatenate(found_a), np.concatenate(found_b)
+    # The same of long sequences of registers in another place, whatever of them has moved with the same values.
+    loose_a, loose_b = pairs.partner < 0, np.ones(len(b), np.bool_)
+    loose_b[found_b[0]] = False
+    rows_a, rows_b = block_moves(registers_a, registers_b, loose_a, loose_b, _SEQUENCE)
+    rows_a, rows_b = np.concatenate((*found_a, rows_a)), np.concatenate((*found_b, rows_b))
+    unequal = (a.value[rows_a] != b.value[rows_b]) | np.isin(rows_a, list(a.wide))
+    return rows_a[unequal], rows_b[unequal]
 
 
 def _learn_blocks(noise: Noise, side: Accesses, keys: NDArray[np.uint64], free: Mask, moved: Indexes) -> None:

@@ -54,15 +54,21 @@ class Pairs(NamedTuple):
 
 
 def pair(
-    a: Accesses, b: Accesses, keep_a: Keep | None = None, keep_b: Keep | None = None, *, singles: bool = True
+    a: Accesses,
+    b: Accesses,
+    keep_a: Keep | None = None,
+    keep_b: Keep | None = None,
+    *,
+    apart: tuple[Mask, Mask] | None = None,
+    singles: bool = True,
 ) -> Pairs:
     """Pair two recordings, field by field. `keep_a` and `keep_b` say which bits of values count, (n,) and (m,).
 
     In each gap of the alignment, a deleted and an inserted access of the same register are a change (in order, so
     that changes never cross); what is deleted at one place and inserted at another is a move, see `diff.moves`;
-    without `singles` only blocks move.
+    without `singles` only blocks move. Accesses that are `apart`, (n,) and (m,), keep their place in no case.
     """
-    alignment = align(a, b, keep_a, keep_b)
+    alignment = align(a, b, keep_a, keep_b, apart)
     partner = alignment.partner
     free_a, free_b = partner < 0, _free(partner[partner >= 0], len(b))
     moved = np.full(len(a), -1, np.int64)

@@ -22,7 +22,12 @@ Mask = NDArray[np.bool_]
 
 #: A poll loop goes round at least so often on the side where it is longer, and so often on the other one.
 _POLLS, _POLLS_LEFT = 4, 2
-_PAGE = 0x1000
+#: So many values that differ, none of them the beginning of a page, are as good as one that is.
+_MANY_ADDRESSES = 4
+#: Registers of a block, and how often both sides go through it.
+_SHORTEST_BLOCK, _LONGEST_BLOCK, _AGAIN = 4, 64, 4
+_PAGE_SHIFT = 12
+_PAGE = 1 << _PAGE_SHIFT
 #: Addresses in memory: page aligned, above the first MiB, of at most 48 bits.
 _LOWEST_ADDRESS, _HIGHEST_ADDRESS = 0x100000, 1 << 48
 
@@ -87,35 +92,57 @@ def _rounds(keys: list[int], start: int, stop: int, size: int) -> int:
 
 
 def ring_address(it: Open) -> Explained:
-    """Page-aligned values that differ but behave alike: registers that both sides write equally often, addresses or 0
-    alone, each address of A always standing where a certain one of B does.
+    """Addresses in memory that differ but behave alike.
+
+    What tells them are registers, written equally often on both sides, that hold page-aligned values alone, or such
+    and others in the same pages, or many that all behave so: each page of A always stands where a certain one of B
+    does, at the same place in it. The pages that are known from these are known in all registers.
     """
     found = _nothing(it)
     a, b = it.a, it.b
-    left = np.flatnonzero((it.pairs.changed >= 0) & it.open_a & (a.op == Kind.WRITE))
-    registers_a, registers_b = a.register_keys(), b.register_keys()
-    for register in np.unique(registers_a[left]).tolist():
-        rows_a = np.flatnonzero(registers_a == np.uint64(register))
-        rows_b = np.flatnonzero(registers_b == np.uint64(register))
-        mates = np.maximum(it.pairs.partner, it.pairs.changed)[rows_a]
-        if len(rows_a) != len(rows_b) or (mates < 0).any():
+    rows = np.flatnonzero((it.pairs.changed >= 0) & it.open_a & a.has_value)
+    if not len(rows):
+        return found
+    mates = np.maximum(it.pairs.partner, it.pairs.changed)
+    places_a, places_b = a.place_keys(), b.place_keys()
+    pages: dict[int, int] = {}
+    for place in np.unique(places_a[rows]).tolist():
+        own, other = places_a == place, places_b == place
+        written = np.flatnonzero(own & (a.op == Kind.WRITE))
+        if not len(written) or len(written) != np.count_nonzero(other & (b.op == Kind.WRITE)):
             continue
-        old, new = a.value[rows_a], b.value[mates]
-        if _addresses(old) and _addresses(new) and _one_to_one(old, new):
-            found[0][rows_a[(old != new) & it.open_a[rows_a]]] = True
+        known = np.flatnonzero(own & (mates >= 0))
+        if len(np.setdiff1d(written, known)):
+            continue
+        couples = _page_couples(a.value[known], b.value[mates[known]])
+        if couples is not None and all(pages.get(old, new) == new for old, new in couples.items()):
+            pages.update(couples)
+    if len(set(pages.values())) < len(pages) or not any((old ^ new).bit_count() > 1 for old, new in pages.items()):
+        # One bit of one value that differs may as well be a flag.
+        return found
+    old, new = a.value[rows], b.value[mates[rows]]
+    pages[0] = 0
+    moved = np.array([pages.get(int(value) >> _PAGE_SHIFT, -1) for value in old.tolist()], np.int64)
+    alike = (moved == (new >> np.uint64(_PAGE_SHIFT)).astype(np.int64)) & ((old ^ new) % np.uint64(_PAGE) == 0)
+    found[0][rows[alike]] = True
     return found
 
 
-def _addresses(values: NDArray[np.uint64]) -> bool:
-    some = values[values != 0]
-    return not (some % np.uint64(_PAGE)).any() and bool(((some >= _LOWEST_ADDRESS) & (some < _HIGHEST_ADDRESS)).all())
-
-
-def _one_to_one(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> bool:
-    couples = set(zip(old.tolist(), new.tolist(), strict=True))
-    return len(couples) == len(set(old.tolist())) == len(set(new.tolist())) and all(
-        bool(x) == bool(y) and (x == y or (x ^ y).bit_count() > 1) for x, y in couples
-    )
+def _page_couples(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> dict[int, int] | None:
+    """Pages of A with the pages of B that stand for them; None where the values are no such addresses."""
+    some = (old != 0) | (new != 0)
+    old, new = old[some], new[some]
+    both = np.concatenate((old, new))
+    if not len(old) or (both < _LOWEST_ADDRESS).any() or (both >= _HIGHEST_ADDRESS).any():
+        return None
+    if ((old ^ new) % np.uint64(_PAGE)).any():
+        return None
+    if (old % np.uint64(_PAGE)).all() and len(np.unique(old)) < _MANY_ADDRESSES:
+        return None
+    shift = np.uint64(_PAGE_SHIFT)
+    couples = set(zip((old >> shift).tolist(), (new >> shift).tolist(), strict=True))
+    pages = dict(couples)
+    return pages if len(couples) == len(pages) == len(set(pages.values())) else None
 
 
 def read_value(it: Open) -> Explained:
@@ -149,6 +176,46 @@ def _bytes(side: Accesses, row: int) -> Iterator[tuple[object, int]]:
         yield access.identity, access.offset + n
 
 
+def repeated_block(it: Open) -> Explained:
+    """A block of registers that both sides go through again and again, as often on the one as on the other, but once
+    in another place: the service of an interrupt, most likely.
+    """
+    found = _nothing(it)
+    loose_a = it.open_a & (it.pairs.partner < 0) & (it.pairs.changed < 0)
+    loose_b = it.open_b.copy()
+    loose_b[np.concatenate(it.pairs.chain[1:])] = False
+    places: dict[tuple[int, ...], tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
+    counts = []
+    for number, (side, loose) in enumerate(((it.a, loose_a), (it.b, loose_b))):
+        registers = side.register_keys()
+        listed = registers.tolist()
+        counts.append(listed)
+        for start, stop in zip(*(ends.tolist() for ends in runs(np.flatnonzero(loose))), strict=True):
+            if _SHORTEST_BLOCK <= stop - start <= _LONGEST_BLOCK:
+                # Where it repeats itself it can be taken to begin anywhere.
+                block = min(tuple(listed[at:stop] + listed[start:at]) for at in range(start, stop))
+                places.setdefault(block, ([], []))[number].append((start, stop))
+    for block, (gone, come) in places.items():
+        if len(gone) == len(come) and all(_occurrences(listed, block) >= _AGAIN for listed in counts):
+            for explained, ranges in zip(found, (gone, come), strict=True):
+                for start, stop in ranges:
+                    explained[start:stop] = True
+    return found
+
+
+def _occurrences(listed: list[int], block: tuple[int, ...]) -> int:
+    count = at = 0
+    while True:
+        try:
+            at = listed.index(block[0], at)
+        except ValueError:
+            return count
+        if tuple(listed[at : at + len(block)]) == block:
+            count, at = count + 1, at + len(block)
+        else:
+            at += 1
+
+
 RULES = (
     Rule("poll-length", "A loop of reads went round more or less often.", "a poll loop of another length", poll_length),
     Rule(
@@ -162,6 +229,12 @@ RULES = (
         "A read gave another value, of a register that the driver never writes.",
         "the device answered otherwise",
         read_value,
+    ),
+    Rule(
+        "repeated-block",
+        "A block of registers that both go through many times, equally often, came once in another place.",
+        "a repeated block in another place",
+        repeated_block,
     ),
 )
 

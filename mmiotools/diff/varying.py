@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mmiotools.events import Kind
 from mmiotools.trace.matching import ALL_BITS, Accesses
 
 Keys = NDArray[np.uint64]
@@ -33,12 +34,17 @@ class Varying(NamedTuple):
 class _Observed:
     """Values of one register that were seen to differ, and the bits in which they did."""
 
+    read: bool
     bits: int = 0
     values: set[int] = field(default_factory=set)
     wide: bool = False
 
     def verdict(self) -> Varying:
-        """Flags: just the bits that were seen to vary. A number: all bits, of an address those above the page."""
+        """Of what a driver writes, flags: just the bits that were seen to vary. A number: all bits, of an address
+        those above the page.
+        """
+        if self.read:
+            return Varying(int(ALL_BITS), "the device answers otherwise from run to run")
         if self.wide or not self.bits:
             return Varying(int(ALL_BITS), "a value that differs from run to run")
         counts = len(self.values) >= _NUMBER_VALUES and max(self.values) - min(self.values) < 2 * len(self.values)
@@ -80,7 +86,7 @@ class Values:
         order = np.argsort(registers, kind="stable")
         keys, first = np.unique(registers[order], return_index=True)
         for register, rows in zip(keys.tolist(), np.split(order, first[1:]), strict=True):
-            seen = self._observed.setdefault(register, _Observed())
+            seen = self._observed.setdefault(register, _Observed(bool(a.op[rows_a[rows[0]]] == Kind.READ)))
             old, new = a.value[rows_a[rows]], b.value[rows_b[rows]]
             seen.bits |= int(np.bitwise_or.reduce(old ^ new))
             # Also the values that it has elsewhere tell whether it holds a number.

@@ -109,10 +109,14 @@ class Accesses:
 
     def register_keys(self) -> NDArray[np.uint64]:
         """One 64-bit hash an access of what it touches: operation, width, region identity, offset; (n,)."""
+        shape = self.op.astype(np.uint64) << np.uint64(16) | self.width.astype(np.uint16).astype(np.uint64)
+        return _mix(self.place_keys() ^ shape)
+
+    def place_keys(self) -> NDArray[np.uint64]:
+        """One 64-bit hash an access of where it is: region identity and offset; (n,)."""
         table = np.array([_stable_hash(identity) for identity in self.identities] or [0], np.uint64)
         region = np.where(self.identity >= 0, table[np.maximum(self.identity, 0)], np.uint64(0))
-        shape = self.op.astype(np.uint64) << np.uint64(16) | self.width.astype(np.uint16).astype(np.uint64)
-        return _mix(_mix(_mix(region) ^ self.offset) ^ shape)
+        return _mix(_mix(region) ^ self.offset)
 
     def keys(self, keep: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
         """One 64-bit hash an access of all that must agree; (n,). Equal keys are compared by field before use.
