@@ -15,6 +15,7 @@ VIEWS: Registry[type[View]] = Registry(
         "stat": "mmiotools.diff.views.stat:Stat",
         "summary": "mmiotools.diff.views.summary:Summary",
         "json": "mmiotools.diff.views.json:Json",
+        "html": "mmiotools.diff.views.html:Html",
     },
 )
 

@@ -89,5 +89,11 @@ class _Side:
 
 
 def last_values(side: Accesses, positions: Indexes) -> list[str]:
-    """The values at these positions as text, "-" for -1."""
-    return [value_text(side.access(at)) if at >= 0 else "-" for at in positions.tolist()]
+    """The values at these positions, which are distinct, as text; "-" for -1."""
+    found = ["-"] * len(positions)
+    order = np.argsort(positions, kind="stable")
+    order = order[positions[order] >= 0]
+    part = side.take(positions[order])
+    for place, access in zip(order.tolist(), part.span(0, len(part)), strict=True):
+        found[place] = value_text(access)
+    return found
