@@ -61,7 +61,9 @@ class Accesses:
     address   uint64, with `has_address` bool (n,)
     region    int32, index into `regions` (display), -1 for none
     time      int64 nanoseconds, with `has_time` bool (n,)
-    wide      values of more than 8 bytes, by index
+    wide      values of more than 8 bytes, by position
+    number    int64, (n + 1,): what each access is called, counted in its whole trace, and then what the end is called;
+              None where nothing was left out, so that position and number are the same
     """
 
     op: NDArray[np.uint8]
@@ -78,26 +80,44 @@ class Accesses:
     identities: list[tuple[Any, ...]]
     regions: list[Region]
     wide: dict[int, int]
+    number: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.op)
 
     def access(self, index: int) -> Access:
-        """Access number `index`, counted from 0."""
+        """The access at position `index`, counted from 0."""
         return next(self.span(index, index + 1))
 
+    def numbered(self, position: int) -> int:
+        """The number of the access at a position, or of the end at position n."""
+        return position if self.number is None else int(self.number[position])
+
+    def position(self, number: int) -> int:
+        """How many of these accesses come before the one of this number in the whole trace."""
+        return min(number, len(self)) if self.number is None else int(np.searchsorted(self.number[:-1], number))
+
+    def take(self, rows: NDArray[np.intp]) -> Accesses:
+        """The accesses at these positions, ascending; they keep their numbers."""
+        number = np.arange(len(self) + 1) if self.number is None else self.number
+        columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        wide = {int(np.searchsorted(rows, row)): value for row, value in self.wide.items() if row in rows}
+        kept = np.append(number[rows], number[-1])
+        return Accesses(**columns, identities=self.identities, regions=self.regions, wide=wide, number=kept)
+
     def span(self, start: int, stop: int) -> Iterator[Access]:
-        """Accesses start..stop-1, in order; quicker than one `access` each."""
+        """The accesses at positions start..stop-1, in order; quicker than one `access` each."""
         for low in range(start, stop, 4096):
             part = slice(low, min(low + 4096, stop))
             columns = (self.op, self.width, self.identity, self.offset, self.value, self.has_value)
             place = (self.address, self.has_address, self.region)
             rows = zip(*(column[part].tolist() for column in columns + place), strict=True)
+            numbers = None if self.number is None else self.number[part].tolist()
             for index, (op, width, identity, offset, value, has_value, address, has_address, code) in enumerate(
                 rows, low
             ):
                 yield Access(
-                    index,
+                    index if numbers is None else numbers[index - low],
                     _LETTERS[op],
                     width if width >= 0 else None,
                     self.regions[code].name if code >= 0 else None,

@@ -84,7 +84,7 @@ def test_damage_outranks_difference(files: tuple[str, str], tmp_path: Path, capf
     [
         (["-", "-"], "cannot both be standard input"),
         (["A", "no-such-file"], "no-such-file"),
-        (["--view", "nonesuch", "A", "A"], "there are: unified, side-by-side, summary, json"),
+        (["--view", "nonesuch", "A", "A"], "there are: unified, side-by-side, registers, "),
         (["--context", "-1", "A", "A"], "-1"),
         (["A"], "Missing argument"),
     ],

@@ -36,7 +36,7 @@ def example() -> Comparison:
 
 
 def test_every_view_has_a_title_and_the_default_exists() -> None:
-    assert VIEWS.names() == ["unified", "side-by-side", "summary", "json"]
+    assert VIEWS.names() == ["unified", "side-by-side", "registers", "state", "stat", "summary", "json", "html"]
     assert DEFAULT in VIEWS.names()
     assert all(row.title.endswith(".") and row.problem is None for row in VIEWS.listing())
 

@@ -10,8 +10,12 @@ VIEWS: Registry[type[View]] = Registry(
     {
         "unified": "mmiotools.diff.views.unified:Unified",
         "side-by-side": "mmiotools.diff.views.side_by_side:SideBySide",
+        "registers": "mmiotools.diff.views.registers:Registers",
+        "state": "mmiotools.diff.views.state:State",
+        "stat": "mmiotools.diff.views.stat:Stat",
         "summary": "mmiotools.diff.views.summary:Summary",
         "json": "mmiotools.diff.views.json:Json",
+        "html": "mmiotools.diff.views.html:Html",
     },
 )
 

@@ -18,6 +18,7 @@ class Json:
 
     api: ClassVar[int] = 1
     title: ClassVar[str] = "JSON Lines for programs: header, hunks, summary."
+    sets_aside: ClassVar[bool] = False
 
     def render(self, comparison: Comparison, options: Options) -> Iterator[str]:
         """See `View.render`."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, pairwise
 from typing import ClassVar
 
 from mmiotools.diff.hunks import Comparison, Hunk
-from mmiotools.diff.views.base import Options, access_text, paint, printable
-from mmiotools.diff.views.unified import header
+from mmiotools.diff.views.around import header, placed
+from mmiotools.diff.views.base import Options, access_text, mark_digits, paint, paint_line, printable, value_text
 from mmiotools.trace.matching import Access
 
 #: Between the columns.
@@ -20,6 +19,7 @@ class SideBySide:
 
     api: ClassVar[int] = 1
     title: ClassVar[str] = "Two columns, as wide as the terminal."
+    sets_aside: ClassVar[bool] = True
 
     def render(self, comparison: Comparison, options: Options) -> Iterator[str]:
         """See `View.render`."""
@@ -27,20 +27,17 @@ class SideBySide:
             return
         column = max(8, (options.width - 3) // 2)
         yield paint(_row(printable(comparison.name_a), " ", printable(comparison.name_b), column), "head", options)
-        shown = 0
-        for hunk, following in pairwise(chain(comparison.hunks, [None])):
-            assert hunk is not None
-            yield paint(header(hunk)[: 2 * column + 3], "head", options)
-            yield from _context(comparison, max(shown, hunk.a.start - options.context), hunk.a.start, column)
-            yield from _lines(comparison, hunk, column, options)
-            limit = len(comparison.a) if following is None else following.a.start
-            shown = min(hunk.a.stop + options.context, limit)
-            yield from _context(comparison, hunk.a.stop, shown, column)
+        for hunk, folded, before, after in placed(comparison, options):
+            yield paint_line(header(comparison, hunk)[: 2 * column + 3], "head", hunk, options)
+            if not folded:
+                yield from _context(comparison, before, column, options)
+                yield from _lines(comparison, hunk, column, options)
+                yield from _context(comparison, after, column, options)
 
 
-def _context(comparison: Comparison, start: int, stop: int, column: int) -> Iterator[str]:
-    for access in comparison.a.span(start, stop):
-        text = access_text(access)
+def _context(comparison: Comparison, rows: range, column: int, options: Options) -> Iterator[str]:
+    for access in comparison.a.span(rows.start, rows.stop):
+        text = access_text(access, options)
         yield _row(text, " ", text, column)
 
 
@@ -52,9 +49,20 @@ def _lines(comparison: Comparison, hunk: Hunk, column: int, options: Options) ->
     elif not hunk.b:
         after = iter([None] * len(hunk.a))
     for old, new in zip(before, after, strict=True):
-        left = "" if old is None else access_text(old)
-        right = "" if new is None else access_text(new)
-        yield paint(_row(left, _SIGNS[hunk.kind], right, column), hunk.kind, options)
+        left = "" if old is None else _fit(access_text(old, options), column)
+        right = "" if new is None else _fit(access_text(new, options), column)
+        pad = " " * (column - len(left))
+        if options.color and old is not None and new is not None:
+            was, now = value_text(old), value_text(new)
+            left, right = _marked(left, was, now, hunk, options), _marked(right, now, was, hunk, options)
+        yield paint_line(f"{left}{pad} {_SIGNS[hunk.kind]} {right}".rstrip(), hunk.kind, hunk, options)
+
+
+def _marked(text: str, value: str, other: str, hunk: Hunk, options: Options) -> str:
+    """The text with its value, at its end, marked where it differs; a value that was cut stays as it is."""
+    if not text.endswith(f" {value}"):
+        return text
+    return text.removesuffix(value) + mark_digits(value, other, hunk, options)
 
 
 def _row(left: str, sign: str, right: str, column: int) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmiotools.diff.hunks import KINDS, Comparison
-from mmiotools.diff.views.base import Options, paint, place_text, printable
+from mmiotools.diff.tally import tally, volatile_hunks
+from mmiotools.diff.views.base import Options, count_text, paint, place_text, printable
 
 
 class Summary:
@@ -15,32 +18,44 @@ class Summary:
 
     api: ClassVar[int] = 1
     title: ClassVar[str] = "Counts by kind, and by register."
+    sets_aside: ClassVar[bool] = False
 
     def render(self, comparison: Comparison, options: Options) -> Iterator[str]:
         """See `View.render`."""
-        hunks: Counter[str] = Counter()
-        accesses: Counter[str] = Counter()
-        registers: dict[str, Counter[str]] = defaultdict(Counter)
-        for hunk in comparison.hunks:
-            hunks[hunk.kind] += 1
-            accesses[hunk.kind] += max(len(hunk.a), len(hunk.b))
-            side, rows = (comparison.a, hunk.a) if hunk.a else (comparison.b, hunk.b)
-            for access in side.span(rows.start, rows.stop):
-                registers[place_text(access)][hunk.kind] += 1
         yield f"A: {printable(comparison.name_a)}, {len(comparison.a)} accesses"
         yield f"B: {printable(comparison.name_b)}, {len(comparison.b)} accesses"
         yield f"same: {comparison.same}"
-        for kind in KINDS:
-            if hunks[kind]:
-                yield f"{kind}: {_count(hunks[kind], 'hunk')}, {_count(accesses[kind], 'access', 'accesses')}"
-        if not registers:
+        hunks = comparison.hunks
+        sizes = np.maximum(hunks.a_stop - hunks.a_start, hunks.b_stop - hunks.b_start)
+        volatile = volatile_hunks(hunks)
+        for kind, name in enumerate(KINDS):
+            mine = hunks.kind == kind
+            if mine.any():
+                yield f"{name}: {_counts(mine, sizes)}{_aside(mine & volatile)}"
+        counted = tally(comparison)
+        by_kind = counted.count.sum(axis=0)
+        total = by_kind.sum(axis=0)
+        differing = np.flatnonzero(total)
+        if not len(differing):
             return
+        examples = counted.registers.examples(comparison.a, comparison.b, differing)
+        rows = [(place_text(access, options), at) for access, at in zip(examples, differing.tolist(), strict=True)]
+        rows.sort(key=lambda row: (-int(total[row[1]]), row[0]))
         yield ""
-        width = max(8, *map(len, registers))
-        yield paint(f"{'register':{width}} " + " ".join(f"{kind:>8}" for kind in KINDS), "head", options)
-        for place, kinds in sorted(registers.items(), key=lambda item: (-item[1].total(), item[0])):
-            yield f"{place:{width}} " + " ".join(f"{kinds[kind] or '-':>8}" for kind in KINDS)
+        width = max(8, *(len(place) for place, _ in rows))
+        names = [*KINDS, "volatile"] if volatile.any() else [*KINDS]
+        yield paint(f"{'register':{width}} " + " ".join(f"{name:>8}" for name in names), "head", options)
+        for place, at in rows:
+            numbers = [*by_kind[:, at].tolist(), int(counted.volatile[at])]
+            shown = zip(names, numbers, strict=False)
+            yield f"{place:{width}} " + " ".join(f"{number or '-':>8}" for _, number in shown)
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def _counts(mine: NDArray[np.bool_], sizes: NDArray[np.int64]) -> str:
+    hunks, accesses = int(mine.sum()), int(sizes[mine].sum())
+    return f"{count_text(hunks, 'hunk')}, {count_text(accesses, 'access', 'accesses')}"
+
+
+def _aside(volatile: NDArray[np.bool_]) -> str:
+    number = int(volatile.sum())
+    return f" ({count_text(number, 'hunk')} volatile)" if number else ""

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, pairwise
 from typing import ClassVar
 
 from mmiotools.diff.hunks import Comparison, Hunk
-from mmiotools.diff.views.base import Options, access_text, paint, printable, value_text
+from mmiotools.diff.views.around import header, placed
+from mmiotools.diff.views.base import (
+    Options,
+    access_text,
+    mark_digits,
+    paint,
+    paint_line,
+    place_text,
+    printable,
+    value_text,
+)
 
 
 class Unified:
-    """`@@ -START,COUNT +START,COUNT @@ kind, class: reason`, indexes from 0, then the accesses."""
+    """`@@ -START,COUNT +START,COUNT @@ kind, class: reason`, indexes from 0, then the accesses.
+
+    Of a volatile hunk only the header, unless it is asked for.
+    """
 
     api: ClassVar[int] = 1
     title: ClassVar[str] = "Lines marked - and +, as `diff -u` prints them; a header a hunk."
+    sets_aside: ClassVar[bool] = True
 
     def render(self, comparison: Comparison, options: Options) -> Iterator[str]:
         """See `View.render`."""
@@ -22,26 +35,17 @@ class Unified:
             return
         yield paint(f"--- {printable(comparison.name_a)}", "head", options)
         yield paint(f"+++ {printable(comparison.name_b)}", "head", options)
-        shown = 0
-        for hunk, following in pairwise(chain(comparison.hunks, [None])):
-            assert hunk is not None
-            yield paint(header(hunk), "head", options)
-            yield from _context(comparison, max(shown, hunk.a.start - options.context), hunk.a.start)
-            yield from _lines(comparison, hunk, options)
-            limit = len(comparison.a) if following is None else following.a.start
-            shown = min(hunk.a.stop + options.context, limit)
-            yield from _context(comparison, hunk.a.stop, shown)
+        for hunk, folded, before, after in placed(comparison, options):
+            yield paint_line(header(comparison, hunk), "head", hunk, options)
+            if not folded:
+                yield from _context(comparison, before, options)
+                yield from _lines(comparison, hunk, options)
+                yield from _context(comparison, after, options)
 
 
-def header(hunk: Hunk) -> str:
-    """The line above a hunk."""
-    sides = f"-{hunk.a.start},{len(hunk.a)} +{hunk.b.start},{len(hunk.b)}"
-    return f"@@ {sides} @@ {hunk.kind}, {hunk.category}: {hunk.reason}"
-
-
-def _context(comparison: Comparison, start: int, stop: int) -> Iterator[str]:
-    for access in comparison.a.span(start, stop):
-        yield f" {access_text(access)}"
+def _context(comparison: Comparison, rows: range, options: Options) -> Iterator[str]:
+    for access in comparison.a.span(rows.start, rows.stop):
+        yield f" {access_text(access, options)}"
 
 
 def _lines(comparison: Comparison, hunk: Hunk, options: Options) -> Iterator[str]:
@@ -49,10 +53,13 @@ def _lines(comparison: Comparison, hunk: Hunk, options: Options) -> Iterator[str
     after = comparison.b.span(hunk.b.start, hunk.b.stop)
     if hunk.kind == "change":
         for old, new in zip(before, after, strict=True):
-            yield paint(f"-{access_text(old)}", "delete", options)
-            yield paint(f"+{access_text(old)} -> {value_text(new)}", "insert", options)
+            place, was, now = place_text(old, options), value_text(old), value_text(new)
+            was, now = mark_digits(was, now, hunk, options), mark_digits(now, was, hunk, options)
+            yield paint_line(f"-{place} {was}", "delete", hunk, options)
+            yield paint_line(f"+{place} {was} -> {now}", "insert", hunk, options)
         return
+    move = hunk.kind == "move"
     for access in before:
-        yield paint(f"-{access_text(access)}", "move" if hunk.kind == "move" else "delete", options)
+        yield paint_line(f"-{access_text(access, options)}", "move" if move else "delete", hunk, options)
     for access in after:
-        yield paint(f"+{access_text(access)}", "move" if hunk.kind == "move" else "insert", options)
+        yield paint_line(f"+{access_text(access, options)}", "move" if move else "insert", hunk, options)

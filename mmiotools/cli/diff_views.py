@@ -1,0 +1,236 @@
+"""The options of `diff` that say what is shown and where to, and what they do."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
+
+import click
+import numpy as np
+
+from mmiotools.cli.common import (
+    F,
+    Run,
+    choose_format,
+    default_format,
+    open_bytes,
+    open_output,
+    output_option,
+    strict_option,
+    to_option,
+    want_color,
+)
+from mmiotools.diff.as_trace import Excerpt
+from mmiotools.diff.counts import count_lines
+from mmiotools.diff.hunks import DRIVER, VOLATILE, Comparison
+from mmiotools.diff.marks import MarkFinder
+from mmiotools.diff.tally import volatile_accesses
+from mmiotools.diff.views import DEFAULT, VIEWS, Options
+from mmiotools.diff.views.base import count_text
+from mmiotools.errors import EXIT_DIFFERENT, UsageError
+from mmiotools.events import Kind
+from mmiotools.filters.lexer import as_bytes
+from mmiotools.filters.patterns import compile_pattern
+from mmiotools.formats import open_trace
+from mmiotools.trace.batch import Batch
+from mmiotools.trace.header import Trace
+from mmiotools.trace.matching import Accesses, collect
+
+
+def complete_views(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion: names of views."""
+    return [name for name in VIEWS.names() if name.startswith(incomplete)]
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--view", metavar="NAME", shell_complete=complete_views, help=f"How to show it; else {DEFAULT}."),
+    click.option("--stat", is_flag=True, help="The same as --view stat."),
+    click.option("--html", metavar="FILE", type=click.Path(), help="Write the view html to FILE, and print nothing."),
+    click.option(
+        "--as-trace",
+        type=click.Choice(["a", "b"]),
+        help="Write the accesses of that side that differ, as a trace, with a mark before each hunk.",
+    ),
+    click.option("--counts", is_flag=True, help="Compare how often each access was done, in whatever order."),
+    click.option("--brief", is_flag=True, help="Only say whether the two differ."),
+    click.option("--only-writes", is_flag=True, help="Compare the writes alone; indexes still count every access."),
+    click.option("-v", "--show-volatile", is_flag=True, help="Show what differs from run to run as well."),
+    click.option("--all", "everything", is_flag=True, help="View registers: also those that do not differ."),
+    click.option("--at", metavar="RE", help="View state: at the first MARK of each trace whose text matches."),
+    click.option(
+        "-U",
+        "--context",
+        type=click.IntRange(min=0),
+        metavar="N",
+        default=3,
+        show_default=True,
+        help="Accesses to show around a hunk.",
+    ),
+    click.option(
+        "--width", type=click.IntRange(min=20), metavar="N", help="Columns of the views side-by-side and stat."
+    ),
+    to_option,
+    output_option,
+    strict_option,
+)
+
+
+def view_options(function: F) -> F:
+    """All options of `Wanted` but --color."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the options ask for; a field an option. Raises UsageError where they contradict each other."""
+
+    view: str | None
+    stat: bool
+    html: str | None
+    as_trace: str | None
+    counts: bool
+    brief: bool
+    only_writes: bool
+    show_volatile: bool
+    everything: bool
+    at: str | None
+    context: int
+    width: int | None
+    to_format: str | None
+    output: str | None
+    strict: bool
+    color: str
+
+    def __post_init__(self) -> None:
+        chosen = [name for name in ("view", "stat", "html", "as_trace", "counts") if getattr(self, name)]
+        chosen += ["brief"] if self.brief and chosen != ["counts"] else []
+        if len(chosen) > 1:
+            raise UsageError(f"{_option(chosen[0])} and {_option(chosen[1])} do not go together")
+        for name, needed in (("at", "state"), ("everything", "registers")):
+            if getattr(self, name) and self.name != needed:
+                raise UsageError(f"{_option(name)} is for --view {needed}")
+        for name in ("to_format", "output", "strict"):
+            if getattr(self, name) and not self.as_trace:
+                raise UsageError(f"{_option(name)} is for --as-trace")
+        VIEWS.get(self.name)
+
+    @property
+    def name(self) -> str:
+        """The view."""
+        return "stat" if self.stat else "html" if self.html else self.view or DEFAULT
+
+    def options(self, until: tuple[int, int] | None = None) -> Options:
+        """What the views are told."""
+        color = self.html is None and want_color(self.color)
+        columns = self.width or shutil.get_terminal_size().columns
+        return Options(self.context, columns, color, self.show_volatile, self.everything, until)
+
+
+def _option(name: str) -> str:
+    return {"everything": "--all", "to_format": "-t", "output": "-o"}.get(name, f"--{name.replace('_', '-')}")
+
+
+@dataclass(slots=True)
+class Side:
+    """One of the two inputs: its accesses, and what is needed to read it again."""
+
+    trace: Trace
+    accesses: Accesses
+    until: int | None
+    again: Callable[[], Iterable[Batch]]
+
+
+def read_side(run: Run, path: str, from_format: str | None, wanted: Wanted, side: str) -> Side:
+    """Read side "a" or "b" as far as the options need it. Raises UsageError when it has not the mark of --at."""
+    trace = run.open_input(path, from_format)
+    batches = trace.batches
+    again: Callable[[], Iterable[Batch]] = lambda: open_trace(path, from_format).batches  # noqa: E731
+    if wanted.as_trace == side and (path == "-" or trace.size is None):
+        # Standard input and pipes can be read once.
+        kept: list[Batch] = []
+        batches, again = _keeping(batches, kept), lambda: kept
+    finder = None
+    if wanted.at is not None:
+        finder = MarkFinder(_pattern(wanted.at))
+        batches = finder.watch(batches)
+    accesses = collect(batches)
+    if finder is not None and finder.found is None:
+        raise UsageError(f"{trace.name}: no mark matches '{wanted.at}'")
+    if wanted.only_writes:
+        accesses = accesses.take(np.flatnonzero(accesses.op == Kind.WRITE))
+    return Side(trace, accesses, None if finder is None else finder.found, again)
+
+
+def _pattern(source: str) -> Any:
+    try:
+        return compile_pattern(as_bytes(source))
+    except ValueError as error:
+        raise UsageError(f"--at '{source}': bad regular expression: {error}") from error
+
+
+def _keeping(batches: Iterator[Batch], kept: list[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        kept.append(batch)
+        yield batch
+
+
+def show_counts(run: Run, a: Side, b: Side, wanted: Wanted) -> None:
+    """--counts, or --counts --brief."""
+    lines = count_lines(a.accesses, b.accesses, wanted.options())
+    for first in lines:
+        run.set_status(EXIT_DIFFERENT)
+        if wanted.brief:
+            say_brief(run, a, b)
+            return
+        write_lines(chain([first], lines))
+
+
+def say_brief(run: Run, a: Side, b: Side) -> None:
+    """The line that says that the two differ, and the status."""
+    write_lines([f"{a.trace.name} and {b.trace.name} differ"])
+    run.set_status(EXIT_DIFFERENT)
+
+
+def show(run: Run, comparison: Comparison, a: Side, b: Side, wanted: Wanted, inputs: tuple[str, ...]) -> None:
+    """Show a comparison as the options ask, and take note of the status."""
+    counts = comparison.hunks.counts()
+    if counts[DRIVER]:
+        run.set_status(EXIT_DIFFERENT)
+    view = VIEWS.get(wanted.name)()
+    if wanted.as_trace is not None:
+        side = a if wanted.as_trace == "a" else b
+        target = choose_format(wanted.to_format, wanted.output, default_format(wanted.output))
+        excerpt = Excerpt(comparison, wanted.as_trace, wanted.show_volatile)
+        with open_output(run, wanted.output, target, side.trace.header, inputs, wanted.strict) as sink:
+            for batch in excerpt.batches(side.again()):
+                sink.write(batch)
+    elif wanted.html is not None:
+        with open_bytes(wanted.html, inputs, binary=False) as out:
+            for part in _encoded(view.render(comparison, wanted.options())):
+                out.write(part)
+    else:
+        until = None if a.until is None or b.until is None else (a.until, b.until)
+        write_lines(view.render(comparison, wanted.options(until)))
+    if counts[VOLATILE] and not wanted.show_volatile and (view.sets_aside or wanted.as_trace):
+        hunks = count_text(counts[VOLATILE], "volatile hunk")
+        accesses = count_text(volatile_accesses(comparison), "access", "accesses")
+        run.say(f"{hunks} ({accesses}) set aside; --show-volatile shows them")
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Print lines, many at a time."""
+    for part in _encoded(lines):
+        sys.stdout.buffer.write(part)
+    sys.stdout.buffer.flush()
+
+
+def _encoded(lines: Iterable[str]) -> Iterator[bytes]:
+    rest = iter(lines)
+    while part := list(islice(rest, 4096)):
+        yield "".join(f"{line}\n" for line in part).encode("utf-8", "surrogateescape")
