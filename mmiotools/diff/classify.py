@@ -39,14 +39,14 @@ def compare_noisy(
     belongs to the one beside it, and does not in the other version, is no noise: see `Habits`.
     """
     a, b = group_a[0], group_b[0]
-    keep_a, keep_b = noise.values.keep(a), noise.values.keep(b)
-    habits = Habits(*([side.keys(noise.values.keep(side)) for side in group] for group in (group_a, group_b)))
+    keep_a, keep_b = noise.keep(a), noise.keep(b)
+    habits = Habits(*([side.keys(noise.keep(side)) for side in group] for group in (group_a, group_b)))
     broken = habits.broken(lost=True), habits.broken(lost=False)
     pairs = pair(a, b, keep_a, keep_b, apart=broken)
     table = _Reasons()
     whys = _part_values(a, b, pairs, noise, table)
     near_a, near_b = _near(noise, pairs, a, b)
-    known = [side.keys(noise.values.keep(side)) for side in (*group_a[1:], *group_b[1:])]
+    known = [side.keys(noise.keep(side)) for side in (*group_a[1:], *group_b[1:])]
     one, other = sides = (
         _Side(a, pairs.keys_a, near_a, broken[0], np.concatenate((pairs.keys_b, *known))),
         _Side(b, pairs.keys_b, near_b, broken[1], np.concatenate((pairs.keys_a, *known))),
@@ -58,6 +58,10 @@ def compare_noisy(
     for side, free in ((one, pairs.free_a), (other, pairs.free_b)):
         _explain_runs(side, np.flatnonzero(free & ~side.explained), noise, table)
     _moves(sides, pairs, noise, table)
+    for mask in noise.masks:
+        if mask.ignore:
+            for side, accesses in ((one, a), (other, b)):
+                side.why[mask.rows(accesses) & (side.why == 0)] = table.number(mask.why())
     for rule in rules:
         found_a, found_b = rule.apply(Open(a, b, pairs, one.why == 0, other.why == 0))
         one.why[found_a], other.why[found_b] = table.number(rule.why), table.number(rule.why)
@@ -74,6 +78,9 @@ def _part_values(a: Accesses, b: Accesses, pairs: Pairs, noise: Noise, table: _R
     registers = a.register_keys()[left]
     for register in np.unique(registers).tolist():
         why[left[registers == np.uint64(register)]] = table.number(noise.values.why(register))
+    for mask in noise.masks:
+        rows = left[mask.rows(a)[left]]
+        why[rows[why[rows] == 0]] = table.number(mask.why())
     return why
 
 

@@ -7,7 +7,7 @@ that were seen to do that; longer stretches also when what lies between such blo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 Block = tuple[int, ...]
 #: Whether a stretch of `STRETCH` keys is one that is repeated.
@@ -38,19 +38,19 @@ class Blocks:
         self._starts: set[int] = set()
         self._stretches: set[Block] = set()
         self._ends: set[int] = set()
+        #: Blocks as they were added, without the places where they might begin as well.
+        self.added: dict[Block, None] = {}
         #: Keys that were seen to come, go or move.
         self.restless: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._blocks)
 
-    def __iter__(self) -> Iterator[Block]:
-        return iter(sorted(self._blocks))
-
     def add(self, keys: Sequence[int], start: int, stop: int) -> None:
         """keys[start:stop] were more, less or elsewhere in one run than in another."""
         if stop - start > _LONGEST:
             return
+        self.added.setdefault(tuple(keys[start:stop]))
         for low, high in slides(keys, start, stop):
             self.add_block(tuple(keys[low:high]))
         loop = loop_around(keys, start, stop)

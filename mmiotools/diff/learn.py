@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from mmiotools.diff.aligner import gaps
 from mmiotools.diff.floating import Blocks
+from mmiotools.diff.masks import NOTHING_SAID, Mask, MaskFile
 from mmiotools.diff.moves import block_moves
 from mmiotools.diff.pairs import Pairs, pair, runs
 from mmiotools.diff.varying import Values
-from mmiotools.trace.matching import Accesses
+from mmiotools.trace.matching import Accesses, accesses_of
 
 Indexes = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+Rows = NDArray[np.bool_]
 
 #: Recordings of one version that are all held against each other; of more, each against the first and the next.
 _ALL_PAIRS = 4
@@ -34,36 +35,49 @@ class Noise:
     """What varies without a change of the driver.
 
     values   registers that do not always have the same value
+    masks    what the user says about registers
     blocks   accesses that come at other times, or more or less often
     near     by recording (its `id`): (n,) bool, accesses near something that varied
     """
 
     values: Values = field(default_factory=Values)
+    masks: tuple[Mask, ...] = ()
     blocks: Blocks = field(default_factory=Blocks)
-    near: dict[int, Mask] = field(default_factory=dict)
+    near: dict[int, Rows] = field(default_factory=dict)
+
+    def keep(self, accesses: Accesses) -> NDArray[np.uint64]:
+        """The bits of each value that count, (n,)."""
+        kept = self.values.keep(accesses)
+        for mask in self.masks:
+            kept[mask.rows(accesses)] &= ~np.uint64(mask.bits)
+        return kept
 
 
-def learn(groups: Sequence[Sequence[Accesses]]) -> Noise:
-    """Learn from recordings of the same version each. A group of one teaches nothing.
+def learn(groups: Sequence[Sequence[Accesses]], said: MaskFile = NOTHING_SAID) -> Noise:
+    """Learn from recordings of the same version each, and from masks. A group of one teaches nothing.
 
     Values come first: what is left unpaired between two runs is told apart better once those that vary do not count.
     """
-    noise = Noise()
+    noise = Noise(masks=said.masks)
     couples = [couple for group in groups for couple in _couples(group)]
     for _ in range(_ROUNDS):
         before = len(noise.values)
         for a, b in couples:
-            keep_a, keep_b = noise.values.keep(a), noise.values.keep(b)
+            keep_a, keep_b = noise.keep(a), noise.keep(b)
             rows_a, rows_b = _differing(a, b, pair(a, b, keep_a, keep_b, singles=False))
             noise.values.observe(a, rows_a, b, rows_b)
         noise.values.settle()
         if len(noise.values) == before:
             break
     for a, b in couples:
-        pairs = pair(a, b, noise.values.keep(a), noise.values.keep(b))
+        pairs = pair(a, b, noise.keep(a), noise.keep(b))
         _learn_blocks(noise, a, pairs.keys_a, pairs.free_a, np.flatnonzero(pairs.moved >= 0))
         moved = np.sort(pairs.moved[pairs.moved >= 0])
         _learn_blocks(noise, b, pairs.keys_b, pairs.free_b, moved)
+    for block in said.blocks:
+        rows = accesses_of(block.filled())
+        keep = np.where(block.any_value(), np.uint64(0), noise.keep(rows))
+        noise.blocks.add_block(tuple(rows.keys(keep).tolist()))
     return noise
 
 
@@ -99,7 +113,7 @@ def _differing(a: Accesses, b: Accesses, pairs: Pairs) -> tuple[Indexes, Indexes
     return rows_a[unequal], rows_b[unequal]
 
 
-def _learn_blocks(noise: Noise, side: Accesses, keys: NDArray[np.uint64], free: Mask, moved: Indexes) -> None:
+def _learn_blocks(noise: Noise, side: Accesses, keys: NDArray[np.uint64], free: Rows, moved: Indexes) -> None:
     listed = keys.tolist()
     loose = np.flatnonzero(free)
     for rows in (loose, moved, np.union1d(loose, moved)):

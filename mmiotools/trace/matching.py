@@ -7,7 +7,7 @@ map ids, absolute addresses, pc, pid and cpu do not count. A value that is absen
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -231,6 +231,23 @@ def collect(batches: Iterator[Batch]) -> Accesses:
     return Accesses(**columns, identities=list(identities), regions=addresses.regions, wide=wide)
 
 
+def accesses_of(rows: Sequence[tuple[Kind, int | None, tuple[Any, ...], int, int | None]]) -> Accesses:
+    """Accesses without a recording, from operation, width, region identity, offset, value."""
+    identities = list(dict.fromkeys(row[2] for row in rows))
+    columns = {name: np.zeros(len(rows), dtype) for name, dtype in _COLUMNS.items()}
+    columns["region"][:] = -1
+    wide = {}
+    for at, (op, width, identity, offset, value) in enumerate(rows):
+        columns["op"][at], columns["width"][at] = op, -1 if width is None else width
+        columns["identity"][at] = identities.index(identity) if identity else -1
+        columns["offset"][at] = offset
+        if value is not None and value >> 64:
+            wide[at] = value
+        elif value is not None:
+            columns["value"][at], columns["has_value"][at] = value, True
+    return Accesses(**columns, identities=identities, regions=[], wide=wide)
+
+
 def same(
     a: Accesses,
     rows_a: NDArray[np.intp],
@@ -286,4 +303,4 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x ^ x >> np.uint64(31)
 
 
-__all__ = ["Access", "Accesses", "access_json", "collect", "register_name", "same", "same_register"]
+__all__ = ["Access", "Accesses", "access_json", "accesses_of", "collect", "register_name", "same", "same_register"]

@@ -1,0 +1,135 @@
+"""The options of `diff` that say what is noise, and what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from mmiotools.cli.common import F, open_bytes
+from mmiotools.diff.classify import compare_noisy
+from mmiotools.diff.groups import Group, Groups, compare_groups
+from mmiotools.diff.hunks import Comparison
+from mmiotools.diff.learn import Noise, learn
+from mmiotools.diff.learned import learned_lines
+from mmiotools.diff.masks import NOTHING_SAID, MaskFile, ignore, read_masks
+from mmiotools.diff.rules import RULES, Rule, check_rules
+from mmiotools.errors import UsageError
+
+
+def complete_rules(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion: names of rules."""
+    return [rule.name for rule in RULES if rule.name.startswith(incomplete)]
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--repeat-a",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(),
+        help="Another recording of the version in A: what differs between the two is noise.",
+    ),
+    click.option(
+        "--repeat-b", multiple=True, metavar="FILE", type=click.Path(), help="Another recording of the version in B."
+    ),
+    click.option(
+        "--group",
+        "groups",
+        multiple=True,
+        metavar="NAME=FILE",
+        help="A recording of the version NAME, instead of A and B; each name several times, two names or more.",
+    ),
+    click.option("--mask", multiple=True, metavar="FILE", type=click.Path(), help="Registers and bits to set aside."),
+    click.option(
+        "--ignore", multiple=True, metavar="PLACE", help="Registers to set aside altogether, as in BAR0+0x100-0x1ff."
+    ),
+    click.option(
+        "--learn-mask", metavar="FILE", type=click.Path(), help="Write what was learned from the repeats, for --mask."
+    ),
+    click.option(
+        "--no-rule", multiple=True, metavar="NAME", shell_complete=complete_rules,
+        help="Do without a built-in rule about noise; all for none of them.",
+    ),
+)  # fmt: skip
+
+
+def noise_options(function: F) -> F:
+    """All options of `Told`."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the options say about noise; a field an option."""
+
+    repeat_a: tuple[str, ...]
+    repeat_b: tuple[str, ...]
+    groups: tuple[str, ...]
+    mask: tuple[str, ...]
+    ignore: tuple[str, ...]
+    learn_mask: str | None
+    no_rule: tuple[str, ...]
+
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules that are on. Raises UsageError."""
+        if "all" in self.no_rule:
+            return ()
+        check_rules(self.no_rule)
+        return tuple(rule for rule in RULES if rule.name not in self.no_rule)
+
+    def said(self) -> MaskFile:
+        """All masks. Raises UsageError."""
+        found = NOTHING_SAID
+        for path in self.mask:
+            found += read_masks(path)
+        return found + MaskFile(tuple(ignore(text) for text in self.ignore))
+
+    def paths(self, traces: Sequence[str]) -> dict[str, list[str]]:
+        """The files of each version, the one that stands for it first. Raises UsageError."""
+        if not self.groups:
+            if len(traces) < 2:
+                raise UsageError("two traces are needed, A and B")
+            found = {path if list(traces).count(path) == 1 else f"{path} ({at})": [path] for at, path in enumerate(traces, 1)}
+            if (self.repeat_a or self.repeat_b) and len(traces) > 2:
+                raise UsageError("--repeat-a and --repeat-b are for two traces; use --group with more")
+            for name, repeats in zip(found, (self.repeat_a, self.repeat_b), strict=False):
+                found[name].extend(repeats)
+            return found
+        if traces or self.repeat_a or self.repeat_b:
+            raise UsageError("with --group, all recordings are named by it")
+        groups: dict[str, list[str]] = {}
+        for word in self.groups:
+            name, equals, path = word.partition("=")
+            if not (name and equals and path):
+                raise UsageError(f"--group '{word}': give it as NAME=FILE")
+            groups.setdefault(name, []).append(path)
+        if len(groups) < 2:
+            raise UsageError("--group needs two names at least")
+        return groups
+
+
+def learn_all(told: Told, groups: Sequence[Group], inputs: tuple[str, ...]) -> Noise:
+    """Learn from all groups, and write what was learned if that is asked for."""
+    noise = learn([group.recordings for group in groups], told.said())
+    if told.learn_mask is not None:
+        with open_bytes(told.learn_mask, inputs, binary=False) as out:
+            recordings = [recording for group in groups for recording in group.recordings]
+            for line in learned_lines(noise, recordings):
+                out.write(f"{line}\n".encode())
+    return noise
+
+
+def compare_two(groups: Sequence[Group], noise: Noise, rules: Sequence[Rule]) -> Comparison:
+    """The comparison of two groups."""
+    one, other = groups
+    return compare_noisy(one.recordings, other.recordings, noise, rules, one.name, other.name)
+
+
+def compare_many(groups: Sequence[Group], noise: Noise, rules: Sequence[Rule]) -> Groups:
+    """The comparison of more than two."""
+    return compare_groups(groups, noise, rules)
