@@ -142,7 +142,7 @@ def test_example_of_a_command_works(name: str, line: str, desk: Path) -> None:
     done = shell(line, desk)
     assert done.returncode == (1 if line.startswith("mmiotools diff ") else 0), done.stderr
     assert "internal error" not in done.stderr and "Traceback" not in done.stderr
-    told = done.stdout or re.search(r"-o \S+$|^eval ", line)
+    told = done.stdout or re.search(r"-o \S+$|--html |^eval ", line)
     assert told, f"{line} prints nothing"
 
 

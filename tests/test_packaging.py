@@ -46,6 +46,10 @@ def test_wheel_holds_every_module_and_the_type_marker(top: Path, wheel: list[str
     assert modules | {"mmiotools/py.typed"} <= set(wheel)
 
 
+def test_wheel_holds_the_page_of_diff(top: Path, wheel: list[str]) -> None:
+    assert {path.relative_to(top).as_posix() for path in (top / "mmiotools/diff/page").iterdir()} <= set(wheel)
+
+
 def test_wheel_installs_the_manual_pages(top: Path, wheel: list[str]) -> None:
     pages = sorted((top / "man").glob("*.[1-9]"))
     assert len(pages) >= 12

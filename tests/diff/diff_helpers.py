@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, replace
 
 from hypothesis import strategies as st
 
-from mmiotools.diff.hunks import Comparison, Hunk
+from mmiotools.diff.hunks import DRIVER, VOLATILE, Comparison, Hunk, Hunks
 from mmiotools.events import Event, Kind
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.matching import Accesses, collect
@@ -47,6 +48,22 @@ def patched(comparison: Comparison, hunks: Iterable[Hunk]) -> list[tuple[object,
 
 def shape(hunks: Iterable[Hunk]) -> list[tuple[str, Sequence[int], Sequence[int]]]:
     return [(hunk.kind, list(hunk.a), list(hunk.b)) for hunk in hunks]
+
+
+def with_volatile(comparison: Comparison, which: Callable[[Hunk], bool], reason: str = "a counter") -> Comparison:
+    """The same comparison, some of its hunks volatile."""
+
+    class Sorted(Hunks):
+        def __iter__(self) -> Iterator[Hunk]:
+            for hunk in Hunks.__iter__(self):
+                yield hunk._replace(category=VOLATILE, reason=reason) if which(hunk) else hunk
+
+        def counts(self) -> dict[str, int]:
+            volatile = sum(hunk.category == VOLATILE for hunk in self)
+            return {DRIVER: len(self) - volatile, VOLATILE: volatile}
+
+    hunks = comparison.hunks
+    return replace(comparison, hunks=Sorted(*(getattr(hunks, field.name) for field in fields(Hunks))))
 
 
 access_rows = st.tuples(st.sampled_from("RWU"), st.integers(0, 5), st.sampled_from([None, 0, 1, 2, 1 << 70]))

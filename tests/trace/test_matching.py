@@ -80,3 +80,13 @@ def test_nothing_is_something() -> None:
     empty = collect(iter(()))
     assert len(empty) == 0
     assert empty.keys().dtype == np.uint64
+
+
+def test_a_part_keeps_the_numbers_of_the_whole() -> None:
+    whole = accesses(0xFEBC0000, access(value=1), access(value=2**70), access(value=3), access(value=2**71))
+    part = whole.take(np.array([1, 3]))
+    assert [(found.index, found.value) for found in part.span(0, len(part))] == [(1, 2**70), (3, 2**71)]
+    assert [part.numbered(position) for position in range(3)] == [1, 3, 4]
+    assert [part.position(number) for number in range(5)] == [0, 0, 1, 1, 2]
+    assert part.take(np.array([1])).access(0).index == 3
+    assert [whole.numbered(4), whole.position(2), whole.position(9)] == [4, 2, 4]

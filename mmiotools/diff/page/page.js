@@ -18,7 +18,7 @@ function element(tag, kind, text) {
 
 // A value with the digits marked that the other one has not.
 function digits(value, other) {
-  const cell = element("td", "number");
+  const cell = element("td", "value");
   if (value === null || other === null || value === other || value === "?" || other === "?") {
     cell.textContent = value === null ? "" : value;
     return cell;
@@ -39,7 +39,7 @@ function line([kind, register, a, before, b, after]) {
   const row = element("tr", kind);
   row.append(element("td", "", SIGN[kind]), element("td", "place", data.registers[register]));
   row.append(element("td", "number", a ?? ""), digits(before, kind === "change" ? after : null));
-  row.append(element("td", "number", b ?? ""), digits(after, kind === "change" ? before : null));
+  row.append(element("td", "number", b ?? ""), digits(after, kind === "change" ? before : null), element("td", "rest"));
   return row;
 }
 
@@ -49,7 +49,7 @@ function drawn(hunk) {
   title.append(element("code", "", hunk.place));
   const table = element("table");
   const head = element("tr");
-  for (const [kind, text] of [["", ""], ["", "register"], ["number", "# a"], ["number", "value a"], ["number", "# b"], ["number", "value b"]])
+  for (const [kind, text] of [["", ""], ["", "register"], ["number", "# a"], ["value", "value a"], ["number", "# b"], ["value", "value b"], ["rest", ""]])
     head.append(element("th", kind, text));
   table.append(head, ...hunk.rows.map(line));
   box.append(title);
