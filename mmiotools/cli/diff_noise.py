@@ -9,9 +9,7 @@ from typing import Any
 import click
 
 from mmiotools.cli.common import F, open_bytes
-from mmiotools.diff.classify import compare_noisy
-from mmiotools.diff.groups import Group, Groups, compare_groups
-from mmiotools.diff.hunks import Comparison
+from mmiotools.diff.groups import Group
 from mmiotools.diff.learn import Noise, learn
 from mmiotools.diff.learned import learned_lines
 from mmiotools.diff.masks import NOTHING_SAID, MaskFile, ignore, read_masks
@@ -94,7 +92,8 @@ class Told:
         if not self.groups:
             if len(traces) < 2:
                 raise UsageError("two traces are needed, A and B")
-            found = {path if list(traces).count(path) == 1 else f"{path} ({at})": [path] for at, path in enumerate(traces, 1)}
+            twice = {path for path in traces if traces.count(path) > 1}
+            found = {f"{path} ({at})" if path in twice else path: [path] for at, path in enumerate(traces, 1)}
             if (self.repeat_a or self.repeat_b) and len(traces) > 2:
                 raise UsageError("--repeat-a and --repeat-b are for two traces; use --group with more")
             for name, repeats in zip(found, (self.repeat_a, self.repeat_b), strict=False):
@@ -122,14 +121,3 @@ def learn_all(told: Told, groups: Sequence[Group], inputs: tuple[str, ...]) -> N
             for line in learned_lines(noise, recordings):
                 out.write(f"{line}\n".encode())
     return noise
-
-
-def compare_two(groups: Sequence[Group], noise: Noise, rules: Sequence[Rule]) -> Comparison:
-    """The comparison of two groups."""
-    one, other = groups
-    return compare_noisy(one.recordings, other.recordings, noise, rules, one.name, other.name)
-
-
-def compare_many(groups: Sequence[Group], noise: Noise, rules: Sequence[Rule]) -> Groups:
-    """The comparison of more than two."""
-    return compare_groups(groups, noise, rules)

@@ -26,6 +26,7 @@ from mmiotools.cli.common import (
 )
 from mmiotools.diff.as_trace import Excerpt
 from mmiotools.diff.counts import count_lines
+from mmiotools.diff.groups import Groups, group_json, group_lines
 from mmiotools.diff.hunks import DRIVER, VOLATILE, Comparison
 from mmiotools.diff.marks import MarkFinder
 from mmiotools.diff.tally import volatile_accesses
@@ -119,6 +120,14 @@ class Wanted:
             if getattr(self, name) and not self.as_trace:
                 raise UsageError(f"{_option(name)} is for --as-trace")
         VIEWS.get(self.name)
+
+    def check_many(self) -> None:
+        """Nothing, or UsageError where an option is for two traces only."""
+        for name in ("stat", "html", "as_trace", "counts"):
+            if getattr(self, name):
+                raise UsageError(f"{_option(name)} is for two traces")
+        if self.name not in (DEFAULT, "json"):
+            raise UsageError(f"view {self.name} is for two traces")
 
     @property
     def name(self) -> str:
@@ -221,6 +230,19 @@ def show(run: Run, comparison: Comparison, a: Side, b: Side, wanted: Wanted, inp
         hunks = count_text(counts[VOLATILE], "volatile hunk")
         accesses = count_text(volatile_accesses(comparison), "access", "accesses")
         run.say(f"{hunks} ({accesses}) set aside; --show-volatile shows them")
+
+
+def show_groups(run: Run, groups: Groups, wanted: Wanted) -> None:
+    """Show a comparison of more than two versions, the odd one out against the most typical one."""
+    if groups.odd >= 0:
+        run.set_status(EXIT_DIFFERENT)
+    if wanted.brief:
+        write_lines(["the traces differ"] if groups.odd >= 0 else [])
+        return
+    as_json = wanted.name == "json"
+    write_lines(group_json(groups) if as_json else group_lines(groups))
+    if groups.oddity is not None:
+        write_lines(chain([] if as_json else [""], VIEWS.get(wanted.name)().render(groups.oddity, wanted.options())))
 
 
 def write_lines(lines: Iterable[str]) -> None:

@@ -27,7 +27,7 @@ FAMILIES: dict[str, str | None] = {
     "policies": "mmiotools.replay.policy:POLICIES",
     "quirks": "mmiotools.engine.quirks:QUIRKS",
     "scenarios": "mmiotools.record.plan:bundled_scenarios",
-    "rules": None,
+    "rules": "mmiotools.diff.rules:RULES",
     "regmaps": None,
 }
 

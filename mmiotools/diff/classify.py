@@ -39,17 +39,36 @@ def compare_noisy(
     belongs to the one beside it, and does not in the other version, is no noise: see `Habits`.
     """
     a, b = group_a[0], group_b[0]
-    keep_a, keep_b = noise.keep(a), noise.keep(b)
-    habits = Habits(*([side.keys(noise.keep(side)) for side in group] for group in (group_a, group_b)))
-    broken = habits.broken(lost=True), habits.broken(lost=False)
-    pairs = pair(a, b, keep_a, keep_b, apart=broken)
     table = _Reasons()
+    if noise:
+        pairs, why_a, why_b = _set_aside(group_a, group_b, noise, table)
+    else:
+        pairs, why_a, why_b = pair(a, b), np.zeros(len(a), np.int32), np.zeros(len(b), np.int32)
+    for mask in noise.masks:
+        if mask.ignore:
+            for side, why in ((a, why_a), (b, why_b)):
+                why[mask.rows(side) & (why == 0)] = table.number(mask.why())
+    for rule in rules:
+        found_a, found_b = rule.apply(Open(a, b, pairs, why_a == 0, why_b == 0))
+        why_a[found_a], why_b[found_b] = table.number(rule.why), table.number(rule.why)
+    return assemble(a, b, pairs, Verdict(why_a, why_b, table.texts()), name_a, name_b)
+
+
+def _set_aside(
+    group_a: Sequence[Accesses], group_b: Sequence[Accesses], noise: Noise, table: _Reasons
+) -> tuple[Pairs, NDArray[np.int32], NDArray[np.int32]]:
+    """Pair the first of each group, and give the number of the reason for each access that is explained."""
+    a, b = group_a[0], group_b[0]
+    keys = [[side.keys(noise.keep(side)) for side in group] for group in (group_a, group_b)]
+    habits = Habits(*keys)
+    broken = habits.broken(lost=True), habits.broken(lost=False)
+    pairs = pair(a, b, noise.keep(a), noise.keep(b), apart=broken)
     whys = _part_values(a, b, pairs, noise, table)
     near_a, near_b = _near(noise, pairs, a, b)
-    known = [side.keys(noise.keep(side)) for side in (*group_a[1:], *group_b[1:])]
+    repeats = [*keys[0][1:], *keys[1][1:]]
     one, other = sides = (
-        _Side(a, pairs.keys_a, near_a, broken[0], np.concatenate((pairs.keys_b, *known))),
-        _Side(b, pairs.keys_b, near_b, broken[1], np.concatenate((pairs.keys_a, *known))),
+        _Side(a, pairs.keys_a, near_a, broken[0], np.concatenate((pairs.keys_b, *repeats))),
+        _Side(b, pairs.keys_b, near_b, broken[1], np.concatenate((pairs.keys_a, *repeats))),
     )
     one.meet(other)
     other.meet(one)
@@ -58,14 +77,7 @@ def compare_noisy(
     for side, free in ((one, pairs.free_a), (other, pairs.free_b)):
         _explain_runs(side, np.flatnonzero(free & ~side.explained), noise, table)
     _moves(sides, pairs, noise, table)
-    for mask in noise.masks:
-        if mask.ignore:
-            for side, accesses in ((one, a), (other, b)):
-                side.why[mask.rows(accesses) & (side.why == 0)] = table.number(mask.why())
-    for rule in rules:
-        found_a, found_b = rule.apply(Open(a, b, pairs, one.why == 0, other.why == 0))
-        one.why[found_a], other.why[found_b] = table.number(rule.why), table.number(rule.why)
-    return assemble(a, b, pairs, Verdict(one.why, other.why, table.texts()), name_a, name_b)
+    return pairs, one.why, other.why
 
 
 def _part_values(a: Accesses, b: Accesses, pairs: Pairs, noise: Noise, table: _Reasons) -> NDArray[np.int32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -70,9 +71,10 @@ def group_lines(groups: Groups) -> Iterator[str]:
     """What was found, for people: a table of distances, the common core, the odd one out."""
     wide = max(8, *(len(name) for name in groups.names))
     heads = [f"[{number}]" for number in range(len(groups.names))]
-    cells = [[str(cell) if one != other else "-" for other, cell in enumerate(row)] for one, row in enumerate(
-        groups.distance.tolist()
-    )]
+    cells = [
+        [str(cell) if one != other else "-" for other, cell in enumerate(row)]
+        for one, row in enumerate(groups.distance.tolist())
+    ]
     columns = [max(len(head), *(len(row[at]) for row in cells)) for at, head in enumerate(heads)]
     yield "accesses that differ, by the driver:"
     yield f"{'':{wide + 5}}" + "".join(f" {head:>{size}}" for head, size in zip(heads, columns, strict=True))
@@ -85,7 +87,24 @@ def group_lines(groups: Groups) -> Iterator[str]:
     else:
         far = _mean(groups, groups.odd)
         rest = [_mean(groups, number) for number in range(len(groups.names)) if number != groups.odd]
-        yield f"odd one out: {groups.names[groups.odd]}, {far:.1f} accesses from the others on average; they {min(rest):.1f}"
+        name = groups.names[groups.odd]
+        yield f"odd one out: {name}, {far:.1f} accesses from each other one on average; the nearest has {min(rest):.1f}"
+
+
+def group_json(groups: Groups) -> Iterator[str]:
+    """The same as one JSON object on a line."""
+    yield json.dumps(
+        {
+            "type": "groups",
+            "schema": "mmiotools.diff-groups/1",
+            "names": groups.names,
+            "accesses": groups.sizes,
+            "distance": groups.distance.tolist(),
+            "core": groups.core,
+            "typical": groups.names[groups.typical],
+            "odd": None if groups.odd < 0 else groups.names[groups.odd],
+        }
+    )
 
 
 def _mean(groups: Groups, number: int) -> float:
@@ -109,6 +128,3 @@ def _untouched(comparison: Comparison) -> NDArray[np.bool_]:
     for start, stop in zip(hunks.a_start.tolist(), hunks.a_stop.tolist(), strict=True):
         found[start:stop] = False
     return found
-
-
-

@@ -45,6 +45,10 @@ class Noise:
     blocks: Blocks = field(default_factory=Blocks)
     near: dict[int, Rows] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        """Is there anything?"""
+        return bool(self.values or self.masks or self.blocks)
+
     def keep(self, accesses: Accesses) -> NDArray[np.uint64]:
         """The bits of each value that count, (n,)."""
         kept = self.values.keep(accesses)

@@ -64,13 +64,12 @@ def poll_length(it: Open) -> Explained:
     found = _nothing(it)
     sides = (it.a, it.pairs.keys_a, it.open_a & it.pairs.free_a), (it.b, it.pairs.keys_b, it.open_b & it.pairs.free_b)
     for (side, keys, free), explained in zip(sides, found, strict=True):
-        rows = np.flatnonzero(free)
-        if not len(rows):
-            continue
-        listed = keys.tolist()
-        for start, stop in zip(*(ends.tolist() for ends in runs(rows)), strict=True):
-            if (side.op[start:stop] != Kind.READ).any():
-                continue
+        starts, stops = runs(np.flatnonzero(free & (side.op == Kind.READ)))
+        # Where writes belong to the run, it is no run of reads.
+        whole = ~(_at(free, starts - 1) | _at(free, stops))
+        starts, stops = starts[whole], stops[whole]
+        listed = keys.tolist() if len(starts) else []
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
             loop = loop_around(listed, start, stop)
             if loop is None:
                 continue
@@ -79,6 +78,12 @@ def poll_length(it: Open) -> Explained:
             if left >= _POLLS_LEFT and left + (stop - start) // size >= _POLLS:
                 explained[start:stop] = True
     return found
+
+
+def _at(mask: Mask, rows: Indexes) -> Mask:
+    """`mask` at these rows, False outside."""
+    inside = (rows >= 0) & (rows < len(mask))
+    return np.asarray(inside & mask[np.clip(rows, 0, len(mask) - 1)], np.bool_)
 
 
 def _rounds(keys: list[int], start: int, stop: int, size: int) -> int:

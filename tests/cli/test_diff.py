@@ -82,11 +82,11 @@ def test_damage_outranks_difference(files: tuple[str, str], tmp_path: Path, capf
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-", "-"], "cannot both be standard input"),
+        (["-", "-"], "only one trace can be standard input"),
         (["A", "no-such-file"], "no-such-file"),
         (["--view", "nonesuch", "A", "A"], "there are: unified, side-by-side, registers, "),
         (["--context", "-1", "A", "A"], "-1"),
-        (["A"], "Missing argument"),
+        (["A"], "two traces are needed"),
     ],
 )
 def test_trouble_is_status_2(
