@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.diff.grouping import REGISTER, Groups, counts, group
-from mmiotools.diff.hunks import INSERT, KINDS, VOLATILE, Comparison, Hunks
+from mmiotools.diff.hunks import INSERT, KINDS, Comparison, Hunks
 
 Indexes = NDArray[np.int64]
 
@@ -31,7 +31,7 @@ class Labels:
 
 def volatile_hunks(hunks: Hunks) -> NDArray[np.bool_]:
     """Which hunks are volatile, (h,)."""
-    return np.fromiter((hunk.category == VOLATILE for hunk in hunks), np.bool_, len(hunks))
+    return np.asarray(hunks.why != 0, np.bool_)
 
 
 def label(comparison: Comparison) -> tuple[Labels, Labels]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from mmiotools.cli import diff
+from mmiotools.cli.common import Run
 from mmiotools.cli.main import run
-from mmiotools.diff import hunks
+from mmiotools.diff.hunks import Comparison
 
 HEAD = "VERSION 20070824\nMAP 1.000000 1 0x1000 0xffffc90000000000 0x1000 0x0 0\n"
 A = HEAD + "".join(
@@ -36,19 +41,14 @@ def files(tmp_path: Path) -> tuple[str, str]:
 @pytest.fixture
 def noisy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every hunk that begins at access 3 of A is volatile."""
-    plain, counts = hunks.Hunks.__iter__, hunks.Hunks.counts
+    plain = diff.show
 
-    def some(self: hunks.Hunks):  # type: ignore[no-untyped-def]
-        for hunk in plain(self):
-            noise = hunk.a.start == 3
-            yield hunk._replace(category="volatile", reason="a status") if noise else hunk
+    def noisily(run: Run, comparison: Comparison, *rest: Any) -> None:
+        why = np.array([hunk.a.start == 3 for hunk in comparison.hunks], np.int32)
+        hunks = replace(comparison.hunks, why=why, reasons=("", "a status"))
+        plain(run, replace(comparison, hunks=hunks), *rest)
 
-    def counted(self: hunks.Hunks) -> dict[str, int]:
-        volatile = sum(hunk.category == "volatile" for hunk in some(self))
-        return counts(self) | {"driver": len(self) - volatile, "volatile": volatile}
-
-    monkeypatch.setattr(hunks.Hunks, "__iter__", some)
-    monkeypatch.setattr(hunks.Hunks, "counts", counted)
+    monkeypatch.setattr(diff, "show", noisily)
 
 
 def output(capfd: pytest.CaptureFixture[str]) -> list[str]:

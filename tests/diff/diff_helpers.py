@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
+import numpy as np
 from hypothesis import strategies as st
 
-from mmiotools.diff.hunks import DRIVER, VOLATILE, Comparison, Hunk, Hunks
+from mmiotools.diff.hunks import Comparison, Hunk
 from mmiotools.events import Event, Kind
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.matching import Accesses, collect
@@ -53,17 +54,8 @@ def shape(hunks: Iterable[Hunk]) -> list[tuple[str, Sequence[int], Sequence[int]
 def with_volatile(comparison: Comparison, which: Callable[[Hunk], bool], reason: str = "a counter") -> Comparison:
     """The same comparison, some of its hunks volatile."""
 
-    class Sorted(Hunks):
-        def __iter__(self) -> Iterator[Hunk]:
-            for hunk in Hunks.__iter__(self):
-                yield hunk._replace(category=VOLATILE, reason=reason) if which(hunk) else hunk
-
-        def counts(self) -> dict[str, int]:
-            volatile = sum(hunk.category == VOLATILE for hunk in self)
-            return {DRIVER: len(self) - volatile, VOLATILE: volatile}
-
-    hunks = comparison.hunks
-    return replace(comparison, hunks=Sorted(*(getattr(hunks, field.name) for field in fields(Hunks))))
+    why = np.array([which(hunk) for hunk in comparison.hunks], np.int32)
+    return replace(comparison, hunks=replace(comparison.hunks, why=why, reasons=("", reason)))
 
 
 access_rows = st.tuples(st.sampled_from("RWU"), st.integers(0, 5), st.sampled_from([None, 0, 1, 2, 1 << 70]))
