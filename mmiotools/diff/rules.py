@@ -22,6 +22,8 @@ Mask = NDArray[np.bool_]
 
 #: A poll loop goes round at least so often on the side where it is longer, and so often on the other one.
 _POLLS, _POLLS_LEFT = 4, 2
+#: A register that counts is written so often, and once more.
+_COUNTS = 4
 #: So many values that differ, none of them the beginning of a page, are as good as one that is.
 _MANY_ADDRESSES = 4
 #: Registers of a block, and how often both sides go through it.
@@ -182,8 +184,8 @@ def _bytes(side: Accesses, row: int) -> Iterator[tuple[object, int]]:
 
 
 def repeated_block(it: Open) -> Explained:
-    """A block of registers that both sides go through again and again, as often on the one as on the other, but once
-    in another place: the service of an interrupt, most likely.
+    """A block that both sides go through again and again, as often on the one as on the other, but once in another
+    place: the service of an interrupt, most likely. What it writes to a register that counts is no part of it.
     """
     found = _nothing(it)
     loose_a = it.open_a & (it.pairs.partner < 0) & (it.pairs.changed < 0)
@@ -191,9 +193,10 @@ def repeated_block(it: Open) -> Explained:
     loose_b[np.concatenate(it.pairs.chain[1:])] = False
     places: dict[tuple[int, ...], tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
     counts = []
-    for number, (side, loose) in enumerate(((it.a, loose_a), (it.b, loose_b))):
+    counters = np.intersect1d(_counters(it.a, loose_a), _counters(it.b, loose_b))
+    for number, (side, keys, loose) in enumerate(((it.a, it.pairs.keys_a, loose_a), (it.b, it.pairs.keys_b, loose_b))):
         registers = side.register_keys()
-        listed = registers.tolist()
+        listed = np.where(np.isin(registers, counters), registers, keys).tolist()
         counts.append(listed)
         for start, stop in zip(*(ends.tolist() for ends in runs(np.flatnonzero(loose))), strict=True):
             if _SHORTEST_BLOCK <= stop - start <= _LONGEST_BLOCK:
@@ -206,6 +209,18 @@ def repeated_block(it: Open) -> Explained:
                 for start, stop in ranges:
                     explained[start:stop] = True
     return found
+
+
+def _counters(side: Accesses, rows: Mask) -> NDArray[np.uint64]:
+    """Of the registers that are written in these rows, those to which one more is written from time to time."""
+    registers = side.register_keys()
+    found = []
+    for register in np.unique(registers[rows & (side.op == Kind.WRITE)]).tolist():
+        values = side.value[registers == np.uint64(register)]
+        steps = values[1:] - values[:-1]
+        if len(steps) >= _COUNTS and np.count_nonzero(steps == 1) * 4 >= 3 * len(steps):
+            found.append(register)
+    return np.array(found, np.uint64)
 
 
 def _occurrences(listed: list[int], block: tuple[int, ...]) -> int:
@@ -237,7 +252,7 @@ RULES = (
     ),
     Rule(
         "repeated-block",
-        "A block of registers that both go through many times, equally often, came once in another place.",
+        "A block of accesses that both go through many times, equally often, came once in another place.",
         "a repeated block in another place",
         repeated_block,
     ),
