@@ -291,7 +291,7 @@ def regs_option(function: F) -> F:
         metavar="FILE|NAME|auto",
         shell_complete=complete_regmaps,
         help="Names of registers from FILE (TOML, SVD, rnndb, C header, table), a bundled map, or all of these; with "
-        "@8086:100e, @BAR2 or @0x… behind, where they lie. Repeatable, the first wins.",
+        "@8086:100e, @BAR2 or @ADDRESS behind, where they lie. Repeatable, the first wins.",
     )(function)
 
 
