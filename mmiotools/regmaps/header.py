@@ -58,7 +58,9 @@ def _read(source: Source) -> list[RegisterMap]:
                 last = entries[name] = entry
             continue
         try:
-            value = evaluate(body, values)
+            plain = _PLAIN.fullmatch(body)
+            short = plain is not None and len(plain["digits"]) <= 16
+            value = Value(int(plain["digits"], 16), False, True) if plain and short else evaluate(body, values)
         except (NotConstant, RecursionError):
             continue
         values.setdefault(name, value)
@@ -67,8 +69,7 @@ def _read(source: Source) -> list[RegisterMap]:
             last.parts.append((name, value.number))
         elif owner is not None and (value.bits or not _is_register(body, value, owner)):
             owner.parts.append((name[len(owner.register.name) + 1 :], value.number))
-        elif value.hexadecimal and not value.bits and name not in entries and len(name) <= MAX_NAME:
-            plain = _PLAIN.fullmatch(body)
+        elif value.hexadecimal and not value.bits and name not in entries:
             digits = len(plain["digits"]) if plain else 0
             last = entries[name] = _Entry(Register(name, value.number), digits, line)
     found = Collector(source)
@@ -90,7 +91,7 @@ def _defines(text: str) -> list[tuple[int, str, str | None, str]]:
             parts.append(lines[at].rstrip())
         at += 1
         match = _DEFINE.match(" ".join(parts))
-        if match and len(match["body"]) <= MAX_BODY:
+        if match and len(match["body"]) <= MAX_BODY and len(match["name"]) <= MAX_NAME:
             argument = match["args"][1:-1].strip() if match["args"] else None
             found.append((start + 1, match["name"], argument, match["body"].strip()))
     return found

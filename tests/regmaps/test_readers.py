@@ -250,7 +250,12 @@ def test_what_is_wrong_is_told_with_file_and_line(tmp_path, name, text, message)
 
 def test_hostile_headers_end_soon(tmp_path):
     lines = ["#define A0 0x1"] + [f"#define A{n} (A{n - 1} << 1 | {'(' * 50}A{n - 1}{')' * 50})" for n in range(1, 200)]
-    lines += ["/*" * 100_000, "#define F(x) F(F(F(x))) + 0x10", "#define Z 0x" + "f" * 10_000]
+    lines += [
+        "/*" * 100_000,
+        f"#define A{'_' * 100_000} 0x2",
+        "#define F(x) F(F(F(x))) + 0x10",
+        "#define Z 0x" + "f" * 10_000,
+    ]
     (regmap,) = read_maps(write(tmp_path, "a.h", "\n".join(lines)))
     assert [r.name for r in regmap.registers] == ["A0"]
 
