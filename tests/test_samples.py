@@ -21,6 +21,7 @@ from mmiotools.events import Event
 from mmiotools.formats import FORMATS, open_trace
 from mmiotools.formats.base import read_all
 from mmiotools.record.plan import make_plan
+from mmiotools.regmaps import read_maps
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 INDEX = tomllib.loads((SAMPLES / "INDEX.toml").read_text())
@@ -32,7 +33,7 @@ REMAKE = "run: python samples/remake.py"
 #: What stands beside the samples.
 OTHERS = {"INDEX.toml", "README.md", "remake.py"}
 #: Folders of what makes recordings, and the kinds that lie there.
-KINDS = {"drivers": {"driver", "header"}, "cards": {"card"}, "scenarios": {"scenario"}}
+KINDS = {"drivers": {"driver", "header"}, "cards": {"card"}, "scenarios": {"scenario"}, "regmaps": {"register map"}}
 
 
 def events(row: dict[str, Any]) -> list[Event]:
@@ -157,6 +158,16 @@ def test_card_is_one(row: dict[str, Any]) -> None:
 def test_scenario_is_one(row: dict[str, Any]) -> None:
     card = make_plan(str(SAMPLES / row["path"])).card
     assert Path(card).name == Path(row["device"].partition(",")[0]).name
+
+
+@pytest.mark.parametrize("row", programs("register map"), ids=lambda row: row["path"])
+def test_register_map_is_one(row: dict[str, Any]) -> None:
+    (regmap,) = read_maps(str(SAMPLES / row["path"]))
+    assert [register.name.rpartition(".")[2].removeprefix("LAMP_") for register in regmap.registers] == [
+        "ID",
+        "PERIOD",
+        "COUNT",
+    ]
 
 
 @pytest.mark.parametrize("row", [row for row in PROGRAMS if "compile" in row], ids=lambda row: row["path"])

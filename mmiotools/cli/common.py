@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from mmiotools.cli.progress import with_progress
 from mmiotools.errors import EXIT_DAMAGED, EXIT_OK, TargetCannotHold, UsageError, combine
@@ -22,6 +23,7 @@ from mmiotools.formats.source import compression_of, compressor, describe
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace, TraceHeader
 from mmiotools.trace.memory import keep_freed_memory
+from mmiotools.trace.names import Names
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -279,6 +281,35 @@ def strict_option(function: F) -> F:
     return click.option(
         "--strict", is_flag=True, help="Exit with status 2 if the output format cannot hold everything."
     )(function)
+
+
+def regs_option(function: F) -> F:
+    """--regs"""
+    return click.option(
+        "--regs",
+        multiple=True,
+        metavar="FILE|NAME|auto",
+        shell_complete=complete_regmaps,
+        help="Names of registers from FILE (TOML, SVD, rnndb, C header, table), a bundled map, or all of these; with "
+        "@8086:100e, @BAR2 or @ADDRESS behind, where they lie. Repeatable, the first wins.",
+    )(function)
+
+
+def load_regs(run: Run, words: tuple[str, ...]) -> Names | None:
+    """The register maps that --regs says, or None. Raises UsageError and FormatError."""
+    if not words:
+        return None
+    from mmiotools.regmaps import load_names
+
+    return load_names(words, run.say)
+
+
+def complete_regmaps(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Shell completion: names of bundled register maps, and files."""
+    from mmiotools.regmaps import AUTO, bundled_names
+
+    found = [CompletionItem(name) for name in (*bundled_names(), AUTO) if name.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="file")]
 
 
 def color_option(function: F) -> F:

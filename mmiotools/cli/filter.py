@@ -13,9 +13,11 @@ from mmiotools.cli.common import (
     Run,
     choose_format,
     from_option,
+    load_regs,
     open_output,
     output_option,
     quiet_option,
+    regs_option,
     strict_option,
     to_option,
 )
@@ -41,6 +43,10 @@ EXAMPLES = [
     (
         "How many reads saw bit 0 set:",
         "mmiotools filter --count 'read and value & 1 != 0' samples/mmiotrace/nvme-linux6.1.mmiotrace",
+    ),
+    (
+        "By the names of registers and their bits:",
+        "mmiotools filter --regs auto 'CC.EN == 1 or reg == CSTS' samples/mmiotrace/nvme-linux6.1.mmiotrace",
     ),
     ("How an expression is understood:", "mmiotools filter --explain 'write and offset in 0x100+16'"),
 ]
@@ -80,6 +86,7 @@ class _Tally:
 @click.option("--count", "counts", is_flag=True, help="Print the number of selected events and write no trace.")
 @click.option("-e", "--exit-status", is_flag=True, help="Exit with status 1 when nothing was selected.")
 @click.option("--explain", "explains", is_flag=True, help="Print how EXPR is understood; read nothing.")
+@regs_option
 @from_option
 @to_option
 @output_option
@@ -101,6 +108,7 @@ def command(
     counts: bool,
     exit_status: bool,
     explains: bool,
+    regs: tuple[str, ...],
     from_format: str | None,
     to_format: str | None,
     output: str | None,
@@ -120,19 +128,20 @@ def command(
     stages = (from_mark, to_mark, times, first, last)
     if expression is None and not (any(stage is not None for stage in stages) or fold_polls or unfolds):
         raise UsageError("no expression: say what to keep, as in mmiotools filter 'write and offset < 0x100' FILE")
-    tree = parse(expression or "")
+    run = Run(quiet)
+    names = load_regs(run, regs)
+    tree = parse(expression or "", names)
     window = Window(_pattern("--from-mark", from_mark), _pattern("--to-mark", to_mark))
     if times is not None:
         window.first, window.last = parse_times(times)
     if explains:
         sys.stdout.write(explain(tree))
         return 0
-    run = Run(quiet)
     trace = run.open_input(input, from_format)
     batches = trace.batches
     if unfolds:
         batches = _told(run, unfold(batches))
-    chunks = judge(batches, Predicate(tree), invert)
+    chunks = judge(batches, Predicate(tree, names), invert)
     if not window.is_open:
         chunks = cut(chunks, window, bare)
     chunks = keep_selected(chunks, bare)

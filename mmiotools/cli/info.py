@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from mmiotools.cli.common import Run, from_option, quiet_option
+from mmiotools.cli.common import Run, from_option, load_regs, quiet_option, regs_option
 from mmiotools.errors import MmioToolsError
 from mmiotools.formats.jsonl_fields import dumps
 from mmiotools.stats.registers import Register
-from mmiotools.stats.summary import HOTTEST, SCHEMA, Summary, bulk_summary
+from mmiotools.stats.summary import HOTTEST, NAMED_AT_MOST, SCHEMA, Summary, bulk_summary, register_json
 from mmiotools.trace.header import Trace
 from mmiotools.trace.matching import register_name
+from mmiotools.trace.names import Names
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [
     ("What a recording holds:", "mmiotools info samples/mmiotrace/nvme-linux6.1.mmiotrace"),
+    ("Which registers have no name:", "mmiotools info --regs auto samples/mmiotrace/nv-init-1.mmiotrace"),
     ("For a program, one JSON object a file:", "mmiotools info --json samples/mmiotrace/nvme-linux6.1.mmiotrace"),
 ]
 
 #: Devices and maps that one screen shows.
 _SHOWN = 6
+#: Registers without a name that one screen shows.
+_UNNAMED = 8
 
 
 @click.command()
 @click.argument("traces", nargs=-1, type=click.Path(), metavar="TRACE...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
+@regs_option
 @from_option
 @quiet_option
-def command(traces: tuple[str, ...], as_json: bool, from_format: str | None, quiet: bool) -> int:
+def command(traces: tuple[str, ...], as_json: bool, regs: tuple[str, ...], from_format: str | None, quiet: bool) -> int:
     """One screen about each trace: format, clock, devices, maps, counts, losses, hottest registers.
 
-    Without TRACE, or for "-", standard input is read. A file that cannot be read does not stop the others.
+    With --regs, registers have their names, and those that have none are told. Without TRACE, or for "-", standard
+    input is read. A file that cannot be read does not stop the others.
     """
     run = Run(quiet)
+    names = load_regs(run, regs)
     shown = 0
     for path in traces or ("-",):
         try:
@@ -48,9 +57,12 @@ def command(traces: tuple[str, ...], as_json: bool, from_format: str | None, qui
             run.set_status(error.status)
             continue
         if as_json:
-            click.echo(dumps({"schema": SCHEMA, **_header_json(trace), **summary.as_json()}))
+            told = summary.as_json()
+            if names is not None:
+                _name_json(told["registers"], summary, names)
+            click.echo(dumps({"schema": SCHEMA, **_header_json(trace), **told}))
         else:
-            click.echo(("\n" if shown else "") + "\n".join(_screen(trace, summary)))
+            click.echo(("\n" if shown else "") + "\n".join(_screen(trace, summary, names)))
         shown += 1
     return run.status
 
@@ -66,7 +78,7 @@ def _header_json(trace: Trace) -> dict[str, object]:
     }
 
 
-def _screen(trace: Trace, summary: Summary) -> list[str]:
+def _screen(trace: Trace, summary: Summary, names: Names | None) -> list[str]:
     origin = "" if trace.header.format in ("", trace.container) else f", recorded as {trace.header.format}"
     lines = [
         f"file        {trace.name}",
@@ -87,7 +99,9 @@ def _screen(trace: Trace, summary: Summary) -> list[str]:
     hottest = summary.hottest(HOTTEST)
     if hottest:
         lines.append(f"registers   {summary.registers()}, the most used:")
-        lines += _table(hottest)
+        lines += _table(hottest, summary, names)
+    if names is not None:
+        lines += _unnamed(summary, names)
     if summary.registers_forgotten:
         count = summary.registers_forgotten
         lines.append(f"            too many registers: {count} accesses are in no register's count")
@@ -145,8 +159,40 @@ def _damaged(summary: Summary) -> str:
     return f"{summary.damaged} place{'s' * (summary.damaged != 1)}, events lost: {summary.damaged_events}"
 
 
-def _table(hottest: list[Register]) -> list[str]:
-    names = [register_name(register.region, register.offset) for register in hottest]
+def _name(register: Register, summary: Summary, names: Names | None) -> str:
+    found = summary.found(register, names) if names is not None else None
+    if found is None:
+        return register_name(register.region, register.offset)
+    return found.text if register.region is None else f"{register.region}/{found.text}"
+
+
+def _name_json(told: dict[str, Any], summary: Summary, names: Names) -> None:
+    """Puts the names beside the most used registers, and those without a name behind them."""
+    for entry, register in zip(told["hottest"], summary.hottest(HOTTEST), strict=True):
+        found = summary.found(register, names)
+        entry["register"] = None if found is None else found.text
+    left = summary.unnamed(names)
+    told["unnamed"] = {
+        "distinct": len(left),
+        "accesses": sum(register.accesses for register in left),
+        "complete": summary.registers() <= NAMED_AT_MOST,
+        "list": [register_json(register) for register in left],
+    }
+
+
+def _unnamed(summary: Summary, names: Names) -> list[str]:
+    left = summary.unnamed(names)
+    of_most = f" of the {NAMED_AT_MOST} most used" if summary.registers() > NAMED_AT_MOST else ""
+    if not left:
+        return [f"unnamed     none{of_most}"]
+    accesses = sum(register.accesses for register in left)
+    places = [f"{register_name(r.region, r.offset)} ({r.accesses})" for r in left[:_UNNAMED]]
+    more = [f"and {len(left) - _UNNAMED} more"] if len(left) > _UNNAMED else []
+    return _wrapped(f"unnamed     {len(left)}{of_most}, accesses {accesses}:", places + more)
+
+
+def _table(hottest: list[Register], summary: Summary, regs: Names | None) -> list[str]:
+    names = [_name(register, summary, regs) for register in hottest]
     wide = max(map(len, names))
     lines = [f"            {'register':<{wide}}  {'reads':>9} {'writes':>9} {'unknown':>9}"]
     for name, register in zip(names, hottest, strict=True):

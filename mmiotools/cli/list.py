@@ -15,6 +15,7 @@ from mmiotools.trace.registry import Listing, Registry
 EXAMPLES = [
     ("The formats, and which can be read or written:", "mmiotools list formats"),
     ("The drivers that record knows:", "mmiotools list drivers"),
+    ("The register maps that --regs knows, and the cards they are for:", "mmiotools list regmaps"),
 ]
 
 #: Family → where its registry or table is; None for a family that has no members yet.
@@ -28,7 +29,7 @@ FAMILIES: dict[str, str | None] = {
     "quirks": "mmiotools.engine.quirks:QUIRKS",
     "scenarios": "mmiotools.record.plan:bundled_scenarios",
     "rules": "mmiotools.diff.rules:RULES",
-    "regmaps": None,
+    "regmaps": "mmiotools.regmaps:bundled_maps",
 }
 
 
@@ -59,6 +60,8 @@ def command(family: str, as_json: bool, quiet: bool) -> int:
             told += f"  ({_directions(details)}; {' '.join(details['suffixes'])})"
         elif family == "quirks":
             told += f"  ({', '.join(details['compats'])})"
+        elif family == "regmaps":
+            told += f"  ({' '.join(details['ids'])})"
         elif "versions" in details:
             told += f"  (versions {', '.join(details['versions'])})"
         click.echo(f"{listing.name:<{wide}}  {listing.title}{told}")

@@ -8,17 +8,22 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import Run, color_option, from_option, quiet_option, want_color
+from mmiotools.cli.common import Run, color_option, from_option, load_regs, quiet_option, regs_option, want_color
 from mmiotools.cli.info import seconds
 from mmiotools.events import Event, Kind
 from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.matching import OP_LETTERS, register_name
+from mmiotools.trace.names import Found, Names
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [
     ("A recording, decoded:", "mmiotools show samples/mmiotrace/nvme-linux6.1.mmiotrace | head"),
+    (
+        "With the names of its registers and their fields:",
+        "mmiotools show --regs nvme samples/mmiotrace/nvme-linux6.1.mmiotrace | grep /CC",
+    ),
     (
         "Only the writes, with the time that passed between them:",
         "mmiotools filter write samples/mmiotrace/nvme-linux6.1.mmiotrace | mmiotools show --time delta | tail -n 5",
@@ -40,19 +45,24 @@ _COLORS = {Kind.WRITE: "yellow", Kind.MARK: "cyan", Kind.LOST: "red"}
     show_default=True,
     help="Seconds since the first event, since the event before, or as recorded.",
 )
+@regs_option
 @color_option
 @from_option
 @quiet_option
-def command(trace: str | None, clock: str, color: str, from_format: str | None, quiet: bool) -> int:
+def command(
+    trace: str | None, clock: str, regs: tuple[str, ...], color: str, from_format: str | None, quiet: bool
+) -> int:
     """Print a trace decoded for people.
 
     A line an event: time in seconds, operation and width, register, value. Where the register was seen before with
-    another value of that width, old -> new and the bits that rose (+) and fell (-). TRACE is a file, or standard
-    input when it is missing or "-". The text is for eyes; programs read `convert -t jsonl`.
+    another value of that width, old -> new and the bits that rose (+) and fell (-); with --regs, the fields that
+    changed, and at first sight those that are set. TRACE is a file, or standard input when it is missing or "-". The
+    text is for eyes; programs read `convert -t jsonl`.
     """
     run = Run(quiet)
+    names = load_regs(run, regs)
     opened = run.open_input(trace, from_format)
-    printer = _Printer(clock, want_color(color))
+    printer = _Printer(clock, want_color(color), names)
     for batch in opened.batches:
         sys.stdout.write("".join(printer.lines(batch)))
     return run.status
@@ -61,7 +71,8 @@ def command(trace: str | None, clock: str, color: str, from_format: str | None, 
 class _Printer:
     """What a line depends on: the clock, the address map and the last value of every register."""
 
-    def __init__(self, clock: str, color: bool) -> None:
+    def __init__(self, clock: str, color: bool, names: Names | None) -> None:
+        self._names = names
         self._clock = clock
         self._color = color
         self._zero: int | None = None
@@ -98,8 +109,12 @@ class _Printer:
     def _access(self, event: Event, region: int, offset: int) -> str:
         op = OP_LETTERS[event.kind] + ("" if event.width is None else str(event.width))
         known = event.addr is not None or event.offset is not None
-        name = self._addresses.regions[region].name if region >= 0 else None
+        place = self._addresses.regions[region] if region >= 0 else None
+        name = place.name if place is not None else None
         where = register_name(name, offset) if known else name or "?"
+        found = self._names.find(place, offset) if self._names is not None and known else None
+        if found is not None:
+            where = found.text if name is None else f"{name}/{found.text}"
         if event.value is None:
             opcode = event.extra.get("opcode")
             return f"{op:<4} {printable(where):<26} ?" + (f"  opcode {opcode.hex(' ')}" if opcode else "")
@@ -111,8 +126,23 @@ class _Printer:
                 del self._values[next(iter(self._values))]
         value = f"{event.value:#x}"
         if before is not None and before != event.value:
-            value = f"{before:#x} -> {value}  {changed_bits(before, event.value)}"
+            changes = changed_bits(before, event.value) if found is None else _changed(found, before, event)
+            value = f"{before:#x} -> {value}  {changes}"
+        elif found is not None and before is None:
+            fields = Names.describe(found.register, event.value, found.distance, event.width)
+            value += f"  {fields}" if fields else ""
         return f"{op:<4} {printable(where):<26} {value}"
+
+
+def _changed(found: Found, before: int, event: Event) -> str:
+    """The fields that changed, and the bits that are in no field: "RST 1 -> 0, +31"."""
+    assert event.value is not None
+    changes = Names.changed_fields(found.register, before, event.value, found.distance, event.width)
+    told = [f"{change.name} {change.old} -> {change.new}" for change in changes]
+    named = {change.name for change in changes}
+    covered = sum({item.mask for item in found.register.fields if item.name in named}) >> 8 * found.distance
+    rest = changed_bits(before & ~covered, event.value & ~covered)
+    return ", ".join([*told, rest] if rest else told)
 
 
 def changed_bits(old: int, new: int) -> str:

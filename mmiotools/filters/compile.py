@@ -14,8 +14,17 @@ from mmiotools.filters.columns import OPERATORS, compare, contains, masked, with
 from mmiotools.filters.grammar import parse
 from mmiotools.filters.lexer import as_bytes
 from mmiotools.filters.patterns import MAX_SEARCHED, compile_pattern
+from mmiotools.filters.registers import (
+    AtRegister,
+    RegisterMember,
+    Registers,
+    RegisterSpan,
+    RegisterValue,
+    check_names,
+)
 from mmiotools.trace.addrmap import AddressMap, Resolved
 from mmiotools.trace.batch import Array, Batch, BoolArray
+from mmiotools.trace.names import Names
 
 _BAR_NAME = re.compile(r"(?:.*/)?(?:BAR([0-5])|ROM)", re.DOTALL)
 
@@ -27,10 +36,12 @@ class Predicate:
     stream, every batch once and in order.
     """
 
-    def __init__(self, expression: tree.Expr | str) -> None:
-        self.expr = parse(expression) if isinstance(expression, str) else expression
+    def __init__(self, expression: tree.Expr | str, names: Names | None = None) -> None:
+        self.expr = parse(expression, names) if isinstance(expression, str) else expression
+        check_names(self.expr, names)
         self.needs_regions = any(_touches_regions(node) for node in tree.walk(self.expr))
         self._addresses = AddressMap()
+        self._registers = Registers(names or Names(), self._addresses.regions)
         self._tables: dict[int, list[bool]] = {}
         self._patterns = {
             node: compile_pattern(as_bytes(node.pattern))
@@ -65,7 +76,11 @@ class Predicate:
                 return known & ~(inside & compare(rows.offset, "==", node.offset))
             return inside & compare(rows.offset, node.op, node.offset)
         if isinstance(node, (tree.Text, tree.Matches)):
+            if node.name == "reg":
+                return self._named(node, rows)
             return self._regions(node, rows) if node.name == "region" else self._marks(node, rows)
+        if isinstance(node, (AtRegister, RegisterValue, RegisterMember)):
+            return self._registers.evaluate(node, rows)
         raise TypeError(f"no such node: {node!r}")
 
     # -- numbers ------------------------------------------------------------------------------------------
@@ -101,12 +116,15 @@ class Predicate:
         if node.name == "value":
             for row, wide in rows.wide():
                 found[row] = contains(wide, plain)
+        for named in node.named:
+            if isinstance(named, RegisterSpan):
+                found |= self._registers.within(named, rows)
         for span in node.spans:
             if span.region is not None:
                 found |= self._in_region(span, span.region, rows) & within(rows.offset, [span])
         return found
 
-    # -- regions and marks --------------------------------------------------------------------------------
+    # -- regions, registers and marks --------------------------------------------------------------------------------
 
     def _in_region(self, owner: object, name: str, rows: _Rows) -> BoolArray:
         return self._by_region(owner, lambda region: names_region(name, region), rows)
@@ -128,6 +146,12 @@ class Predicate:
             found = self._by_region(node, lambda name: any(names_region(v, name) for v in values), rows)
             negated = node.op == "!="
         return ~found & (rows.code >= 0) if negated else found
+
+    def _named(self, node: tree.Text | tree.Matches, rows: _Rows) -> BoolArray:
+        if isinstance(node, tree.Text):
+            return self._registers.named(node, rows)
+        pattern = self._patterns[node]
+        return self._registers.matching(lambda name: _search(pattern, as_bytes(name)), node.negated, rows)
 
     def _marks(self, node: tree.Text | tree.Matches, rows: _Rows) -> BoolArray:
         found = np.zeros(len(rows.batch), np.bool_)
@@ -177,11 +201,11 @@ def _search(pattern: re.Pattern[bytes], text: bytes) -> bool:
 
 
 def _touches_regions(node: tree.Expr) -> bool:
-    if isinstance(node, tree.Member) and any(span.region is not None for span in node.spans):
+    if isinstance(node, tree.Member) and (node.named or any(span.region is not None for span in node.spans)):
         return True
-    if isinstance(node, tree.Place):
+    if isinstance(node, (tree.Place, AtRegister, RegisterValue, RegisterMember)):
         return True
-    return getattr(node, "name", None) in ("offset", "bar", "region")
+    return getattr(node, "name", None) in ("offset", "bar", "region", "reg")
 
 
 __all__ = ["Predicate", "names_region"]

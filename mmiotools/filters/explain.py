@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmiotools.filters import expr as tree
+from mmiotools.filters.registers import AtRegister, RegisterMember, RegisterSpan, RegisterValue
 
 _OPS = {
     "==": "is",
@@ -42,10 +43,23 @@ def _condition(node: tree.Expr) -> str:
     if isinstance(node, tree.Place):
         return f"the offset in region {node.region} {_OPS[node.op]} {node.offset:#x}"
     if isinstance(node, tree.Member):
-        return f"{node.name} is " + ", or ".join(_span(node.name, span) for span in node.spans)
+        return f"{node.name} is " + ", or ".join(_span(node.name, span) for span in (*node.spans, *node.named))
     if isinstance(node, tree.Text):
+        if node.name == "reg":
+            verb = "an access to a register other than" if node.op == "!=" else "an access to"
+            return f"{verb} {' or '.join(node.values)}"
         spell = tree.name_text if node.name == "region" else tree.quote
         return f"{node.name} {_OPS['!=' if node.op == '!=' else '==']} " + " or ".join(map(spell, node.values))
+    if isinstance(node, AtRegister):
+        return f"the address {_OPS[node.op]} that of register {node.register}" + (
+            f", {node.offset:#x} bytes further" if node.offset else ""
+        )
+    if isinstance(node, RegisterValue):
+        mask = "" if node.mask is None else f", of its bits {node.mask:#x},"
+        return f"an access to {node.register}{mask} whose value {_OPS[node.op]} {node.value:#x}"
+    if isinstance(node, RegisterMember):
+        spans = ", or ".join(_span("value", span) for span in node.spans)
+        return f"an access to {node.register} whose value is {spans}"
     assert isinstance(node, tree.Matches)
     verb = "is known and does not match" if node.negated else "matches"
     return f"{node.name} {verb} the regular expression {tree.quote_pattern(node.pattern)}"
@@ -60,7 +74,10 @@ def _number(name: str, number: int) -> str:
     return text.upper() if name in ("op", "kind") else text
 
 
-def _span(name: str, span: tree.Span) -> str:
+def _span(name: str, span: tree.AnySpan) -> str:
+    if isinstance(span, RegisterSpan):
+        return f"in register {span.register}" if span.last is None else f"from {span.register} to {span.last}"
+    assert isinstance(span, tree.Span)
     if span.region is not None and span.high is None:
         return f"anywhere in region {span.region}"
     where = "" if span.region is None else f"in region {span.region}, offset "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from mmiotools.events import Kind
 
@@ -51,7 +51,23 @@ NUMBERS = {
 }
 
 #: Every field, in the order of the documentation.
-FIELDS = ("op", "kind", "width", "addr", "offset", "region", "bar", "map", "value", "time", "pc", "pid", "cpu", "mark")
+FIELDS = (
+    "op",
+    "kind",
+    "width",
+    "addr",
+    "reg",
+    "offset",
+    "region",
+    "bar",
+    "map",
+    "value",
+    "time",
+    "pc",
+    "pid",
+    "cpu",
+    "mark",
+)
 
 #: Names of regions that need no quotes.
 _BARE_NAME = re.compile(r"[A-Za-z_]\w*|[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/\w+")
@@ -177,21 +193,29 @@ class Place(Expr):
         return f"addr {self.op} {name_text(self.region)}+{self.offset:#x}"
 
 
+class AnySpan(Protocol):
+    """What a set may hold besides: a span that another module of the language adds."""
+
+    def text(self, name: str) -> str:
+        """As the language spells it, for a field."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member(Expr):
-    """FIELD in RANGE, or FIELD in {a, b, c-d}."""
+    """FIELD in RANGE, or FIELD in {a, b, c-d}. `named` are those spans that names of registers make."""
 
     name: str
     spans: tuple[Span, ...]
+    named: tuple[AnySpan, ...] = ()
 
     def __str__(self) -> str:
-        texts = [span.text(self.name) for span in self.spans]
+        texts = [span.text(self.name) for span in (*self.spans, *self.named)]
         return f"{self.name} in {{{', '.join(texts)}}}" if len(texts) > 1 else f"{self.name} in {texts[0]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Text(Expr):
-    """region or mark compared with texts; `op` is == != or in."""
+    """region, reg or mark compared with texts; `op` is == != or in."""
 
     name: str
     op: str
@@ -199,13 +223,13 @@ class Text(Expr):
 
     def __str__(self) -> str:
         spell = name_text if self.name == "region" else quote
-        texts = [spell(value) for value in self.values]
+        texts = list(self.values) if self.name == "reg" else [spell(value) for value in self.values]
         return f"{self.name} {self.op} " + (texts[0] if self.op != "in" else f"{{{', '.join(texts)}}}")
 
 
 @dataclass(frozen=True, slots=True)
 class Matches(Expr):
-    """region or mark matched by a regular expression anywhere; `negated` for !~."""
+    """region, reg or mark matched by a regular expression anywhere; `negated` for !~."""
 
     name: str
     pattern: str

@@ -5,11 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 from mmiotools.errors import ExpressionError
 from mmiotools.filters import expr as tree
+from mmiotools.filters import registers
 from mmiotools.filters.lexer import Token, as_bytes, integer, nanoseconds, tokenize, unquote
 from mmiotools.filters.patterns import compile_pattern
+from mmiotools.trace.names import Names
+
+S = TypeVar("S")
 
 COMPARISONS = ("==", "!=", "<=", ">=", "<", ">")
 
@@ -17,13 +22,16 @@ COMPARISONS = ("==", "!=", "<=", ">=", "<", ">")
 MAX_DEPTH = 100
 
 #: Fields that hold text.
-_TEXTS = ("region", "mark")
+_TEXTS = ("region", "reg", "mark")
 _NAMED_BAR = re.compile(r"(?:BAR(?P<number>[0-5])|(?P<rom>ROM))")
 
 
-def parse(text: str) -> tree.Expr:
-    """The tree of an expression; an empty one is `all`. Raises ExpressionError with text and column."""
-    parser = _Parser(text)
+def parse(text: str, names: Names | None = None) -> tree.Expr:
+    """The tree of an expression; an empty one is `all`. Words that `names` knows are registers.
+
+    Raises ExpressionError with text and column.
+    """
+    parser = Parser(text, names)
     if parser.here.sort == "end":
         return tree.Word("all")
     found = parser.either()
@@ -34,12 +42,12 @@ def parse(text: str) -> tree.Expr:
 
 def parse_time(text: str) -> int:
     """One time in nanoseconds, as the language spells it. Raises ExpressionError."""
-    return _Parser(text).alone("time")
+    return Parser(text).alone("time")
 
 
 def parse_times(text: str) -> tuple[int | None, int | None]:
     """`A-B`, `A-`, `-B` or `A+LEN` as first and last nanosecond, None where open. Raises ExpressionError."""
-    parser = _Parser(text)
+    parser = Parser(text)
     if parser.take("-"):
         return None, parser.alone("time")
     low = parser.number("time")
@@ -60,11 +68,12 @@ def _left_over(token: Token) -> str:
     return f"'{token.text}' is not expected here"
 
 
-class _Parser:
+class Parser:
     """Tokens with a place among them."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, names: Names | None = None) -> None:
         self.text = text
+        self.names = names or None
         self.tokens = tokenize(text)
         self.at = 0
         self.depth = 0
@@ -140,7 +149,7 @@ class _Parser:
             return inner
         if token.sort == "end":
             raise self.error("a condition is missing here")
-        if token.sort != "word" or token.text in ("and", "or", "in"):
+        if token.sort not in ("word", "name") or token.text in ("and", "or", "in"):
             raise self.error(f"a field or a word is expected here, not '{token.text}'")
         return self._condition()
 
@@ -158,6 +167,8 @@ class _Parser:
 
     def _condition(self) -> tree.Expr:
         name = self.next()
+        if registers.is_register(self, name):
+            return registers.condition(self, name)
         sign = self.here
         compares = sign.sort == "sign" and sign.text in (*COMPARISONS, "~", "!~", "&")
         compares = compares or (sign.sort == "word" and sign.text == "in")
@@ -186,6 +197,8 @@ class _Parser:
 
     def _unknown(self, name: Token, noun: str, known: tuple[str, ...]) -> ExpressionError:
         close = difflib.get_close_matches(name.text.lower(), known, 1)
+        if self.names is not None and not close:
+            close = registers.near(self.names, name.text)
         hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(dict.fromkeys(known))}"
         return self.error(f"unknown {noun} '{name.text}'; {hint}", name)
 
@@ -206,6 +219,10 @@ class _Parser:
         sign = self.next()
         if name.text in ("op", "kind") and sign.text not in ("==", "!="):
             raise self.error(f"'{name.text}' has no order; write ==, != or in", sign)
+        if name.text == "addr" and registers.is_register(self, self.here):
+            register = registers.known(self, self.next())
+            offset = self.number("offset", signed=False) if self.take("+") else 0
+            return registers.AtRegister(sign.text, register, offset, column=name.column)
         if name.text == "addr" and (place := self._region_ahead()) is not None:
             region = self.region(place)
             if not self.take("+"):
@@ -218,9 +235,13 @@ class _Parser:
         return tree.Compare(name.text, sign.text, self.number(name.text), column=name.column)
 
     def _member(self, name: Token) -> tree.Expr:
-        return tree.Member(name.text, tuple(self._list(lambda: self.span(name.text))), column=name.column)
+        items = self.listed(lambda: self.span(name.text))
+        spans = tuple(item for item in items if isinstance(item, tree.Span))
+        named = tuple(item for item in items if not isinstance(item, tree.Span))
+        return tree.Member(name.text, spans, named, column=name.column)
 
-    def _list(self, item: Callable[[], tree.Span]) -> list[tree.Span]:
+    def listed(self, item: Callable[[], S]) -> list[S]:
+        """One item, or a set of them in braces."""
         opened = self.here
         if not self.take("{"):
             return [item()]
@@ -242,7 +263,7 @@ class _Parser:
         sign = self.next()
         if sign.text in ("~", "!~"):
             return self._matches(name, sign)
-        item = self._name if name.text == "region" else self._string
+        item = {"region": self._name, "reg": self._register}.get(name.text, self._string)
         if sign.text == "in":
             opened = self.here
             if not self.take("{"):
@@ -288,6 +309,14 @@ class _Parser:
             raise self.error("the name of a region is expected here, as in BAR0 or '00:03.0/BAR0'")
         return self.region(token)
 
+    def _register(self) -> str:
+        token = self.next()
+        if token.sort == "string":
+            token = token._replace(text=unquote(token, self.text))
+        elif token.sort not in ("word", "name"):
+            raise self.error("the name of a register is expected here", token)
+        return registers.known(self, token)
+
     def _region_ahead(self) -> Token | None:
         return self.here if self.here.sort in ("place", "word", "string") else None
 
@@ -307,14 +336,15 @@ class _Parser:
     def _is_bar(self, token: Token) -> bool:
         return token.sort == "word" and _NAMED_BAR.fullmatch(token.text) is not None
 
-    def span(self, name: str) -> tree.Span:
-        """A value, `A-B` or `A+LEN`; for addr also REGION, REGION+A, REGION+A-B and REGION+A+LEN."""
+    def span(self, name: str) -> tree.AnySpan:
+        """A value, `A-B` or `A+LEN`; for addr also REGION, REGION+A, REGION+A-B and REGION+A+LEN, and REGISTER."""
+        if name == "addr" and registers.is_register(self, self.here):
+            first = registers.known(self, self.next())
+            last = registers.known(self, self.next()) if self.take("-") else None
+            return registers.RegisterSpan(first, last)
         token = self._region_ahead() if name == "addr" else None
         if token is None:
-            low = self.number(name)
-            if name in ("op", "kind") or self.here.text not in ("-", "+"):
-                return tree.Span(low, low)
-            return tree.Span(low, self.range_end(name, low, 1))
+            return self.number_span(name)
         region = self.region(token)
         if not self.take("+"):
             return tree.Span(0, None, region)
@@ -324,6 +354,13 @@ class _Parser:
         if self.here.text == "-" and self.ahead(1).sort in ("place", "word", "string"):
             return tree.Span(low, self._place_end(region, low), region)
         return tree.Span(low, self.range_end("offset", low, 1), region)
+
+    def number_span(self, name: str) -> tree.Span:
+        """A value, `A-B` or `A+LEN`."""
+        low = self.number(name)
+        if name in ("op", "kind") or self.here.text not in ("-", "+"):
+            return tree.Span(low, low)
+        return tree.Span(low, self.range_end(name, low, 1))
 
     def _place_end(self, region: str, low: int) -> int:
         self.next()

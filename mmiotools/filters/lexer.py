@@ -16,6 +16,7 @@ _TOKEN = re.compile(
   | (?P<string>'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*")
   | (?P<place>(?:[0-9A-Fa-f]{4}:)?[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7](?:/\w+)?)
   | (?P<number>[0-9][\w.]*)
+  | (?P<name>[^\W\d]\w*(?:\[\w*\]|\.\w+)+)
   | (?P<word>[^\W\d]\w*)
   | (?P<sign>==|!=|<=|>=|!~|&&|\|\||[<>~!&(){},+\-])
     """,
@@ -30,7 +31,7 @@ _ESCAPES = {"\\": "\\", "'": "'", '"': '"', "n": "\n", "t": "\t", "r": "\r"}
 
 
 class Token(NamedTuple):
-    """`sort` is string, place, number, word, sign or end."""
+    """`sort` is string, place, number, name (of a register, with a dot or brackets), word, sign or end."""
 
     sort: str
     text: str

@@ -41,6 +41,16 @@ PREDICATES = (
             "addr in BAR0",
         ),
     ),
+    Predicate(
+        "reg",
+        "Register by name, with --regs; any byte of it.",
+        ("reg == TDT", "reg in {RDT, TDT}", "reg == RAL[3]", "reg ~ '^PORTSC'"),
+    ),
+    Predicate(
+        "NAME.FIELD",
+        "With --regs, value of a field of a register, as a number or by its name.",
+        ("CTRL.RST == 1", "CSTS.SHST != 0", "write and RAH[3].AV == 1"),
+    ),
     Predicate("offset", "Offset in the region.", ("offset < 0x100", "offset in {0x0, 0x8, 0x100-0x1ff}")),
     Predicate(
         "region",
@@ -96,6 +106,16 @@ LANGUAGE = (
         "An access lies in a BAR of a PCI device, by its address; else in the map whose id it names, as map2; else in "
         "the region that the recording named. BAR0 means BAR0 of any device, 00:03.0/BAR0 that of one. "
         "REGION+OFFSET in place of an address compares region and offset; names with other characters are quoted.",
+    ),
+    (
+        "Registers",
+        "With --regs, the name of a register stands wherever an address does: 'addr == CTRL', 'addr in {CTRL, "
+        "RDBAL-RDT}', and 'addr == CTRL+2' for a byte in it. The name alone selects the accesses to any byte of the "
+        "register, as 'reg == CTRL' does. Before a comparison, a mask or a set it is the value: 'CTRL == 0x40', 'CTRL "
+        "& 1 != 0', of accesses that begin where the register does; NAME.FIELD is the value of a field: 'CTRL.RST == "
+        "1', of accesses that hold the field whole, and names of values may stand for numbers: 'CSTS.SHST == "
+        "complete'. NAME[3] is one of an array, NAME any of it. A name that is also a word of this language is "
+        "written 'reg == map'.",
     ),
     (
         "Texts",

@@ -9,14 +9,17 @@ import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.stats.registers import Register, RegisterCounts
-from mmiotools.trace.addrmap import AddressMap
+from mmiotools.trace.addrmap import AddressMap, Region
 from mmiotools.trace.batch import Array, Batch
 from mmiotools.trace.header import LiveMap, PciDevice
+from mmiotools.trace.names import Found, Names
 
 SCHEMA = "mmiotools.info/1"
 #: Registers that a summary names, and maps that it lists one by one.
 HOTTEST = 10
 MAPS_KEPT = 4096
+#: Registers whose names are looked for.
+NAMED_AT_MOST = 4096
 _WIDTHS = 256
 
 
@@ -193,6 +196,18 @@ class Summary:
         """The n most used registers."""
         return self._registers.hottest(self._names, n)
 
+    def found(self, register: Register, names: Names) -> Found | None:
+        """The name of a register, by the devices and maps of the whole trace."""
+        if register.region is None:
+            return names.find(None, register.offset)
+        known = {region.name: region for region in self._names.regions}
+        bare = Region(register.region, ("named", register.region), "mem", None, None)
+        return names.find(known.get(register.region, bare), register.offset)
+
+    def unnamed(self, names: Names) -> list[Register]:
+        """The registers that have no name, of the NAMED_AT_MOST most used ones; most used first."""
+        return [register for register in self.hottest(NAMED_AT_MOST) if self.found(register, names) is None]
+
     def as_json(self) -> dict[str, Any]:
         """The summary as `info --json` prints it, without the file's name and header."""
         return {
@@ -219,7 +234,7 @@ class Summary:
             "registers": {
                 "distinct": self.registers(),
                 "complete": self.registers_forgotten == 0,
-                "hottest": [_register_json(register) for register in self.hottest()],
+                "hottest": [register_json(register) for register in self.hottest()],
             },
         }
 
@@ -258,7 +273,8 @@ def _device_json(device: PciDevice) -> dict[str, Any]:
     return {"address": device.address, "ids": device.ids, "driver": device.driver or None, "bars": bars}
 
 
-def _register_json(register: Register) -> dict[str, Any]:
+def register_json(register: Register) -> dict[str, Any]:
+    """A register as `info --json` prints it."""
     return {
         "region": register.region,
         "offset": f"{register.offset:#x}",
