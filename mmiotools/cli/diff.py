@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import Run, color_option, from_option, quiet_option
+from mmiotools.cli.common import Run, color_option, from_option, load_regs, quiet_option, regs_option
 from mmiotools.cli.diff_noise import Told, learn_all, noise_options
 from mmiotools.cli.diff_views import Wanted, read_side, say_brief, show, show_counts, show_groups, view_options
 from mmiotools.diff.classify import compare_noisy
@@ -40,11 +40,12 @@ EXAMPLES = [
 @click.command()
 @click.argument("traces", nargs=-1, type=click.Path(), metavar="A B")
 @noise_options
+@regs_option
 @view_options
 @color_option
 @from_option
 @quiet_option
-def command(traces: tuple[str, ...], from_format: str | None, quiet: bool, **chosen: Any) -> int:
+def command(traces: tuple[str, ...], regs: tuple[str, ...], from_format: str | None, quiet: bool, **chosen: Any) -> int:
     """Show what differs between two traces.
 
     A and B are files; one of them may be "-" for standard input. Two accesses are the same when operation, width,
@@ -66,7 +67,7 @@ def command(traces: tuple[str, ...], from_format: str | None, quiet: bool, **cho
     run = Run(quiet)
     told = Told(**{name: chosen.pop(name) for name in Told.__dataclass_fields__})
     wanted = Wanted(**chosen)
-    rules, paths = told.rules(), told.paths(traces)
+    rules, paths, names = told.rules(), told.paths(traces), load_regs(run, regs)
     inputs = tuple(path for files in paths.values() for path in files)
     if inputs.count("-") > 1:
         raise UsageError("only one trace can be standard input")
@@ -81,7 +82,7 @@ def command(traces: tuple[str, ...], from_format: str | None, quiet: bool, **cho
     ]
     left, right = sides[0][0], sides[1][0]
     if len(sides) == 2 and wanted.counts:
-        show_counts(run, left, right, wanted)
+        show_counts(run, left, right, wanted, names)
         return run.status
     if len(sides) == 2 and wanted.brief and not differ(left.accesses, right.accesses):
         return run.status
@@ -91,7 +92,7 @@ def command(traces: tuple[str, ...], from_format: str | None, quiet: bool, **cho
     ]
     noise = learn_all(told, groups, inputs)
     if len(sides) > 2:
-        show_groups(run, compare_groups(groups, noise, rules), wanted)
+        show_groups(run, compare_groups(groups, noise, rules), wanted, names)
         return run.status
     comparison = compare_noisy(groups[0].recordings, groups[1].recordings, noise, rules, groups[0].name, groups[1].name)
     if comparison.coarse:
@@ -103,5 +104,5 @@ def command(traces: tuple[str, ...], from_format: str | None, quiet: bool, **cho
         if comparison.hunks.counts()[DRIVER]:
             say_brief(run, left, right)
         return run.status
-    show(run, comparison, left, right, wanted, inputs)
+    show(run, comparison, left, right, wanted, inputs, names)
     return run.status

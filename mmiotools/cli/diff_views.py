@@ -32,6 +32,7 @@ from mmiotools.diff.marks import MarkFinder
 from mmiotools.diff.tally import volatile_accesses
 from mmiotools.diff.views import DEFAULT, VIEWS, Options
 from mmiotools.diff.views.base import count_text
+from mmiotools.diff.views.naming import Naming
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.events import Kind
 from mmiotools.filters.lexer import as_bytes
@@ -40,6 +41,7 @@ from mmiotools.formats import open_trace
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Trace
 from mmiotools.trace.matching import Accesses, collect
+from mmiotools.trace.names import Names
 
 
 def complete_views(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -134,11 +136,11 @@ class Wanted:
         """The view."""
         return "stat" if self.stat else "html" if self.html else self.view or DEFAULT
 
-    def options(self, until: tuple[int, int] | None = None) -> Options:
+    def options(self, until: tuple[int, int] | None = None, naming: Naming | None = None) -> Options:
         """What the views are told."""
         color = self.html is None and want_color(self.color)
         columns = self.width or shutil.get_terminal_size().columns
-        return Options(self.context, columns, color, self.show_volatile, self.everything, until)
+        return Options(self.context, columns, color, self.show_volatile, self.everything, until, naming)
 
 
 def _option(name: str) -> str:
@@ -189,9 +191,10 @@ def _keeping(batches: Iterator[Batch], kept: list[Batch]) -> Iterator[Batch]:
         yield batch
 
 
-def show_counts(run: Run, a: Side, b: Side, wanted: Wanted) -> None:
+def show_counts(run: Run, a: Side, b: Side, wanted: Wanted, names: Names | None) -> None:
     """--counts, or --counts --brief."""
-    lines = count_lines(a.accesses, b.accesses, wanted.options())
+    naming = None if names is None else Naming(names, a.accesses, b.accesses)
+    lines = count_lines(a.accesses, b.accesses, wanted.options(naming=naming))
     for first in lines:
         run.set_status(EXIT_DIFFERENT)
         if wanted.brief:
@@ -206,12 +209,21 @@ def say_brief(run: Run, a: Side, b: Side) -> None:
     run.set_status(EXIT_DIFFERENT)
 
 
-def show(run: Run, comparison: Comparison, a: Side, b: Side, wanted: Wanted, inputs: tuple[str, ...]) -> None:
+def show(
+    run: Run,
+    comparison: Comparison,
+    a: Side,
+    b: Side,
+    wanted: Wanted,
+    inputs: tuple[str, ...],
+    names: Names | None = None,
+) -> None:
     """Show a comparison as the options ask, and take note of the status."""
     counts = comparison.hunks.counts()
     if counts[DRIVER]:
         run.set_status(EXIT_DIFFERENT)
     view = VIEWS.get(wanted.name)()
+    naming = None if names is None else Naming(names, a.accesses, b.accesses)
     if wanted.as_trace is not None:
         side = a if wanted.as_trace == "a" else b
         target = choose_format(wanted.to_format, wanted.output, default_format(wanted.output))
@@ -221,18 +233,18 @@ def show(run: Run, comparison: Comparison, a: Side, b: Side, wanted: Wanted, inp
                 sink.write(batch)
     elif wanted.html is not None:
         with open_bytes(wanted.html, inputs, binary=False) as out:
-            for part in _encoded(view.render(comparison, wanted.options())):
+            for part in _encoded(view.render(comparison, wanted.options(naming=naming))):
                 out.write(part)
     else:
         until = None if a.until is None or b.until is None else (a.until, b.until)
-        write_lines(view.render(comparison, wanted.options(until)))
+        write_lines(view.render(comparison, wanted.options(until, naming)))
     if counts[VOLATILE] and not wanted.show_volatile and (view.sets_aside or wanted.as_trace):
         hunks = count_text(counts[VOLATILE], "volatile hunk")
         accesses = count_text(volatile_accesses(comparison), "access", "accesses")
         run.say(f"{hunks} ({accesses}) set aside; --show-volatile shows them")
 
 
-def show_groups(run: Run, groups: Groups, wanted: Wanted) -> None:
+def show_groups(run: Run, groups: Groups, wanted: Wanted, names: Names | None) -> None:
     """Show a comparison of more than two versions, the odd one out against the most typical one."""
     if groups.odd >= 0:
         run.set_status(EXIT_DIFFERENT)
@@ -242,7 +254,9 @@ def show_groups(run: Run, groups: Groups, wanted: Wanted) -> None:
     as_json = wanted.name == "json"
     write_lines(group_json(groups) if as_json else group_lines(groups))
     if groups.oddity is not None:
-        write_lines(chain([] if as_json else [""], VIEWS.get(wanted.name)().render(groups.oddity, wanted.options())))
+        naming = None if names is None else Naming(names, groups.oddity.a, groups.oddity.b)
+        lines = VIEWS.get(wanted.name)().render(groups.oddity, wanted.options(naming=naming))
+        write_lines(chain([] if as_json else [""], lines))
 
 
 def write_lines(lines: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from mmiotools.diff.hunks import VOLATILE, Comparison, Hunk
+from mmiotools.diff.views.naming import Naming
 from mmiotools.trace.matching import Access, register_name
 
 
@@ -20,6 +21,7 @@ class Options:
     show_volatile  volatile hunks are shown whole, and registers that differ in nothing else are shown
     everything     registers that do not differ are shown, too
     until          numbers of the accesses, in a and in b, before which `state` stops; None is the end
+    naming         names of registers, None if there are none
     """
 
     context: int = 3
@@ -28,6 +30,7 @@ class Options:
     show_volatile: bool = False
     everything: bool = False
     until: tuple[int, int] | None = None
+    naming: Naming | None = None
 
 
 class View(Protocol):
@@ -78,8 +81,11 @@ def place_text(access: Access, options: Options) -> str:
 
 
 def register_text(access: Access, options: Options) -> str:
-    """`00:03.0/BAR0+0x410`, fit for a terminal whatever the trace called the region."""
+    """`00:03.0/BAR0+0x410`, with its name behind if it has one; fit for a terminal whatever the trace called it."""
     shown = register_name(access.region, access.offset)
+    name = None if options.naming is None else options.naming.register(access)
+    if name is not None:
+        shown += f" {name}"
     return shown if shown.isprintable() else printable(shown)
 
 
@@ -91,6 +97,12 @@ def value_text(access: Access) -> str:
 def access_text(access: Access, options: Options) -> str:
     """`R 4 00:03.0/BAR0+0x410 0x602008`"""
     return f"{place_text(access, options)} {value_text(access)}"
+
+
+def fields_text(old: Access, new: Access, options: Options) -> str:
+    """` (TCTL.EN 0 -> 1)`: the fields that differ, if they have names."""
+    changes = "" if options.naming is None else options.naming.changes(old, new)
+    return f" ({changes})" if changes else ""
 
 
 def count_text(number: int, one: str, many: str = "") -> str:

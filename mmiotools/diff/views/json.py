@@ -39,22 +39,23 @@ class Json:
                     "kind": hunk.kind,
                     "class": hunk.category,
                     "reason": hunk.reason,
-                    "accesses": list(_accesses(comparison, hunk)),
+                    "accesses": list(_accesses(comparison, hunk, options)),
                 }
             )
         yield json.dumps({"type": "summary", "hunks": comparison.hunks.counts(), "same": comparison.same})
 
 
-def _accesses(comparison: Comparison, hunk: Hunk) -> Iterator[dict[str, Any]]:
+def _accesses(comparison: Comparison, hunk: Hunk, options: Options) -> Iterator[dict[str, Any]]:
     """Of a change or a move a, b, a, b …; else the one side."""
+    name = (lambda access: None) if options.naming is None else options.naming.register
     before = comparison.a.span(hunk.a.start, hunk.a.stop)
     after = comparison.b.span(hunk.b.start, hunk.b.stop)
     if hunk.a and hunk.b:
         for old, new in zip(before, after, strict=True):
-            yield access_json(old, "a")
-            yield access_json(new, "b")
+            yield access_json(old, "a", name(old))
+            yield access_json(new, "b", name(new))
         return
     for access in before:
-        yield access_json(access, "a")
+        yield access_json(access, "a", name(access))
     for access in after:
-        yield access_json(access, "b")
+        yield access_json(access, "b", name(access))

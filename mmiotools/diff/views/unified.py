@@ -10,6 +10,7 @@ from mmiotools.diff.views.around import header, placed
 from mmiotools.diff.views.base import (
     Options,
     access_text,
+    fields_text,
     mark_digits,
     paint,
     paint_line,
@@ -56,7 +57,8 @@ def _lines(comparison: Comparison, hunk: Hunk, options: Options) -> Iterator[str
             place, was, now = place_text(old, options), value_text(old), value_text(new)
             was, now = mark_digits(was, now, hunk, options), mark_digits(now, was, hunk, options)
             yield paint_line(f"-{place} {was}", "delete", hunk, options)
-            yield paint_line(f"+{place} {was} -> {now}", "insert", hunk, options)
+            fields = fields_text(old, new, options)
+            yield paint_line(f"+{place} {was} -> {now}{fields}", "insert", hunk, options)
         return
     move = hunk.kind == "move"
     for access in before:
