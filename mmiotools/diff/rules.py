@@ -192,7 +192,7 @@ def repeated_block(it: Open) -> Explained:
     loose_b = it.open_b.copy()
     loose_b[np.concatenate(it.pairs.chain[1:])] = False
     places: dict[tuple[int, ...], tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
-    counts = []
+    counts: list[list[int]] = []
     counters = np.intersect1d(_counters(it.a, loose_a), _counters(it.b, loose_b))
     for number, (side, keys, loose) in enumerate(((it.a, it.pairs.keys_a, loose_a), (it.b, it.pairs.keys_b, loose_b))):
         registers = side.register_keys()
@@ -203,8 +203,12 @@ def repeated_block(it: Open) -> Explained:
                 # Where it repeats itself it can be taken to begin anywhere.
                 block = min(tuple(listed[at:stop] + listed[start:at]) for at in range(start, stop))
                 places.setdefault(block, ([], []))[number].append((start, stop))
-    for block, (gone, come) in places.items():
-        if len(gone) == len(come) and all(_occurrences(listed, block) >= _AGAIN for listed in counts):
+    for gone, come in places.values():
+        shapes = {tuple(counts[0][start:stop]) for start, stop in gone} | {
+            tuple(counts[1][start:stop]) for start, stop in come
+        }
+        often = all(any(_occurrences(listed, shape) >= _AGAIN for shape in shapes) for listed in counts)
+        if often and len(gone) == len(come):
             for explained, ranges in zip(found, (gone, come), strict=True):
                 for start, stop in ranges:
                     explained[start:stop] = True

@@ -25,10 +25,13 @@ def probe(body: str) -> str:
 
 
 def test_accesses_of_every_width(tmp_path: Path) -> None:
-    body = MAP + """
+    body = (
+        MAP
+        + """
     writeb(0x12, base); writew(0x3456, base + 2); writel(0x789abcde, base + 4); writeq(0x1122334455667788, base + 8);
     return readb(base) + readw(base + 2) + readl(base + 4) + (int)readq(base + 8);
     """
+    )
     outcome, events = run_object(compile_c(tmp_path, probe(body)))
     values = [(1, 0, 0x12), (2, 2, 0x3456), (4, 4, 0x789ABCDE), (8, 8, 0x1122334455667788)]
     assert accesses(events) == [("W", *v) for v in values] + [("R", *v) for v in values]
@@ -69,7 +72,9 @@ def test_what_the_pci_calls_give(tmp_path: Path) -> None:
 
 
 def test_copies_and_fills(tmp_path: Path) -> None:
-    body = MAP + """
+    body = (
+        MAP
+        + """
     char text[16], other[16];
     memset_io(base + 0x10, 0xaa, 3);
     memcpy_toio(base + 1, "abcdefg", 7);
@@ -81,6 +86,7 @@ def test_copies_and_fills(tmp_path: Path) -> None:
     printk("%s %s %d\\n", text, other, (int)strlen(text));
     return (memcmp(text, other, 9) > 0) + 2 * (memcmp(text, text, 9) == 0) + 4 * (memcmp("a", "b", 1) < 0);
     """
+    )
     outcome, events = run_object(compile_c(tmp_path, probe(body)))
     abc = [(4, 1, 0x64636261), (1, 5, 0x65), (1, 6, 0x66), (1, 7, 0x67)]
     fills = [("W", 1, 0x10 + n, 0xAA) for n in range(3)]
@@ -90,11 +96,14 @@ def test_copies_and_fills(tmp_path: Path) -> None:
 
 
 def test_read_modify_write_is_two_accesses_with_values(tmp_path: Path) -> None:
-    body = MAP + """
+    body = (
+        MAP
+        + """
     volatile u32 *at = base, *across = base + 0xffe;
     *at = 5; *at |= 0x100; *across += 1;
     return 0;
     """
+    )
     _, events = run_object(compile_c(tmp_path, probe(body)))
     told = [("W", 4, 0, 5), ("R", 4, 0, 5), ("W", 4, 0, 0x105), ("R", 4, 0xFFE, 0), ("W", 4, 0xFFE, 1)]
     assert accesses(events) == told
@@ -228,10 +237,16 @@ DEATHS = {
     "a division by zero": ("volatile int zero = 0; return 7 / zero;", "exception"),
     "hlt": ('__asm__ volatile("hlt"); return 0;', "halted the CPU"),
     "a port": ('__asm__ volatile("inb %%dx, %%al" : : "d"(0x60)); return 0;', "access to port 0x60"),
-    "another device": ("pci_set_master((void *)0x10); return 0;", r"pci_set_master\(\) was given 0x10, which is no device"),
+    "another device": (
+        "pci_set_master((void *)0x10); return 0;",
+        r"pci_set_master\(\) was given 0x10, which is no device",
+    ),
     "text that is none": ('printk("%s", (char *)0x10); return 0;', r"printk\(\) was given text at 0x10"),
     "a masked store": (MAP + MASKED, "maskmovdqu.*cannot be carried out"),
-    "no memory of its own": (MAP + "memcpy(base + 0xfff0, base, 17); return 0;", "memcpy: write at .*, which is not mapped"),
+    "no memory of its own": (
+        MAP + "memcpy(base + 0xfff0, base, 17); return 0;",
+        "memcpy: write at .*, which is not mapped",
+    ),
 }
 
 
@@ -284,7 +299,9 @@ def test_a_loop_of_accesses_ends_at_the_limit(tmp_path: Path) -> None:
 
 def test_endless_recursion_fills_the_stack(tmp_path: Path) -> None:
     source = "int dive(volatile int *at) { volatile int here = *at + 1; return dive(&here) + here; }\n"
-    outcome, _ = run_object(compile_c(tmp_path, source + probe("int n = 0; return dive(&n);"), "-Wno-infinite-recursion"))
+    outcome, _ = run_object(
+        compile_c(tmp_path, source + probe("int n = 0; return dive(&n);"), "-Wno-infinite-recursion")
+    )
     assert re.search(r"dive\+0x[0-9a-f]+: write at 0xffffc8fffffe[bc]", told(outcome))
 
 
@@ -294,7 +311,9 @@ def test_endless_recursion_fills_the_stack(tmp_path: Path) -> None:
 def test_unknown_functions_are_named_before_anything_runs(tmp_path: Path) -> None:
     source = "void *kmalloc(size_t, int); void schedule(void);" + probe("schedule(); return kmalloc(1, 2) != 0;")
     path = compile_c(tmp_path, source)
-    with pytest.raises(UsageError, match=r"driver\.o: uses what the emulated kernel does not have: kmalloc, schedule\Z"):
+    with pytest.raises(
+        UsageError, match=r"driver\.o: uses what the emulated kernel does not have: kmalloc, schedule\Z"
+    ):
         load_driver(path)
 
 

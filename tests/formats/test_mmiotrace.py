@@ -40,9 +40,7 @@ def write(events: list[Event]) -> bytes:
 # -- the scanner and the line parser say the same ----------------------------------------------------------------
 
 HEX = st.integers(0, 2**64 - 1).map(lambda n: f"{n:#x}") | st.integers(0, 300).map(lambda n: f"{n:#x}")
-TIME = st.builds(
-    lambda s, us: f"{s}.{us:06d}", st.integers(0, 12) | st.integers(0, 2**32 - 1), st.integers(0, 999_999)
-)
+TIME = st.builds(lambda s, us: f"{s}.{us:06d}", st.integers(0, 12) | st.integers(0, 2**32 - 1), st.integers(0, 999_999))
 ID = st.integers(0, 9) | st.integers(-3, 10**9)
 PC = st.just("0x0") | HEX
 PID = st.just("0") | st.integers(0, 10**8).map(str)

@@ -41,8 +41,15 @@ def where(*events: Event) -> list[tuple[str | None, int, bool]]:
 
 
 def test_a_bar_names_what_lies_in_it_and_a_map_the_rest() -> None:
-    found = where(device(CARD), mapped(1, 0xFEBC0000, 0x1000), mapped(2, 0xD0000, 0x100), read(0xFEBC0008, 1),
-                  read(0xD0010, 2), read(0xD0100, 2), read(0xFEBE0000))
+    found = where(
+        device(CARD),
+        mapped(1, 0xFEBC0000, 0x1000),
+        mapped(2, 0xD0000, 0x100),
+        read(0xFEBC0008, 1),
+        read(0xD0010, 2),
+        read(0xD0100, 2),
+        read(0xFEBE0000),
+    )
     assert found == [
         ("00:03.0/BAR0", 8, True),
         ("map2", 0x10, True),
@@ -58,8 +65,15 @@ def test_overlapping_maps_are_told_apart_by_id_and_negative_ids_are_legal() -> N
 
 def test_a_map_ends_and_its_id_may_come_back() -> None:
     gone = Event(Kind.UNMAP, 0, map=1)
-    found = where(read(0x1000, 1), mapped(1, 0x1000, 0x10), read(0x1000, 1), gone, read(0x1000, 1),
-                  mapped(1, 0xFF0, 0x20), read(0x1000, 1))
+    found = where(
+        read(0x1000, 1),
+        mapped(1, 0x1000, 0x10),
+        read(0x1000, 1),
+        gone,
+        read(0x1000, 1),
+        mapped(1, 0xFF0, 0x20),
+        read(0x1000, 1),
+    )
     assert found == [(None, 0x1000, False), ("map1", 0, True), (None, 0x1000, False), ("map1", 0x10, True)]
 
 

@@ -15,8 +15,7 @@ from mmiotools.trace.registry import API, Registry
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A distribution in a temporary folder with four plug-ins, one good."""
     (tmp_path / "acme_plugins.py").write_text(
-        f"class Good:\n    api = {API}\n    title = 'Good.'\n"
-        f"class Old:\n    api = {API - 1}\n    title = 'Old.'\n"
+        f"class Good:\n    api = {API}\n    title = 'Good.'\nclass Old:\n    api = {API - 1}\n    title = 'Old.'\n"
     )
     info = tmp_path / "acme-1.0.dist-info"
     info.mkdir()
