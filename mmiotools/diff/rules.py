@@ -5,7 +5,7 @@ Each looks at differences that nothing has explained yet and says of which it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -101,9 +101,10 @@ def _rounds(keys: list[int], start: int, stop: int, size: int) -> int:
 def ring_address(it: Open) -> Explained:
     """Addresses in memory that differ but behave alike.
 
-    What tells them are registers, written equally often on both sides, that hold page-aligned values alone, or such
-    and others in the same pages, or many that all behave so: each page of A always stands where a certain one of B
-    does, at the same place in it. The pages that are known from these are known in all registers.
+    What tells them are registers that both sides write, with page-aligned values alone, or such and others in the
+    same pages, or many: each page of A always stands where a certain one of B does, and no other is ever written. The
+    pages that are known from these are known in all registers. What is explained are addresses at the same place of
+    such pages.
     """
     found = _nothing(it)
     a, b = it.a, it.b
@@ -115,14 +116,15 @@ def ring_address(it: Open) -> Explained:
     pages: dict[int, int] = {}
     for place in np.unique(places_a[rows]).tolist():
         own, other = places_a == place, places_b == place
-        written = np.flatnonzero(own & (a.op == Kind.WRITE))
-        if not len(written) or len(written) != np.count_nonzero(other & (b.op == Kind.WRITE)):
-            continue
+        written_a, written_b = np.flatnonzero(own & (a.op == Kind.WRITE)), np.flatnonzero(other & (b.op == Kind.WRITE))
         known = np.flatnonzero(own & (mates >= 0))
-        if len(np.setdiff1d(written, known)):
-            continue
         couples = _page_couples(a.value[known], b.value[mates[known]])
-        if couples is not None and all(pages.get(old, new) == new for old, new in couples.items()):
+        if couples is None or not len(np.intersect1d(written_a, known)):
+            continue
+        # What one side writes more often lies in the same pages.
+        if not (_in_pages(a.value[written_a], couples.keys()) and _in_pages(b.value[written_b], couples.values())):
+            continue
+        if all(pages.get(old, new) == new for old, new in couples.items()):
             pages.update(couples)
     if len(set(pages.values())) < len(pages) or not any((old ^ new).bit_count() > 1 for old, new in pages.items()):
         # One bit of one value that differs may as well be a flag.
@@ -135,6 +137,11 @@ def ring_address(it: Open) -> Explained:
     return found
 
 
+def _in_pages(values: NDArray[np.uint64], pages: Iterable[int]) -> bool:
+    some = values[values != 0] >> np.uint64(_PAGE_SHIFT)
+    return bool(np.isin(some, np.array(sorted(pages), np.uint64)).all())
+
+
 def _page_couples(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> dict[int, int] | None:
     """Pages of A with the pages of B that stand for them; None where the values are no such addresses."""
     some = (old != 0) | (new != 0)
@@ -142,9 +149,9 @@ def _page_couples(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> dict[int,
     both = np.concatenate((old, new))
     if not len(old) or (both < _LOWEST_ADDRESS).any() or (both >= _HIGHEST_ADDRESS).any():
         return None
-    if ((old ^ new) % np.uint64(_PAGE)).any():
-        return None
-    if (old % np.uint64(_PAGE)).all() and len(np.unique(old)) < _MANY_ADDRESSES:
+    # A pointer into a ring may be elsewhere in its page, where more or less has happened.
+    alike = (old ^ new) % np.uint64(_PAGE) == 0
+    if not alike[0] or ((old[alike] % np.uint64(_PAGE)).all() and len(np.unique(old[alike])) < _MANY_ADDRESSES):
         return None
     shift = np.uint64(_PAGE_SHIFT)
     couples = set(zip((old >> shift).tolist(), (new >> shift).tolist(), strict=True))

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Drivers in C: the kernel's functions, interrupts, memory for DMA, versions; and how drivers die."""
 
 from __future__ import annotations

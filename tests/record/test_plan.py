@@ -52,7 +52,7 @@ def test_driver_file_beside_the_scenario(tmp_path):
         (
             "driver = 'nv-test'\ncolour = 1",
             r"s\.toml: unknown key 'colour'; there are: title, driver, card, seed, fail, inject",
-        ),  # noqa: E501
+        ),
         ("seed = 1", r"s\.toml: key 'driver' is missing"),
         ("driver = ", r"s\.toml: is not valid TOML"),
         ("driver = 'nv-test'\nfail = 5", r"s\.toml: key 'fail' must be a table"),
