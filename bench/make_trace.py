@@ -21,6 +21,9 @@ SEED = 2007
 #: Longer pauses than this (microseconds) are the machine waiting for a person: they do not jitter.
 PAUSE = 200_000
 
+#: The register that poll loops read, and how often they go round.
+STATUS, ROUNDS = 0x8, (100, 2600)
+
 
 class Access(NamedTuple):
     """One R or W line of the source. `step` is microseconds since the one before, `rest` is " PC PID"."""
@@ -70,11 +73,15 @@ def more_cards() -> list[str]:
     return lines
 
 
-def turns(accesses: list[Access], events: int, weather: int, edits: float) -> Iterator[list[str]]:
-    """The lines of one turn after the other, `events` accesses in all before `edits` of them are made otherwise.
+def turns(accesses: list[Access], events: int, weather: int, edits: float, polls: int) -> Iterator[list[str]]:
+    """The lines of one turn after the other, `events` accesses in all before `edits` of them are made otherwise and
+    `polls` poll loops are put between them.
 
-    weather  seed of the times; edits are drawn from it as well
+    weather  seed of the times; edits, and how often each loop goes round, are drawn from it as well
     """
+    loops = set(random.Random("loops").sample(range(events), polls))
+    rounds = random.Random(f"rounds {weather}")
+    done = 0
     values = random.Random(SEED)
     chance, bits = values.random, values.getrandbits
     other = random.Random(f"weather {weather}")
@@ -98,6 +105,10 @@ def turns(accesses: list[Access], events: int, weather: int, edits: float) -> It
                 # A third each: not done, done twice, done with another value.
                 said = ("", said + said, f"{line}0x{value ^ 0x100:x}{rest}\n")[int(jitter() * 3)]
             lines.append(said)
+            if done in loops:
+                polled = f"R 4 {now // 1_000_000}.{now % 1_000_000:06d} {number} 0x{base + STATUS:x} 0x80080783{rest}\n"
+                lines.append(polled * rounds.randint(*ROUNDS))
+            done += 1
         lines.append(f"UNMAP {now // 1_000_000}.{now % 1_000_000:06d} {number} 0x0 0\n")
         events -= len(accesses)
         turn += 1
@@ -112,11 +123,12 @@ def main() -> None:
     parser.add_argument("events", metavar="N", type=int, help="accesses in the output")
     parser.add_argument("--edits", type=float, default=0.0, metavar="SHARE", help="share of accesses done otherwise")
     parser.add_argument("--weather", type=int, default=0, metavar="SEED", help="other times, the same accesses")
+    parser.add_argument("--polls", type=int, default=0, metavar="N", help="poll loops, as long as the weather has it")
     given = parser.parse_args()
     head, accesses = read_source(given.source)
     with open(given.output, "w", encoding="latin-1", buffering=1 << 20) as out:
         out.writelines(head + more_cards())
-        for lines in turns(accesses, given.events, given.weather, given.edits):
+        for lines in turns(accesses, given.events, given.weather, given.edits, given.polls):
             out.writelines(lines)
 
 

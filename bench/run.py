@@ -30,6 +30,9 @@ RANGES = (
 #: Accesses on either side of the diff.
 DIFF_EVENTS = 1_000_000
 EDITS = 0.001
+EDITED = ("--weather", "1", "--edits", str(EDITS))
+#: Blocks that are moved, and poll loops.
+BLOCKS, LOOPS = 20, 200
 #: Accesses above which xz, which takes half a minute a million, is left out; and the most for a memory run.
 XZ_LIMIT, MEMORY_LIMIT = 2_000_000, 10_000_000
 
@@ -103,23 +106,48 @@ class Bench:
                     same_accesses(kept, found)
 
     def diff(self) -> None:
-        """Two logs with other times and few edits."""
+        """Two logs with other times: with few edits, with blocks moved as well, with poll loops of other lengths."""
         events = min(self.events, DIFF_EVENTS)
         a = self.trace("diff-a", events)
-        b = self.trace("diff-b", events, "--weather", "1", "--edits", str(EDITS))
-        cuts = (f"cut -d ' ' -f 1,2,5,6 '{log}' >'{log}.cut' &" for log in (a, b))
-        line = f"{' '.join(cuts)} wait; diff '{a}.cut' '{b}.cut'"
-        out = self.folder / "peer.diff"
+        edited = self.trace("diff-b", events, *EDITED)
+        moved = self.folder / f"diff-moved-{events}.mmiotrace"
+        mover = str(ROOT / "bench" / "move_blocks.py")
+        subprocess.run([sys.executable, mover, str(edited), str(moved), str(BLOCKS)], check=True)
+        loops = ("--polls", str(LOOPS))
+        polls_a, polls_b = (
+            self.trace("diff-polls-a", events, *loops),
+            self.trace("diff-polls-b", events, *EDITED, *loops),
+        )
+        size = f"{events:,} against {events:,}"
+        self.pair(f"`diff` of text, {size}, {EDITS:.1%} edits", a, edited)
+        for log in (a, edited, moved, polls_a, polls_b):
+            run(Command("", [*TOOL, "convert", str(log), "-o", f"{log}.mmio"]))
+        self.pair(f"`diff` of .mmio, {size}, {EDITS:.1%} edits", a, edited, ".mmio")
+        self.pair(f"the same, and {BLOCKS} blocks moved", a, moved, ".mmio")
+        self.pair(f"the same, and {LOOPS} poll loops of other lengths", polls_a, polls_b, ".mmio")
+
+    def pair(self, what: str, a: Path, b: Path, suffix: str = "") -> None:
+        """One row; and a note of how much either program says that differs, and what git says and takes."""
+        short = [f"{log}.cut" for log in (a, b)]
+        cuts = (f"cut -d ' ' -f 1,2,5,6 '{log}' >'{cut}' &" for log, cut in zip((a, b), short, strict=True))
+        line = f"{' '.join(cuts)} wait; diff '{short[0]}' '{short[1]}'"
+        out, said = self.folder / "peer.diff", self.folder / "ours.diff"
         peer = Command("`cut` twice at once, then GNU `diff`", line, out, (1,), ("cut", "diff"))
-        ours = Command("", [*TOOL, "diff", "-U", "0", str(a), str(b)], self.folder / "ours.diff", (1,))
-        if self.row(f"`diff`, {events:,} against {events:,}, {EDITS:.1%} edits", ours, peer):
-            said = (
-                lines_with(self.folder / "ours.diff", (b"-R ", b"-W ", b"+R ", b"+W ")),
-                lines_with(out, (b"< R ", b"< W ", b"> R ", b"> W ")),
-            )
-            self.notes.append(
-                "Accesses that `diff` prints as differing: {:,}; lines that GNU diff does: {:,}.".format(*said)
-            )
+        ours = Command("", [*TOOL, "diff", "-U", "0", f"{a}{suffix}", f"{b}{suffix}"], said, (1,))
+        if not self.row(what, ours, peer):
+            return
+        counts = (
+            lines_with(said, (b"-R ", b"-W ", b"+R ", b"+W ")),
+            lines_with(out, (b"< R ", b"< W ", b"> R ", b"> W ")),
+        )
+        note = "{}: accesses printed as differing: {:,}; lines that GNU diff prints: {:,}".format(what, *counts)
+        for way in ("patience", "histogram") if suffix and shutil.which("git") else ():
+            listed = self.folder / "git.diff"
+            git = ["git", "diff", "--no-index", "--no-color", "-U0", f"--{way}", *short]
+            cost = run(Command("", git, listed, (1,)))
+            lines = lines_with(listed, (b"-R ", b"-W ", b"+R ", b"+W "))
+            note += f"; `git diff --{way}`: {lines:,} in {cost.rss / 1e6:.0f} MB"
+        self.notes.append(f"{note}.\n")
 
     def record(self) -> None:
         """What the fault engine costs the driver."""

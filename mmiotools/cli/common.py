@@ -55,12 +55,22 @@ class Run:
         """The exit status so far."""
         return combine(*self._statuses)
 
-    def open_input(self, path: str | None, format_name: str | None = None, *, progress: bool = True) -> Trace:
-        """Open a trace; damage that passes is reported with its place, counted, and makes the status 3."""
+    def open_input(
+        self,
+        path: str | None,
+        format_name: str | None = None,
+        *,
+        progress: bool = True,
+        columns: frozenset[str] | None = None,
+    ) -> Trace:
+        """Open a trace; damage that passes is reported with its place, counted, and makes the status 3.
+
+        columns  those that the command looks at, None for all
+        """
         if (path is None or path == "-") and sys.stdin.isatty():
             raise UsageError("no input: name a file, or pipe a trace in")
         keep_freed_memory()
-        trace = open_trace(path, format_name)
+        trace = open_trace(path, format_name, columns)
         show = progress and not self.quiet and sys.stderr.isatty()
         batches, spread = trace.batches, trace.spread
         trace.batches = self._watch(with_progress(batches, trace, len) if show else batches, trace, _itself)

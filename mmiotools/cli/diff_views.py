@@ -40,7 +40,7 @@ from mmiotools.filters.patterns import compile_pattern
 from mmiotools.formats import open_trace
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Trace
-from mmiotools.trace.matching import Accesses, collect
+from mmiotools.trace.matching import COLLECTED, Accesses, collect
 from mmiotools.trace.names import Names
 
 
@@ -159,7 +159,7 @@ class Side:
 
 def read_side(run: Run, path: str, from_format: str | None, wanted: Wanted, side: str) -> Side:
     """Read side "a" or "b" as far as the options need it. Raises UsageError when it has not the mark of --at."""
-    trace = run.open_input(path, from_format)
+    trace = run.open_input(path, from_format, columns=None if wanted.as_trace == side else COLLECTED)
     batches = trace.batches
     again: Callable[[], Iterable[Batch]] = lambda: open_trace(path, from_format).batches  # noqa: E731
     if wanted.as_trace == side and (path == "-" or trace.size is None):

@@ -8,55 +8,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.diff.aligner import Aligner
+from mmiotools.diff.runs import Runs
 from mmiotools.diff.sliding import join
 from mmiotools.trace.matching import Accesses, same
 
-Indexes = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 
-#: What makes keys unlike those of the other side.
-_APART_A, _APART_B = np.uint64(0x6A09E667F3BCC908), np.uint64(0xBB67AE8584CAA73B)
-
-#: Matched pairs that are compared field by field at a time.
-_CHUNK = 1 << 18
+#: Matched pairs that are compared field by field at a time, and how long a run must be to be compared by itself.
+_CHUNK = 1 << 15
+_LONG = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """`partner` (n,) int64: for each access of A the index of its match in B, ascending, -1 for none.
-
-    `coarse` counts the accesses of both sides in gaps whose answer is right, but perhaps not the shortest.
-    The keys of both sides, (n,) and (m,), come along.
+    """`runs` of accesses that are the same. `coarse` counts the accesses of both sides in gaps whose answer is right,
+    but perhaps not the shortest.
     """
 
-    partner: Indexes
+    runs: Runs
     coarse: int
-    keys_a: Keys
-    keys_b: Keys
 
 
-def align(
-    a: Accesses,
-    b: Accesses,
-    keep_a: Keys | None = None,
-    keep_b: Keys | None = None,
-    apart: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
-) -> Alignment:
-    """Match the accesses of two recordings that are the same, in order. Every pair is compared field by field.
-
-    keep_a, keep_b   the bits of values that count, see `Accesses.keys`
-    apart            (n,) and (m,), accesses that are to have no match
+def align(a: Accesses, b: Accesses, keys_a: Keys, keys_b: Keys, keep: Keys | None = None) -> Alignment:
+    """Match the accesses of two recordings that are the same, in order, by their keys. Every pair is compared field by
+    field; `keep` says which bits of the values of a count, see `Accesses.keys`.
     """
-    keys_a, keys_b = a.keys(keep_a), b.keys(keep_b)
-    aligned_a, aligned_b = keys_a, keys_b
-    if apart is not None:
-        aligned_a, aligned_b = keys_a ^ apart[0] * _APART_A, keys_b ^ apart[1] * _APART_B
-    aligner = Aligner(aligned_a, aligned_b)
-    aligner.run()
-    partner = aligner.partner
-    join(partner, aligned_a, aligned_b)
-    for start in range(0, len(partner), _CHUNK):
-        rows = start + np.flatnonzero(partner[start : start + _CHUNK] >= 0)
-        rows = rows[~same(a, rows, b, partner[rows], keep_a)]
-        partner[rows] = -1
-    return Alignment(partner, aligner.coarse, keys_a, keys_b)
+    aligner = Aligner(keys_a, keys_b)
+    runs = join(aligner.run(), keys_a, keys_b)
+    return Alignment(_checked(runs, a, b, keep), aligner.coarse)
+
+
+def _checked(runs: Runs, a: Accesses, b: Accesses, keep: Keys | None) -> Runs:
+    """The runs without pairs that have equal keys but are not the same."""
+    long = runs.count > _LONG
+    bad = []
+    for start_a, start_b, count in zip(*(column[long].tolist() for column in runs.rows()), strict=True):
+        for low in range(0, count, _CHUNK):
+            high = min(low + _CHUNK, count)
+            equal = same(a, slice(start_a + low, start_a + high), b, slice(start_b + low, start_b + high), keep)
+            if not equal.all():
+                bad.append(np.flatnonzero(~equal) + start_a + low)
+    short = Runs(*(column[~long] for column in runs.rows()))
+    left, right = short.pairs()
+    for low in range(0, len(left), _CHUNK):
+        part = left[low : low + _CHUNK]
+        equal = same(a, part, b, right[low : low + _CHUNK], keep)
+        if not equal.all():
+            bad.append(part[~equal])
+    if not bad:
+        return runs
+    left, right = runs.pairs()
+    good = ~np.isin(left, np.concatenate(bad))
+    return Runs.of_pairs(left[good], right[good])

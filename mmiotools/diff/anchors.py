@@ -12,6 +12,8 @@ Indexes = NDArray[np.int64]
 
 _BASE = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1
+#: Keys that are hashed at a time: what is being computed stays in the processor's cache.
+_BLOCK = 1 << 15
 
 
 def kgrams(keys: Keys, k: int) -> Keys:
@@ -20,16 +22,35 @@ def kgrams(keys: Keys, k: int) -> Keys:
         return keys[:0]
     hashes, length, factor = keys, 1, _BASE
     while length < k:
-        hashes = hashes[:-length] * np.uint64(factor) + hashes[length:]
+        following = hashes[length:]
+        hashes = hashes[:-length] * np.uint64(factor)
+        hashes += following
         factor = factor * factor & _WORD
         length *= 2
     return hashes
 
 
+def sampled_kgrams(keys: Keys, k: int, one_in: int) -> tuple[Indexes, Keys]:
+    """Places and hashes of about one stretch of k keys in `one_in` (a power of two): the same stretches whatever
+    sequence they are in.
+    """
+    if one_in <= 1:
+        hashes = kgrams(keys, k)
+        return np.arange(len(hashes)), hashes
+    limit = np.uint64((1 << 64) // one_in)
+    places, found = [np.zeros(0, np.int64)], [keys[:0]]
+    for start in range(0, len(keys) - k + 1, _BLOCK):
+        hashes = kgrams(keys[start : start + _BLOCK + k - 1], k)
+        chosen = np.flatnonzero(hashes < limit)
+        places.append(chosen + start)
+        found.append(hashes[chosen])
+    return np.concatenate(places), np.concatenate(found)
+
+
 def unique_pairs(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
     """Places (i, j) of the hashes that occur once in a (n,) and once in b (m,); i ascends."""
     order_a, order_b = _once(a), _once(b)
-    _, at_a, at_b = np.intersect1d(a[order_a], b[order_b], assume_unique=True, return_indices=True)
+    at_a, at_b = _shared(a[order_a], b[order_b])
     return _by_left(order_a[at_a], order_b[at_b])
 
 
@@ -40,7 +61,7 @@ def ranked_pairs(a: Keys, b: Keys, limit: int | None = None) -> tuple[Indexes, I
     """
     order_a, keys_a, first_a, count_a = _grouped(a)
     order_b, keys_b, first_b, count_b = _grouped(b)
-    _, at_a, at_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
+    at_a, at_b = _shared(keys_a, keys_b)
     if limit is not None:
         fair = (count_a[at_a] == count_b[at_b]) & (count_a[at_a] <= limit)
         at_a, at_b = at_a[fair], at_b[fair]
@@ -49,11 +70,12 @@ def ranked_pairs(a: Keys, b: Keys, limit: int | None = None) -> tuple[Indexes, I
     return _by_left(order_a[np.repeat(first_a[at_a], count) + rank], order_b[np.repeat(first_b[at_b], count) + rank])
 
 
-def sampled(hashes: Keys, one_in: int) -> Indexes:
-    """Places of about one hash in `one_in` (a power of two), the same hashes whatever sequence they are in."""
-    if one_in <= 1:
-        return np.arange(len(hashes))
-    return np.flatnonzero(hashes < np.uint64((1 << 64) // one_in))
+def shared_places(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
+    """Places, ascending, of the keys of a that occur in b at all, and of those of b that occur in a."""
+    order_a, keys_a, _, count_a = _grouped(a)
+    order_b, keys_b, _, count_b = _grouped(b)
+    at_a, at_b = _shared(keys_a, keys_b)
+    return _places_of(order_a, count_a, at_a), _places_of(order_b, count_b, at_b)
 
 
 def diagonals(left: Indexes, right: Indexes) -> tuple[Indexes, Indexes]:
@@ -95,7 +117,7 @@ def heaviest_chain(first: Indexes, last: Indexes, weight: Indexes) -> Indexes:
 
 def _once(hashes: Keys) -> Indexes:
     """Places of the hashes that occur once, in the order of the hashes."""
-    order = np.argsort(hashes, kind="stable")
+    order = np.argsort(hashes)
     ordered = hashes[order]
     fresh = np.ones(len(order) + 1, np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:-1])
@@ -103,9 +125,32 @@ def _once(hashes: Keys) -> Indexes:
 
 
 def _grouped(hashes: Keys) -> tuple[Indexes, Keys, Indexes, Indexes]:
+    """Places in the order of the hashes, those of one hash ascending; the distinct hashes, where each begins in that
+    order, and how often it occurs.
+    """
     order = np.argsort(hashes, kind="stable")
-    keys, first, count = np.unique(hashes[order], return_index=True, return_counts=True)
-    return order, keys, first, count
+    ordered = hashes[order]
+    fresh = np.ones(len(order), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
+    first = np.flatnonzero(fresh)
+    return order, ordered[first], first, np.diff(first, append=len(order))
+
+
+def _places_of(order: Indexes, count: Indexes, groups: Indexes) -> Indexes:
+    """Places, ascending, of everything in some of the groups that `_grouped` found."""
+    mask = np.zeros(len(count), np.bool_)
+    mask[groups] = True
+    return np.sort(order[np.repeat(mask, count)])
+
+
+def _shared(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
+    """Where the numbers are that two ascending sequences without repetition have in common."""
+    if not len(a) or not len(b):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    at = np.searchsorted(b, a)
+    at[at == len(b)] = 0
+    hit = np.flatnonzero(b[at] == a)
+    return hit, at[hit]
 
 
 def _by_left(left: Indexes, right: Indexes) -> tuple[Indexes, Indexes]:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.diff.pairs import Pairs, pair, runs
+from mmiotools.diff.pairing import Pairing, Side, pair_runs
+from mmiotools.diff.pairs import Pairs, runs
+from mmiotools.diff.runs import Runs
 from mmiotools.trace.matching import Accesses, same
 
 Indexes = NDArray[np.int64]
@@ -106,16 +108,17 @@ class Verdict(NamedTuple):
 
 def compare(a: Accesses, b: Accesses, name_a: str = "a", name_b: str = "b") -> Comparison:
     """Find what differs, as differences of class DRIVER. All hunks together turn a into b; every access is in one
-    hunk at most.
+    hunk at most. With the sides swapped the hunks are the same, mirrored.
     """
-    none = Verdict(np.zeros(len(a), np.int32), np.zeros(len(b), np.int32), ("",))
-    return assemble(a, b, pair(a, b), none, name_a, name_b)
+    found = pair_runs(Side(a, a.keys()), Side(b, b.keys()))
+    hunks = _from_runs(found, len(a), len(b))
+    return Comparison(a, b, hunks, found.same.total(), found.coarse, name_a, name_b)
 
 
 def differ(a: Accesses, b: Accesses) -> bool:
     """Is there any difference? Quicker than `compare`, which would say where."""
-    rows = np.arange(len(a))
-    return len(a) != len(b) or not bool(same(a, rows, b, rows).all())
+    everything = slice(0, len(a))
+    return len(a) != len(b) or not bool(same(a, everything, b, everything).all())
 
 
 def assemble(
@@ -124,6 +127,37 @@ def assemble(
     """The comparison that pairs and a verdict about the rest come to. Every pair of `partner` has to be the same."""
     hunks = _hunks(pairs, verdict)
     return Comparison(a, b, hunks, int(np.count_nonzero(pairs.partner >= 0)), pairs.coarse, name_a, name_b)
+
+
+def _from_runs(found: Pairing, length_a: int, length_b: int) -> Hunks:
+    """The hunks of a pairing, all of class DRIVER."""
+    chain = found.same.joined(found.changed)
+    gaps = chain.gaps(length_a, length_b)
+    moved = Runs.of_pairs(*found.moved)
+    rows: list[tuple[int, Indexes, Indexes, Indexes, Indexes]] = []
+    deleted = _stretches(gaps[:, 0], gaps[:, 1], found.moved[0])
+    inserted = _stretches(gaps[:, 2], gaps[:, 3], found.moved[1])
+    after = chain.places_in_b(deleted[0], length_b)[0]
+    rows.append((DELETE, *deleted, after, after))
+    before = chain.mirrored().places_in_b(inserted[0], length_a)[1]
+    rows.append((INSERT, before, before, *inserted))
+    for kind, paired in ((CHANGE, found.changed), (MOVE, moved)):
+        rows.append((kind, paired.a, paired.a + paired.count, paired.b, paired.b + paired.count))
+    kinds = np.concatenate([np.full(len(row[1]), row[0], np.uint8) for row in rows])
+    ends = [np.concatenate([row[column] for row in rows]).astype(np.int64) for column in (1, 2, 3, 4)]
+    order = np.lexsort((ends[2], ends[0]))
+    a_start, a_stop, b_start, b_stop = (end[order] for end in ends)
+    return Hunks(kinds[order], a_start, a_stop, b_start, b_stop, np.zeros(len(order), np.int32))
+
+
+def _stretches(start: Indexes, stop: Indexes, taken: Indexes) -> tuple[Indexes, Indexes]:
+    """The stretches start..stop-1 without the accesses in `taken`, each of which is in one of them: from and to."""
+    begins = np.concatenate((start, taken + 1))
+    ends = np.concatenate((stop, taken))
+    begins.sort()
+    ends.sort()
+    some = begins < ends
+    return begins[some], ends[some]
 
 
 def _hunks(pairs: Pairs, verdict: Verdict) -> Hunks:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mmiotools.diff.anchors import shared_places
+
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
 
@@ -27,8 +29,7 @@ def common_subsequence(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
         pairs = small_subsequence(a.tolist(), b.tolist())
         found = np.array(pairs, np.int64).reshape(-1, 2)
         return found[:, 0], found[:, 1]
-    keep_a = np.flatnonzero(np.isin(a, b))
-    keep_b = np.flatnonzero(np.isin(b, a))
+    keep_a, keep_b = shared_places(a, b)
     left: list[Indexes] = []
     right: list[Indexes] = []
     stack = [(0, len(keep_a), 0, len(keep_b))]

@@ -9,11 +9,11 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.diff.aligner import gaps
 from mmiotools.diff.floating import Blocks
 from mmiotools.diff.masks import NOTHING_SAID, Mask, MaskFile
-from mmiotools.diff.moves import block_moves
+from mmiotools.diff.moves import Left, block_moves
 from mmiotools.diff.pairs import Pairs, pair, runs
+from mmiotools.diff.runs import gaps
 from mmiotools.diff.varying import Values
 from mmiotools.trace.matching import Accesses, accesses_of
 
@@ -109,10 +109,11 @@ def _differing(a: Accesses, b: Accesses, pairs: Pairs) -> tuple[Indexes, Indexes
             found_a.append(rows_a)
             found_b.append(rows_b)
     # The same of long sequences of registers in another place, whatever of them has moved with the same values.
-    loose_a, loose_b = pairs.partner < 0, np.ones(len(b), np.bool_)
+    loose_b = np.ones(len(b), np.bool_)
     loose_b[found_b[0]] = False
-    rows_a, rows_b = block_moves(registers_a, registers_b, loose_a, loose_b, _SEQUENCE)
-    rows_a, rows_b = np.concatenate((*found_a, rows_a)), np.concatenate((*found_b, rows_b))
+    loose = Left.of(np.flatnonzero(pairs.partner < 0), registers_a), Left.of(np.flatnonzero(loose_b), registers_b)
+    at_a, at_b = block_moves(*loose, _SEQUENCE)
+    rows_a, rows_b = (np.concatenate((*found_a, loose[0].rows[at_a])), np.concatenate((*found_b, loose[1].rows[at_b])))
     unequal = (a.value[rows_a] != b.value[rows_b]) | np.isin(rows_a, list(a.wide))
     return rows_a[unequal], rows_b[unequal]
 

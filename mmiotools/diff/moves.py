@@ -7,10 +7,12 @@ that is left over more often only to a near partner. A part of a poll run (the s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.diff.anchors import kgrams, ranked_pairs
+from mmiotools.diff.anchors import kgrams, ranked_pairs, shared_places
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -24,43 +26,67 @@ _BLOCKS = 50_000
 _NEAR = 32
 
 
-def block_moves(a: Keys, b: Keys, free_a: Mask, free_b: Mask, k: int) -> tuple[Indexes, Indexes]:
-    """Pairs (i, j) of the free accesses in blocks of at least k that are equal on both sides. They stop being free:
-    the masks are changed.
-    """
-    at_a, at_b = _free_runs(free_a, k), _free_runs(free_b, k)
-    left, right = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    if len(at_a) and len(at_b):
-        left, right = ranked_pairs(kgrams(a, k)[at_a], kgrams(b, k)[at_b], _OFTEN)
-        left, right = at_a[left], at_b[right]
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left over on one side: `rows` (n,), ascending, with their keys, and a mask of those still free."""
+
+    rows: Indexes
+    keys: Keys
+    free: Mask
+
+    @classmethod
+    def of(cls, rows: Indexes, keys: Keys) -> Left:
+        """The rows of a side whose keys are (m,)."""
+        return cls(rows, keys[rows], np.ones(len(rows), np.bool_))
+
+    def stretches(self, k: int) -> Indexes:
+        """Places from which k rows on follow each other and are all free."""
+        if len(self.rows) < k:
+            return np.zeros(0, np.int64)
+        count = np.zeros(len(self.rows) + 1, np.int64)
+        np.cumsum(self.free, out=count[1:])
+        follows = self.rows[k - 1 :] - self.rows[: len(self.rows) - k + 1] == k - 1
+        return np.flatnonzero((count[k:] - count[:-k] == k) & follows)
+
+
+def block_moves(a: Left, b: Left, k: int) -> tuple[Indexes, Indexes]:
+    """Pairs (i, j) of places in blocks of at least k that are equal on both sides. They stop being free."""
+    at_a, at_b = a.stretches(k), b.stretches(k)
+    none = np.zeros(0, np.int64)
+    if not len(at_a) or not len(at_b):
+        return none, none
+    left, right = ranked_pairs(kgrams(a.keys, k)[at_a], kgrams(b.keys, k)[at_b], _OFTEN)
+    left, right = at_a[left], at_b[right]
     if not len(left):
-        return left, right
+        return none, none
     order = np.lexsort((left, right - left))
     left, right = left[order], right[order]
     split = np.flatnonzero((np.diff(right - left) != 0) | (np.diff(left) > k)) + 1
     first, last = np.concatenate(([0], split)), np.concatenate((split, [len(left)])) - 1
     size = left[last] + k - left[first]
-    pairs_a, pairs_b = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    pairs_a, pairs_b = [none], [none]
     for segment in np.argsort(-size, kind="stable")[:_BLOCKS].tolist():
-        i, j, n = int(left[first[segment]]), int(right[first[segment]]), int(size[segment])
-        i, j, n = _grow(a, b, free_a, free_b, i, j, n)
-        if n < k or bool((a[i : i + n] == a[i]).all()):
+        i, j, n = _grow(a, b, int(left[first[segment]]), int(right[first[segment]]), int(size[segment]))
+        if n < k or bool((a.keys[i : i + n] == a.keys[i]).all()):
             continue
-        free_a[i : i + n] = free_b[j : j + n] = False
+        a.free[i : i + n] = b.free[j : j + n] = False
         pairs_a.append(np.arange(i, i + n))
         pairs_b.append(np.arange(j, j + n))
     return np.concatenate(pairs_a), np.concatenate(pairs_b)
 
 
-def single_moves(a: Keys, b: Keys, free_a: Mask, free_b: Mask, place: Indexes) -> tuple[Indexes, Indexes]:
-    """Pairs (i, j) of free accesses that moved alone. `place` (n,) says where in b each access of a would stand."""
-    left, right = np.flatnonzero(free_a & ~_in_run(a)), np.flatnonzero(free_b & ~_in_run(b))
-    left, right = left[np.isin(a[left], b[right])], right[np.isin(b[right], a[left])]
-    once_a, once_b = ranked_pairs(a[left], b[right], 1)
+def single_moves(a: Left, b: Left, alone_a: Mask, alone_b: Mask, place: Indexes) -> tuple[Indexes, Indexes]:
+    """Pairs (i, j) of free places that moved alone, where `alone` allows it: see `in_run`. `place` (n,) says before
+    which row of b each row of a would stand.
+    """
+    left, right = np.flatnonzero(a.free & alone_a), np.flatnonzero(b.free & alone_b)
+    keep_a, keep_b = shared_places(a.keys[left], b.keys[right])
+    left, right = left[keep_a], right[keep_b]
+    once_a, once_b = ranked_pairs(a.keys[left], b.keys[right], 1)
     pairs_a, pairs_b = left[once_a].tolist(), right[once_b].tolist()
     left, right = np.delete(left, once_a), np.delete(right, once_b)
-    keys = np.concatenate((a[left], b[right]))
-    where = np.concatenate((place[left], right))
+    keys = np.concatenate((a.keys[left], b.keys[right]))
+    where = np.concatenate((place[left], b.rows[right]))
     index = np.concatenate((left, right))
     side = np.arange(len(index)) >= len(left)
     order = np.lexsort((side, where, keys))
@@ -81,42 +107,60 @@ def single_moves(a: Keys, b: Keys, free_a: Mask, free_b: Mask, place: Indexes) -
     return np.array(pairs_a, np.int64), np.array(pairs_b, np.int64)
 
 
-def _free_runs(free: Mask, k: int) -> Indexes:
-    """Places from which k accesses on are all free."""
-    if len(free) < k:
-        return np.zeros(0, np.int64)
-    count = np.concatenate(([0], np.cumsum(free)))
-    return np.flatnonzero(count[k:] - count[:-k] == k)
+def not_in_run(rows: Indexes, keys: Keys) -> Mask:
+    """Which of some rows of a side have no access like them right before or after them."""
+    before, after = np.maximum(rows - 1, 0), np.minimum(rows + 1, len(keys) - 1)
+    own = keys[rows]
+    again = (keys[before] == own) & (before != rows) | (keys[after] == own) & (after != rows)
+    return np.asarray(~again, np.bool_)
 
 
-def _in_run(keys: Keys) -> Mask:
-    """Which accesses have one like them right before or after them."""
-    again = np.zeros(len(keys) + 1, np.bool_)
-    np.equal(keys[1:], keys[:-1], out=again[1:-1])
-    return np.asarray(again[1:] | again[:-1], np.bool_)
-
-
-def _grow(a: Keys, b: Keys, free_a: Mask, free_b: Mask, i: int, j: int, n: int) -> tuple[int, int, int]:
-    """The longest stretch within a[i:i+n], b[j:j+n] that is free and equal, grown at both ends as far as it goes."""
-    good = (a[i : i + n] == b[j : j + n]) & free_a[i : i + n] & free_b[j : j + n]
+def _grow(a: Left, b: Left, i: int, j: int, n: int) -> tuple[int, int, int]:
+    """The longest stretch within places i.. and j.. (n of them) that is free and equal, grown at both ends as far as
+    it goes; it never leaves its gap.
+    """
+    good = _good(a, b, i, j, n)
+    good[1:] &= (a.rows[i + 1 : i + n] - a.rows[i : i + n - 1] == 1) & (
+        b.rows[j + 1 : j + n] - b.rows[j : j + n - 1] == 1
+    )
     if not good.all():
         bad = np.concatenate(([-1], np.flatnonzero(~good), [n]))
         widest = int(np.argmax(np.diff(bad)))
         start, stop = int(bad[widest]) + 1, int(bad[widest + 1])
         return i + start, j + start, stop - start
-    room = min(len(a) - i, len(b) - j) - n
-    n += _extent(a[i + n :], b[j + n :], free_a[i + n :], free_b[j + n :], room)
-    back = _extent(a[:i][::-1], b[:j][::-1], free_a[:i][::-1], free_b[:j][::-1], min(i, j))
+    room = min(_adjoining(a.rows, i + n - 1, 1), _adjoining(b.rows, j + n - 1, 1))
+    n += _extent(a, b, i + n, j + n, room, 1)
+    room = min(_adjoining(a.rows, i, -1), _adjoining(b.rows, j, -1))
+    back = _extent(a, b, i - 1, j - 1, room, -1)
     return i - back, j - back, n + back
 
 
-def _extent(a: Keys, b: Keys, free_a: Mask, free_b: Mask, room: int) -> int:
+def _good(a: Left, b: Left, i: int, j: int, n: int) -> Mask:
+    equal = a.keys[i : i + n] == b.keys[j : j + n]
+    return np.asarray(equal & a.free[i : i + n] & b.free[j : j + n], np.bool_)
+
+
+def _adjoining(rows: Indexes, at: int, way: int) -> int:
+    """How many rows follow the one at `at` without a break, forwards or backwards. Rows ascend, so this bisects."""
+    low, high = 0, len(rows) - 1 - at if way > 0 else at
+    while low < high:
+        middle = (low + high + 1) // 2
+        if abs(int(rows[at + way * middle]) - int(rows[at])) == middle:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _extent(a: Left, b: Left, i: int, j: int, room: int, way: int) -> int:
+    """How many places from i and j on, forwards or backwards, are equal and free."""
     at, size = 0, 64
     while at < room:
-        part = slice(at, min(at + size, room))
-        bad = (a[part] != b[part]) | ~free_a[part] | ~free_b[part]
-        if bad.any():
-            return at + int(np.argmax(bad))
-        at += size
+        n = min(size, room - at)
+        low = at if way > 0 else -(at + n - 1)
+        good = _good(a, b, i + low, j + low, n)[::way]
+        if not good.all():
+            return at + int(np.argmin(good))
+        at += n
         size *= 2
-    return max(room, 0)
+    return room

@@ -7,7 +7,7 @@ from typing import BinaryIO, ClassVar
 
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.native_layout import MAGIC, SYNC
-from mmiotools.formats.native_read import NativeReader
+from mmiotools.formats.native_read import NativeBatches, NativeReader
 from mmiotools.formats.native_write import NativeWriter
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
@@ -36,7 +36,7 @@ class Native:
     def read(self, source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
         """One batch a block. Raises FormatError for a newer major version."""
         reader = NativeReader(source)
-        return reader.header, reader.batches()
+        return reader.header, NativeBatches(reader)
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> NativeWriter:
         """Blocks onto `out`, which may be a pipe."""

@@ -15,7 +15,7 @@ from mmiotools.errors import FormatError
 from mmiotools.events import Kind
 from mmiotools.formats import native_extras
 from mmiotools.formats.base import damaged
-from mmiotools.formats.native_columns import Corrupt, Presence, decode, unpack_planes
+from mmiotools.formats.native_columns import Corrupt, Presence, check, decode, unpack_planes
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -40,6 +40,8 @@ from mmiotools.trace.header import TraceHeader
 
 #: Most columns of a block: each may be a few bytes in the file and half a megabyte here.
 MAX_COLUMNS = 256
+#: Columns without which a batch is none.
+_ALWAYS = ("kind", "extras")
 #: What a block that checks out may still raise when it says nonsense.
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 #: Where a block or a file may begin.
@@ -106,11 +108,30 @@ def parse_file_header(data: bytes) -> Any:
     return fixed if fixed.crc == zlib.crc32(data[:-4]) else None
 
 
+class NativeBatches:
+    """The batches of a reader, as an iterator. `only` may be called before the first."""
+
+    def __init__(self, reader: NativeReader) -> None:
+        self._reader = reader
+        self._batches = reader.batches()
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        return next(self._batches)
+
+    def only(self, columns: frozenset[str]) -> None:
+        """Leave out all other columns: their checksums are looked at, no more."""
+        self._reader.wanted = columns
+
+
 class NativeReader:
-    """Reads one input, which may be several files one after the other."""
+    """Reads one input, which may be several files one after the other. `wanted`: the columns to read, None for all."""
 
     def __init__(self, source: ByteSource) -> None:
         self.header = TraceHeader()
+        self.wanted: frozenset[str] | None = None
         self._stream = _Stream(source)
         self._name = source.name
         self._regions = Regions()
@@ -281,6 +302,9 @@ class NativeReader:
         for name, entry in head["columns"].items():
             payload = body.get(name, b"")
             try:
+                if self.wanted is not None and name not in self.wanted and name not in _ALWAYS:
+                    check(entry, payload)
+                    continue
                 if name == "extras":
                     extras = native_extras.decode(entry, payload, n)
                     continue

@@ -175,6 +175,23 @@ class AddressMap:
             self._by_name(batch, region, offset)
         return Resolved(region, offset, mapped)
 
+    def registers(self, batch: Batch) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
+        """`region` and `offset` as `resolve` gives them, for accesses alone; other rows hold anything.
+
+        Where every access lies in a BAR, maps do not matter, so that the rows are looked up all at once.
+        """
+        addr = batch.columns.get("addr")
+        if addr is not None and "region" not in batch.columns and not bool((batch.kind == Kind.DEVICE).any()):
+            starts, codes, bases = self._table("mem")
+            if len(starts) > 1:
+                region, shift = _lookup(addr.data, starts, codes, bases)
+                known = region >= 0 if addr.present is None else (region >= 0) & addr.present
+                if bool((known | ~batch.accesses).all()):
+                    self.observe(batch)
+                    return region, addr.data - shift
+        resolved = self.resolve(batch)
+        return resolved.region, resolved.offset
+
     def _by_map(
         self,
         part: slice,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from test_lcs import textbook
 
 from mmiotools.diff import aligner as aligner_module
-from mmiotools.diff.aligner import Aligner, gaps
+from mmiotools.diff.aligner import Aligner
 
 Keys = np.ndarray
 
@@ -23,26 +23,19 @@ def mixed(values: Keys) -> Keys:
 def aligned(a: Keys, b: Keys) -> Aligner:
     """The answer, after a check that it is one."""
     aligner = Aligner(a, b)
-    aligner.run()
-    matched = np.flatnonzero(aligner.partner >= 0)
-    partners = aligner.partner[matched]
-    assert (np.diff(partners) > 0).all()
-    assert (a[matched] == b[partners]).all()
+    left, right = aligner.run().pairs()
+    assert (np.diff(left) > 0).all() and (np.diff(right) > 0).all()
+    assert (a[left] == b[right]).all()
     return aligner
 
 
 def matches(aligner: Aligner) -> int:
-    return int((aligner.partner >= 0).sum())
+    return aligner.runs().total()
 
 
 @given(st.lists(st.integers(0, 5), max_size=40), st.lists(st.integers(0, 5), max_size=40))
 def test_small_inputs_get_the_longest_answer(a: list[int], b: list[int]) -> None:
     assert matches(aligned(mixed(np.array(a)), mixed(np.array(b)))) == textbook(a, b)
-
-
-def test_gaps() -> None:
-    assert gaps(np.array([1, -1, 2, 5]), 7).tolist() == [[0, 0, 0, 1], [1, 2, 2, 2], [3, 3, 3, 5], [4, 4, 6, 7]]
-    assert gaps(np.arange(4), 4).tolist() == []
 
 
 def test_scattered_edits_in_a_long_sequence_are_all_that_differs() -> None:

@@ -8,7 +8,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmiotools.diff.anchors import diagonals, heaviest_chain, kgrams, ranked_pairs, sampled, unique_pairs
+from mmiotools.diff.anchors import (
+    diagonals,
+    heaviest_chain,
+    kgrams,
+    ranked_pairs,
+    sampled_kgrams,
+    shared_places,
+    unique_pairs,
+)
 
 hashes = st.lists(st.integers(0, 8), max_size=20)
 
@@ -43,12 +51,25 @@ def test_ranked_pairs(a: list[int], b: list[int], limit: int | None) -> None:
     assert list(zip(left.tolist(), right.tolist(), strict=True)) == sorted(expected)
 
 
-def test_sampling_chooses_the_same_hashes_on_both_sides() -> None:
-    values = np.random.default_rng(1).integers(0, 1 << 63, 4000, dtype=np.uint64) * np.uint64(2)
-    chosen = set(values[sampled(values, 8)].tolist())
-    assert 300 < len(chosen) < 700
-    assert set(values[::-1][sampled(values[::-1], 8)].tolist()) == chosen
-    assert len(sampled(values, 1)) == len(values)
+def test_sampling_chooses_the_same_stretches_wherever_they_are() -> None:
+    values = np.random.default_rng(1).integers(0, 1 << 64, 90_000, dtype=np.uint64)
+    places, found = sampled_kgrams(values, 4, 8)
+    everything = kgrams(values, 4)
+    assert 10_500 < len(places) < 12_000
+    assert (everything[places] == found).all() and (np.diff(places) > 0).all()
+    later, again = sampled_kgrams(values[1000:], 4, 8)
+    assert (later + 1000).tolist() == places[places >= 1000].tolist() and again.tolist() == found[
+        -len(later) :
+    ].tolist()
+    assert len(sampled_kgrams(values, 4, 1)[0]) == len(everything)
+    assert [len(column) for column in sampled_kgrams(values[:3], 4, 8)] == [0, 0]
+
+
+@given(hashes, hashes)
+def test_shared_places(a: list[int], b: list[int]) -> None:
+    left, right = shared_places(array(a), array(b))
+    assert left.tolist() == [i for i, x in enumerate(a) if x in b]
+    assert right.tolist() == [j for j, x in enumerate(b) if x in a]
 
 
 def test_diagonals() -> None:

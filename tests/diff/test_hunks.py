@@ -116,7 +116,7 @@ def test_a_longer_poll_loop_is_one_hunk() -> None:
 
 def test_hunks_are_right_even_if_every_hash_is_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Accesses, "keys", lambda self, keep=None: np.zeros(len(self), np.uint64))
-    monkeypatch.setattr(Accesses, "register_keys", lambda self, keep=None: np.zeros(len(self), np.uint64))
+    monkeypatch.setattr(Accesses, "register_keys", lambda self, rows: np.zeros(len(rows), np.uint64))
     a, b = writes("abcdefgHi"), writes("abdcefghx")
     comparison = compare(a, b)
     assert patched(comparison, comparison.hunks) == keys(b)

@@ -8,12 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_lcs import found
 
-from mmiotools.diff.aligner import gaps
+from mmiotools.diff.runs import Runs
 from mmiotools.diff.sliding import join
 
 
 def keys(text: str) -> np.ndarray:
     return np.frombuffer(text.encode(), np.uint8).astype(np.uint64)
+
+
+def runs(partner: list[int]) -> Runs:
+    left = np.flatnonzero(np.array(partner, np.int64) >= 0)
+    return Runs.of_pairs(left, np.array(partner, np.int64)[left])
 
 
 @pytest.mark.parametrize(
@@ -29,9 +34,7 @@ def keys(text: str) -> np.ndarray:
     ],
 )
 def test_join(a: str, b: str, partner: list[int], expected: list[int]) -> None:
-    joined = np.array(partner)
-    join(joined, keys(a), keys(b))
-    assert joined.tolist() == expected
+    assert join(runs(partner), keys(a), keys(b)).partner(len(a)).tolist() == expected
 
 
 @given(st.text("xy", max_size=14), st.text("xy", max_size=14))
@@ -39,10 +42,11 @@ def test_as_many_matches_and_all_right(a: str, b: str) -> None:
     partner = np.full(len(a), -1)
     for i, j in found(list(a.encode()), list(b.encode())):
         partner[i] = j
-    joined = partner.copy()
-    join(joined, keys(a), keys(b))
+    before = runs(partner.tolist())
+    after = join(before, keys(a), keys(b))
+    joined = after.partner(len(a))
     matched = np.flatnonzero(joined >= 0)
     assert len(matched) == (partner >= 0).sum()
     assert (np.diff(joined[matched]) > 0).all()
     assert all(a[i] == b[joined[i]] for i in matched.tolist())
-    assert len(gaps(joined, len(b))) <= len(gaps(partner, len(b)))
+    assert len(after.gaps(len(a), len(b))) <= len(before.gaps(len(a), len(b)))
