@@ -13,7 +13,7 @@ from mmiotools.diff.habits import Habits
 from mmiotools.diff.hunks import Comparison, Verdict, assemble
 from mmiotools.diff.learn import Noise
 from mmiotools.diff.pairs import Pairs, pair, runs
-from mmiotools.diff.rules import RULES, Open, Rule
+from mmiotools.diff.rules import RULES, Open, Rule, occurrences
 from mmiotools.events import Kind
 from mmiotools.trace.matching import Accesses, same
 
@@ -204,7 +204,7 @@ class _Side:
         if self._strange[start:stop].any():
             return False
         run = self.registers[start:stop]
-        return all(_occurrences(side.registers, run) >= _AGAIN for side in (self, self._other))
+        return all(occurrences(side.registers, run) >= _AGAIN for side in (self, self._other))
 
 
 class _Reasons:
@@ -230,13 +230,3 @@ class _Stretches:
         """Occurrences of a block of STRETCH keys."""
         key = kgrams(np.array(block, np.uint64), STRETCH)[0]
         return int(np.searchsorted(self._hashes, key, "right") - np.searchsorted(self._hashes, key, "left"))
-
-
-def _occurrences(keys: Keys, run: Keys) -> int:
-    """How often a run is in a recording; occurrences may overlap."""
-    if len(run) > len(keys):
-        return 0
-    places = np.flatnonzero(keys[: len(keys) - len(run) + 1] == run[0])
-    for ahead, key in enumerate(run):
-        places = places[keys[places + ahead] == key]
-    return len(places)

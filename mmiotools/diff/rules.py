@@ -108,7 +108,9 @@ def ring_address(it: Open) -> Explained:
     """
     found = _nothing(it)
     a, b = it.a, it.b
-    rows = np.flatnonzero((it.pairs.changed >= 0) & it.open_a & a.has_value)
+    rows = np.flatnonzero((it.pairs.changed >= 0) & it.open_a)
+    old, new = a.value[rows], b.value[it.pairs.changed[rows]]
+    rows = rows[_likely(old, new) & a.has_value[rows]]
     if not len(rows):
         return found
     mates = np.maximum(it.pairs.partner, it.pairs.changed)
@@ -135,6 +137,13 @@ def ring_address(it: Open) -> Explained:
     alike = (moved == (new >> np.uint64(_PAGE_SHIFT)).astype(np.int64)) & ((old ^ new) % np.uint64(_PAGE) == 0)
     found[0][rows[alike]] = True
     return found
+
+
+def _likely(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> Mask:
+    """Could these be one address in two runs?"""
+    lowest, highest = np.minimum(old, new), np.maximum(old, new)
+    alike = (old ^ new) % np.uint64(_PAGE) == 0
+    return np.asarray(alike & (lowest >= _LOWEST_ADDRESS) & (highest < _HIGHEST_ADDRESS), np.bool_)
 
 
 def _in_pages(values: NDArray[np.uint64], pages: Iterable[int]) -> bool:
@@ -164,24 +173,27 @@ def read_value(it: Open) -> Explained:
     answer, not what the driver did.
     """
     found = _nothing(it)
-    written = _places(it.a, it.a.op != Kind.READ) | _places(it.b, it.b.op != Kind.READ)
-    left = np.flatnonzero((it.pairs.changed >= 0) & it.open_a & (it.a.op == Kind.READ))
-    for row in left.tolist():
-        found[0][row] = not any(place in written for place in _bytes(it.a, row))
+    rows = np.flatnonzero((it.pairs.changed >= 0) & it.open_a)
+    rows = rows[it.a.op[rows] == Kind.READ]
+    if not len(rows):
+        return found
+    read = {row: set(_bytes(it.a, row)) for row in rows.tolist()}
+    offsets = np.array(sorted({offset for places in read.values() for _, offset in places}), np.uint64)
+    written = _written(it.a, offsets) | _written(it.b, offsets)
+    for row, places in read.items():
+        found[0][row] = written.isdisjoint(places)
     return found
 
 
-def _places(side: Accesses, rows: Mask) -> set[tuple[object, int]]:
-    chosen = np.flatnonzero(rows)
-    if not len(chosen):
-        return set()
-    width = np.maximum(side.width[chosen], 1).astype(np.int64)
-    shape = np.stack((side.identity[chosen].astype(np.int64), side.offset[chosen].astype(np.int64), width), axis=1)
-    return {
-        (side.identities[identity] if identity >= 0 else (), offset + n)
-        for identity, offset, wide in np.unique(shape, axis=0).tolist()
-        for n in range(wide)
-    }
+def _written(side: Accesses, offsets: NDArray[np.uint64]) -> set[tuple[object, int]]:
+    """Which bytes at these offsets, ascending, of any region are written (or may be, by accesses of unknown kind)."""
+    rows = np.flatnonzero(side.op != Kind.READ)
+    # The first of the offsets at or behind where the access begins lies in it, or none does.
+    first = np.searchsorted(offsets, side.offset[rows])
+    ahead = offsets[np.minimum(first, len(offsets) - 1)] - side.offset[rows]
+    rows = rows[(first < len(offsets)) & (ahead < np.maximum(side.width[rows], 1).astype(np.uint64))]
+    _, some = np.unique(side.register_keys(rows), return_index=True)
+    return {place for row in rows[some].tolist() for place in _bytes(side, row)}
 
 
 def _bytes(side: Accesses, row: int) -> Iterator[tuple[object, int]]:
@@ -198,28 +210,40 @@ def repeated_block(it: Open) -> Explained:
     loose_a = it.open_a & (it.pairs.partner < 0) & (it.pairs.changed < 0)
     loose_b = it.open_b.copy()
     loose_b[np.concatenate(it.pairs.chain[1:])] = False
-    places: dict[tuple[int, ...], tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
-    counts: list[list[int]] = []
+    ends = [_blocks(loose) for loose in (loose_a, loose_b)]
+    if not all(len(start) for start, _ in ends):
+        return found
     counters = np.intersect1d(_counters(it.a, loose_a), _counters(it.b, loose_b))
-    for number, (side, keys, loose) in enumerate(((it.a, it.pairs.keys_a, loose_a), (it.b, it.pairs.keys_b, loose_b))):
-        registers = side.register_keys()
-        listed = np.where(np.isin(registers, counters), registers, keys).tolist()
-        counts.append(listed)
-        for start, stop in zip(*(ends.tolist() for ends in runs(np.flatnonzero(loose))), strict=True):
-            if _SHORTEST_BLOCK <= stop - start <= _LONGEST_BLOCK:
-                # Where it repeats itself it can be taken to begin anywhere.
-                block = min(tuple(listed[at:stop] + listed[start:at]) for at in range(start, stop))
-                places.setdefault(block, ([], []))[number].append((start, stop))
+    sides = [
+        np.where(np.isin(registers, counters), registers, keys) if len(counters) else keys
+        for registers, keys in (
+            (it.a.register_keys(), it.pairs.keys_a),
+            (it.b.register_keys(), it.pairs.keys_b),
+        )
+    ]
+    places: dict[tuple[int, ...], tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
+    for number, (keys, (starts, stops)) in enumerate(zip(sides, ends, strict=True)):
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            run = keys[start:stop].tolist()
+            # Where it repeats itself it can be taken to begin anywhere.
+            block = min(tuple(run[at:] + run[:at]) for at in range(len(run)))
+            places.setdefault(block, ([], []))[number].append((start, stop))
     for gone, come in places.values():
-        shapes = {tuple(counts[0][start:stop]) for start, stop in gone} | {
-            tuple(counts[1][start:stop]) for start, stop in come
-        }
-        often = all(any(_occurrences(listed, shape) >= _AGAIN for shape in shapes) for listed in counts)
-        if often and len(gone) == len(come):
+        if len(gone) != len(come):
+            continue
+        shapes = [sides[0][start:stop] for start, stop in gone] + [sides[1][start:stop] for start, stop in come]
+        if all(any(occurrences(keys, shape) >= _AGAIN for shape in shapes) for keys in sides):
             for explained, ranges in zip(found, (gone, come), strict=True):
                 for start, stop in ranges:
                     explained[start:stop] = True
     return found
+
+
+def _blocks(loose: Mask) -> tuple[Indexes, Indexes]:
+    """From and to of the runs that have the length of a block."""
+    starts, stops = runs(np.flatnonzero(loose))
+    fit = (stops - starts >= _SHORTEST_BLOCK) & (stops - starts <= _LONGEST_BLOCK)
+    return starts[fit], stops[fit]
 
 
 def _counters(side: Accesses, rows: Mask) -> NDArray[np.uint64]:
@@ -234,17 +258,14 @@ def _counters(side: Accesses, rows: Mask) -> NDArray[np.uint64]:
     return np.array(found, np.uint64)
 
 
-def _occurrences(listed: list[int], block: tuple[int, ...]) -> int:
-    count = at = 0
-    while True:
-        try:
-            at = listed.index(block[0], at)
-        except ValueError:
-            return count
-        if tuple(listed[at : at + len(block)]) == block:
-            count, at = count + 1, at + len(block)
-        else:
-            at += 1
+def occurrences(keys: NDArray[np.uint64], run: NDArray[np.uint64]) -> int:
+    """How often a run of keys is in a recording; occurrences may overlap."""
+    if len(run) > len(keys):
+        return 0
+    places = np.flatnonzero(keys[: len(keys) - len(run) + 1] == run[0])
+    for ahead, key in enumerate(run):
+        places = places[keys[places + ahead] == key]
+    return len(places)
 
 
 RULES = (
