@@ -25,6 +25,11 @@ EXAMPLES = [
         "mmiotools diff --stat samples/mmiotrace/nvme-linux6.1.mmiotrace samples/mmiotrace/nvme-linux6.12.mmiotrace",
     ),
     (
+        "What the driver changed, and nothing that differs from run to run anyway:",
+        "mmiotools diff --repeat-a samples/versions/e1000/base-2.mmio --regs e1000 "
+        "samples/versions/e1000/base-1.mmio samples/versions/e1000/value-1.mmio",
+    ),
+    (
         "A page for a colleague, to be opened in a browser:",
         "mmiotools diff --html nvme.html samples/mmiotrace/nvme-linux6.1.mmiotrace "
         "samples/mmiotrace/nvme-linux6.12.mmiotrace",
