@@ -95,7 +95,7 @@ def command(traces: tuple[str, ...], regs: tuple[str, ...], from_format: str | N
         Group(name if told.groups or len(sides) > 2 else files[0].trace.name, [side.accesses for side in files])
         for name, files in zip(paths, sides, strict=True)
     ]
-    noise = learn_all(told, groups, inputs)
+    noise = learn_all(run, told, groups, inputs, names)
     if len(sides) > 2:
         show_groups(run, compare_groups(groups, noise, rules), wanted, names)
         return run.status

@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import F, open_bytes
+from mmiotools.cli.common import F, Run, open_bytes
 from mmiotools.diff.groups import Group
 from mmiotools.diff.learn import Noise, learn
 from mmiotools.diff.learned import learned_lines
 from mmiotools.diff.masks import NOTHING_SAID, MaskFile, ignore, read_masks
 from mmiotools.diff.rules import RULES, Rule, check_rules
 from mmiotools.errors import UsageError
+from mmiotools.trace.names import Names
 
 
 def complete_rules(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -80,12 +81,12 @@ class Told:
         check_rules(self.no_rule)
         return tuple(rule for rule in RULES if rule.name not in self.no_rule)
 
-    def said(self) -> MaskFile:
-        """All masks. Raises UsageError."""
+    def said(self, names: Names | None) -> MaskFile:
+        """All masks, in which registers may have these names. Raises UsageError."""
         found = NOTHING_SAID
         for path in self.mask:
-            found += read_masks(path)
-        return found + MaskFile(tuple(ignore(text) for text in self.ignore))
+            found += read_masks(path, names)
+        return found + MaskFile(tuple(ignore(text, names) for text in self.ignore))
 
     def paths(self, traces: Sequence[str]) -> dict[str, list[str]]:
         """The files of each version, the one that stands for it first. Raises UsageError."""
@@ -112,12 +113,16 @@ class Told:
         return groups
 
 
-def learn_all(told: Told, groups: Sequence[Group], inputs: tuple[str, ...]) -> Noise:
+def learn_all(run: Run, told: Told, groups: Sequence[Group], inputs: tuple[str, ...], names: Names | None) -> Noise:
     """Learn from all groups, and write what was learned if that is asked for."""
-    noise = learn([group.recordings for group in groups], told.said())
+    said = told.said(names)
+    recordings = [recording for group in groups for recording in group.recordings]
+    for mask in said.masks:
+        if not any(mask.rows(recording).any() for recording in recordings):
+            run.say(f"mask '{mask.text}' is for no access of these traces")
+    noise = learn([group.recordings for group in groups], said)
     if told.learn_mask is not None:
         with open_bytes(told.learn_mask, inputs, binary=False) as out:
-            recordings = [recording for group in groups for recording in group.recordings]
             for line in learned_lines(noise, recordings):
                 out.write(f"{line}\n".encode())
     return noise

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from mmiotools.events import Kind
 from mmiotools.filters.expr import Member, Span
 from mmiotools.filters.grammar import parse
 from mmiotools.trace.matching import ALL_BITS, OP_LETTERS, Access, Accesses
+from mmiotools.trace.names import Names, Place
 
 Rows = NDArray[np.bool_]
 T = TypeVar("T")
@@ -36,7 +38,7 @@ FLOATING = "comes at other times, a mask says"
 
 
 class Mask(NamedTuple):
-    """A mask. `text` is the register or range as it was written, `spans` what it means."""
+    """A mask. `text` is the register or range as it was written; `spans`, or `places` of a name, what it means."""
 
     text: str
     spans: tuple[Span, ...]
@@ -45,6 +47,7 @@ class Mask(NamedTuple):
     bits: int = int(ALL_BITS)
     reason: str = ""
     ignore: bool = False
+    places: tuple[Place, ...] = ()
 
     def rows(self, accesses: Accesses) -> Rows:
         """The accesses that it is for, (n,)."""
@@ -60,6 +63,16 @@ class Mask(NamedTuple):
             if span.high is not None:
                 inside &= accesses.offset <= np.uint64(span.high)
             found |= inside
+        for code, region in enumerate(accesses.regions if self.places else ()):
+            for place in self.places:
+                starts = Names.starts(place, region)
+                at = np.searchsorted(starts, accesses.offset, "right") - 1
+                near = (
+                    accesses.offset - starts[np.maximum(at, 0)] < np.uint64(place.register.width)
+                    if len(starts)
+                    else False
+                )
+                found |= (accesses.region == code) & (at >= 0) & near
         if self.device is not None:
             ours = [bool(identity) and identity[0] == self.device for identity in accesses.identities]
             found &= np.array([*ours, False])[accesses.identity]
@@ -112,16 +125,17 @@ class MaskFile(NamedTuple):
 NOTHING_SAID = MaskFile()
 
 
-def ignore(text: str) -> Mask:
+def ignore(text: str, names: Names | None = None) -> Mask:
     """What `--ignore PLACE` means. Raises UsageError."""
     try:
-        return Mask(text, _spans(text), reason=f"ignored: {text}", ignore=True)
+        spans, places = _meaning(text, names)
+        return Mask(text, spans, reason=f"ignored: {text}", ignore=True, places=places)
     except ValueError as error:
         raise UsageError(f"--ignore '{text}': {error}") from error
 
 
-def read_masks(path: str) -> MaskFile:
-    """The masks of a file. Raises UsageError with file and what is wrong in which entry."""
+def read_masks(path: str, names: Names | None = None) -> MaskFile:
+    """The masks of a file; registers may have these names. Raises UsageError with file, entry and what is wrong."""
     try:
         with open(path, "rb") as file:
             held = tomllib.load(file)
@@ -132,7 +146,7 @@ def read_masks(path: str) -> MaskFile:
     for key in held:
         if key not in ("mask", "block"):
             raise UsageError(f"{path}: unknown key '{key}'; there are: mask, block")
-    return MaskFile(_entries(path, held, "mask", _mask), _entries(path, held, "block", _block))
+    return MaskFile(_entries(path, held, "mask", partial(_mask, names)), _entries(path, held, "block", _block))
 
 
 def _entries(path: str, held: dict[str, Any], name: str, make: Callable[[dict[str, Any]], T]) -> tuple[T, ...]:
@@ -158,28 +172,34 @@ def _checked(entry: dict[str, Any], keys: Mapping[str, type], needed: str) -> No
         raise ValueError(f"key '{needed}' is missing")
 
 
-def _mask(entry: dict[str, Any]) -> Mask:
+def _mask(names: Names | None, entry: dict[str, Any]) -> Mask:
     _checked(entry, _MASK_KEYS, "register")
-    op, bits = entry.get("op"), entry.get("bits", int(ALL_BITS))
+    spans, places = _meaning(entry["register"], names)
+    fields = [place.field.mask for place in places if place.field is not None]
+    op, bits = entry.get("op"), entry.get("bits", fields[0] if fields else int(ALL_BITS))
     if op is not None and op not in OPS:
         raise ValueError(f"op '{op}' is not one of {', '.join(OPS)}")
     if not 0 < bits <= int(ALL_BITS):
         raise ValueError(f"bits {bits:#x} are not 1 to 64 bits")
     kind = None if op is None else OPS[op]
     return Mask(
-        entry["register"], _spans(entry["register"]), entry.get("device"), kind, bits, entry.get("reason", ""),
-        entry.get("ignore", False),
+        entry["register"], spans, entry.get("device"), kind, bits, entry.get("reason", ""), entry.get("ignore", False),
+        places,
     )  # fmt: skip
 
 
-def _spans(text: str) -> tuple[Span, ...]:
+def _meaning(text: str, names: Names | None) -> tuple[tuple[Span, ...], tuple[Place, ...]]:
+    """What a text says: ranges, or the register that has this name. Raises ValueError."""
+    places = tuple(names.places(text)) if names is not None else ()
+    if places:
+        return (), places
     try:
         found = parse(f"addr in {text}")
     except ExpressionError as error:
         raise ValueError(f"'{text}' is no register or range: {str(error).splitlines()[0]}") from error
     if not isinstance(found, Member) or found.name != "addr":
         raise ValueError(f"'{text}' is no register or range")
-    return found.spans
+    return found.spans, ()
 
 
 def _block(entry: dict[str, Any]) -> BlockMask:

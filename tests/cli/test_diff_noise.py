@@ -68,6 +68,23 @@ def test_ignore_and_rules(capfd: pytest.CaptureFixture[str]) -> None:
     assert shown[0] <= min(shown[1:]) and shown[-1] == max(shown) > shown[0]
 
 
+def test_names_of_registers_and_fields(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    common = ["diff", "-q", "--regs", "e1000", "--repeat-a", AGAIN, BASE, VALUE]
+    assert run([*common, "--ignore", "TIPG", "--ignore", "RDTR"]) == 0
+    mask = tmp_path / "mask.toml"
+    mask.write_text('[[mask]]\nregister = "TIPG.IPGR1"\n[[mask]]\nregister = "RDTR"\nbits = 0xf\n')
+    assert run([*common, "--mask", str(mask)]) == 0
+    mask.write_text('[[mask]]\nregister = "TIPG.IPGT"\n')
+    assert run([*common, "--mask", str(mask)]) == 1
+    capfd.readouterr()
+    assert run([word for word in common if word != "-q"] + ["--ignore", "TIPGG"]) == 1
+    assert "mask 'TIPGG' is for no access of these traces" in capfd.readouterr().err
+    assert run(["diff", "--regs", "e1000", "--repeat-a", AGAIN, "--view", "json", BASE, VALUE]) == 1
+    rows = [json.loads(line) for line in output(capfd)]
+    changed = [row for row in rows if row["type"] == "hunk" and row["class"] == "driver"]
+    assert [access["register"] for row in changed for access in row["accesses"]] == ["TIPG"] * 2 + ["RDTR"] * 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
