@@ -12,6 +12,7 @@ from mmiotools.diff.floating import STRETCH
 from mmiotools.diff.habits import Habits
 from mmiotools.diff.hunks import Comparison, Verdict, assemble
 from mmiotools.diff.learn import Noise
+from mmiotools.diff.pairing import Side, pair_runs
 from mmiotools.diff.pairs import Pairs, pair, runs
 from mmiotools.diff.rules import RULES, Open, Rule, occurrences
 from mmiotools.events import Kind
@@ -42,16 +43,20 @@ def compare_noisy(
     table = _Reasons()
     if noise:
         pairs, why_a, why_b = _set_aside(group_a, group_b, noise, table)
+        found = pairs.pairing()
     else:
-        pairs, why_a, why_b = pair(a, b), np.zeros(len(a), np.int32), np.zeros(len(b), np.int32)
+        found = pair_runs(Side(a, a.keys()), Side(b, b.keys()))
+        why_a, why_b = np.zeros(len(a), np.int32), np.zeros(len(b), np.int32)
     for mask in noise.masks:
         if mask.ignore:
             for side, why in ((a, why_a), (b, why_b)):
                 why[mask.rows(side) & (why == 0)] = table.number(mask.why())
-    for rule in rules:
-        found_a, found_b = rule.apply(Open(a, b, pairs, why_a == 0, why_b == 0))
-        why_a[found_a], why_b[found_b] = table.number(rule.why), table.number(rule.why)
-    return assemble(a, b, pairs, Verdict(why_a, why_b, table.texts()), name_a, name_b)
+    still = Open.of(a, b, found, why_a, why_b)
+    for rule in rules if still else ():
+        rows = rule.apply(still)
+        why_a[rows[0]], why_b[rows[1]] = table.number(rule.why), table.number(rule.why)
+        still = still.without(rows)
+    return assemble(a, b, found, Verdict(why_a, why_b, table.texts()), name_a, name_b)
 
 
 def _set_aside(

@@ -22,7 +22,7 @@ SHORT = 3
 #: A run of accesses can be taken to begin a few places earlier or later where it repeats itself; how many are tried.
 _SLIDES = 64
 #: Longest round of a loop.
-_ROUND = 8
+LONGEST_ROUND = 8
 #: Longer runs are not looked into.
 _LONGEST = 1 << 16
 
@@ -144,7 +144,7 @@ def loop_around(keys: Sequence[int], start: int, stop: int) -> tuple[int, Block]
     """The loop that keys[start:stop] are whole rounds of, of which there is at least one more beside them: the key
     before the loop (-1 at the beginning), and its round, begun where it starts. None if there is no such loop.
     """
-    for size in range(1, min(_ROUND, stop - start) + 1):
+    for size in range(1, min(LONGEST_ROUND, stop - start) + 1):
         if (stop - start) % size:
             continue
         one = tuple(keys[start : start + size])

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.diff.pairing import Pairing, Side, pair_runs
-from mmiotools.diff.pairs import Pairs, runs
-from mmiotools.diff.runs import Runs
+from mmiotools.diff.runs import Runs, ranges
 from mmiotools.trace.matching import Accesses, same
 
 Indexes = NDArray[np.int64]
@@ -110,9 +109,7 @@ def compare(a: Accesses, b: Accesses, name_a: str = "a", name_b: str = "b") -> C
     """Find what differs, as differences of class DRIVER. All hunks together turn a into b; every access is in one
     hunk at most. With the sides swapped the hunks are the same, mirrored.
     """
-    found = pair_runs(Side(a, a.keys()), Side(b, b.keys()))
-    hunks = _from_runs(found, len(a), len(b))
-    return Comparison(a, b, hunks, found.same.total(), found.coarse, name_a, name_b)
+    return assemble(a, b, pair_runs(Side(a, a.keys()), Side(b, b.keys())), None, name_a, name_b)
 
 
 def differ(a: Accesses, b: Accesses) -> bool:
@@ -122,76 +119,56 @@ def differ(a: Accesses, b: Accesses) -> bool:
 
 
 def assemble(
-    a: Accesses, b: Accesses, pairs: Pairs, verdict: Verdict, name_a: str = "a", name_b: str = "b"
+    a: Accesses, b: Accesses, found: Pairing, verdict: Verdict | None, name_a: str = "a", name_b: str = "b"
 ) -> Comparison:
-    """The comparison that pairs and a verdict about the rest come to. Every pair of `partner` has to be the same."""
-    hunks = _hunks(pairs, verdict)
-    return Comparison(a, b, hunks, int(np.count_nonzero(pairs.partner >= 0)), pairs.coarse, name_a, name_b)
+    """The comparison that a pairing and a verdict about what differs come to. What is paired as the same has to be."""
+    hunks = _hunks(found, len(a), len(b), verdict)
+    return Comparison(a, b, hunks, found.same.total(), found.coarse, name_a, name_b)
 
 
-def _from_runs(found: Pairing, length_a: int, length_b: int) -> Hunks:
-    """The hunks of a pairing, all of class DRIVER."""
-    chain = found.same.joined(found.changed)
-    gaps = chain.gaps(length_a, length_b)
+def _hunks(found: Pairing, length_a: int, length_b: int, verdict: Verdict | None) -> Hunks:
+    chain = found.chain()
     moved = Runs.of_pairs(*found.moved)
-    rows: list[tuple[int, Indexes, Indexes, Indexes, Indexes]] = []
-    deleted = _stretches(gaps[:, 0], gaps[:, 1], found.moved[0])
-    inserted = _stretches(gaps[:, 2], gaps[:, 3], found.moved[1])
+    deleted, inserted = found.free_stretches(length_a, length_b)
     after = chain.places_in_b(deleted[0], length_b)[0]
-    rows.append((DELETE, *deleted, after, after))
     before = chain.mirrored().places_in_b(inserted[0], length_a)[1]
-    rows.append((INSERT, before, before, *inserted))
+    parts = [
+        _split(DELETE, *deleted, after, after, None if verdict is None else verdict.a),
+        _split(INSERT, before, before, *inserted, None if verdict is None else verdict.b),
+    ]
     for kind, paired in ((CHANGE, found.changed), (MOVE, moved)):
-        rows.append((kind, paired.a, paired.a + paired.count, paired.b, paired.b + paired.count))
-    kinds = np.concatenate([np.full(len(row[1]), row[0], np.uint8) for row in rows])
-    ends = [np.concatenate([row[column] for row in rows]).astype(np.int64) for column in (1, 2, 3, 4)]
-    order = np.lexsort((ends[2], ends[0]))
-    a_start, a_stop, b_start, b_stop = (end[order] for end in ends)
-    return Hunks(kinds[order], a_start, a_stop, b_start, b_stop, np.zeros(len(order), np.int32))
+        ends = paired.a, paired.a + paired.count, paired.b, paired.b + paired.count
+        parts.append(_split(kind, *ends, None if verdict is None else verdict.a))
+    kinds, a_start, a_stop, b_start, b_stop, why = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((b_start, a_start))
+    reasons = ("",) if verdict is None else verdict.reasons
+    return Hunks(kinds[order], a_start[order], a_stop[order], b_start[order], b_stop[order], why[order], reasons)
 
 
-def _stretches(start: Indexes, stop: Indexes, taken: Indexes) -> tuple[Indexes, Indexes]:
-    """The stretches start..stop-1 without the accesses in `taken`, each of which is in one of them: from and to."""
-    begins = np.concatenate((start, taken + 1))
-    ends = np.concatenate((stop, taken))
-    begins.sort()
-    ends.sort()
-    some = begins < ends
-    return begins[some], ends[some]
-
-
-def _hunks(pairs: Pairs, verdict: Verdict) -> Hunks:
-    chain_a, chain_b = pairs.chain
-    rows: list[tuple[int, Indexes, Indexes, Indexes, Indexes]] = []
-
-    start, stop = _alike(np.flatnonzero(pairs.free_a), verdict.a)
-    place = np.concatenate(([-1], chain_b))[np.searchsorted(chain_a, start)] + 1
-    rows.append((DELETE, start, stop, place, place))
-
-    start, stop = _alike(np.flatnonzero(pairs.free_b), verdict.b)
-    place = np.concatenate((chain_a, [len(pairs.partner)]))[np.searchsorted(chain_b, start)]
-    rows.append((INSERT, place, place, start, stop))
-
-    for kind, mate in ((CHANGE, pairs.changed), (MOVE, pairs.moved)):
-        paired = np.flatnonzero(mate >= 0)
-        start, stop = _alike(paired, verdict.a, mate[paired])
-        rows.append((kind, start, stop, mate[start], mate[start] + stop - start))
-
-    kinds = np.concatenate([np.full(len(row[1]), row[0], np.uint8) for row in rows])
-    ends = [np.concatenate([row[column] for row in rows]).astype(np.int64) for column in (1, 2, 3, 4)]
-    why = np.concatenate([(verdict.b[row[3]] if row[0] == INSERT else verdict.a[row[1]]) for row in rows])
-    order = np.lexsort((ends[2], ends[0]))
-    a_start, a_stop, b_start, b_stop = (end[order] for end in ends)
-    return Hunks(kinds[order], a_start, a_stop, b_start, b_stop, why[order].astype(np.int32), verdict.reasons)
-
-
-def _alike(rows: Indexes, why: Reasons, mates: Indexes | None = None) -> tuple[Indexes, Indexes]:
-    """Runs of consecutive accesses (with consecutive mates) of which the same is said: first, last + 1."""
-    step = np.cumsum(np.diff(why[rows], prepend=why[rows[:1]]) != 0) if len(rows) else rows
-    # A change of the reason opens a hole in the numbers, which ends the run.
-    start, stop = runs(rows + step, None if mates is None else mates + step)
-    at = np.searchsorted(rows + step, start)
-    return rows[at], rows[at] + stop - start
+def _split(
+    kind: int, a_start: Indexes, a_stop: Indexes, b_start: Indexes, b_stop: Indexes, why: Reasons | None
+) -> tuple[NDArray[np.uint8], Indexes, Indexes, Indexes, Indexes, Reasons]:
+    """Columns of `Hunks`: these hunks, divided where another reason is given for what is in them. `why` is that of
+    the accesses of b for an insertion, else of those of a.
+    """
+    start, stop = (b_start, b_stop) if kind == INSERT else (a_start, a_stop)
+    count = stop - start
+    if why is None or not len(start):
+        return np.full(len(start), kind, np.uint8), a_start, a_stop, b_start, b_stop, np.zeros(len(start), np.int32)
+    owner = np.repeat(np.arange(len(start)), count)
+    rows = ranges(start, count)
+    given = why[rows]
+    fresh = np.ones(len(rows), np.bool_)
+    fresh[1:] = (owner[1:] != owner[:-1]) | (given[1:] != given[:-1])
+    first = np.flatnonzero(fresh)
+    size, own, ahead = np.diff(np.append(first, len(rows))), owner[first], rows[first] - start[owner[first]]
+    ends = []
+    for low, high in ((a_start, a_stop), (b_start, b_stop)):
+        # The empty side of an insertion or a deletion stays where it is.
+        some = (high > low)[own]
+        begin = low[own] + np.where(some, ahead, 0)
+        ends += [begin, begin + np.where(some, size, 0)]
+    return np.full(len(first), kind, np.uint8), ends[0], ends[1], ends[2], ends[3], given[first]
 
 
 def _reason(kind: int, a: range, b: range) -> str:

@@ -41,6 +41,25 @@ class Pairing:
     keys_a: Keys
     keys_b: Keys
 
+    def chain(self) -> Runs:
+        """What keeps its order: same and changed."""
+        return self.same.joined(self.changed)
+
+    def free(self, length_a: int, length_b: int) -> tuple[Indexes, Indexes]:
+        """Rows of each side that are in no pair, ascending."""
+        found = []
+        for start, stop in self.free_stretches(length_a, length_b):
+            found.append(ranges(start, stop - start))
+        return found[0], found[1]
+
+    def free_stretches(self, length_a: int, length_b: int) -> tuple[tuple[Indexes, Indexes], tuple[Indexes, Indexes]]:
+        """The same as stretches, from and to."""
+        gaps = self.chain().gaps(length_a, length_b)
+        return (
+            _stretches(gaps[:, 0], gaps[:, 1], self.moved[0]),
+            _stretches(gaps[:, 2], gaps[:, 3], self.moved[1]),
+        )
+
     def mirrored(self) -> Pairing:
         """The same with the sides swapped."""
         right, left = self.moved
@@ -156,3 +175,13 @@ def _changes(a: Side, b: Side, left: Left, right: Left, gaps: Indexes) -> tuple[
     rows_a, rows_b = rows_a[found_a], rows_b[found_b]
     equal = same(a.accesses, rows_a, b.accesses, rows_b, a.keep)
     return Runs.of_pairs(rows_a[equal], rows_b[equal]), Runs.of_pairs(rows_a[~equal], rows_b[~equal])
+
+
+def _stretches(start: Indexes, stop: Indexes, taken: Indexes) -> tuple[Indexes, Indexes]:
+    """The stretches start..stop-1 without the accesses in `taken`, each of which is in one of them: from and to."""
+    begins = np.concatenate((start, taken + 1))
+    ends = np.concatenate((stop, taken))
+    begins.sort()
+    ends.sort()
+    some = begins < ends
+    return begins[some], ends[some]

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.diff.pairing import Side, pair_runs
+from mmiotools.diff.pairing import Pairing, Side, pair_runs
+from mmiotools.diff.runs import Runs
 from mmiotools.trace.matching import Accesses
 
 Keys = NDArray[np.uint64]
@@ -39,6 +40,19 @@ class Pairs(NamedTuple):
     def free_a(self) -> Mask:
         """(n,) bool: accesses of A that are nobody's partner."""
         return (self.partner < 0) & (self.changed < 0) & (self.moved < 0)
+
+    def pairing(self) -> Pairing:
+        """The same as runs."""
+        left, moved = (np.flatnonzero(mate >= 0) for mate in (self.changed, self.moved))
+        same = np.flatnonzero(self.partner >= 0)
+        return Pairing(
+            Runs.of_pairs(same, self.partner[same]),
+            Runs.of_pairs(left, self.changed[left]),
+            (moved, self.moved[moved]),
+            self.coarse,
+            self.keys_a,
+            self.keys_b,
+        )
 
     @property
     def chain(self) -> tuple[Indexes, Indexes]:

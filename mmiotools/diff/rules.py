@@ -6,22 +6,27 @@ Each looks at differences that nothing has explained yet and says of which it is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.diff.floating import loop_around
-from mmiotools.diff.pairs import Pairs, runs
+from mmiotools.diff.floating import LONGEST_ROUND, loop_around
+from mmiotools.diff.pairing import Pairing
+from mmiotools.diff.pairs import runs
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.trace.matching import Accesses
 
 Indexes = NDArray[np.int64]
+Keys = NDArray[np.uint64]
 Mask = NDArray[np.bool_]
 
 #: A poll loop goes round at least so often on the side where it is longer, and so often on the other one.
 _POLLS, _POLLS_LEFT = 4, 2
+#: Accesses that are looked at on either side of what may be rounds of a loop.
+_WINDOW = 64
 #: A register that counts is written so often, and once more.
 _COUNTS = 4
 #: So many values that differ, none of them the beginning of a page, are as good as one that is.
@@ -34,18 +39,55 @@ _PAGE = 1 << _PAGE_SHIFT
 _LOWEST_ADDRESS, _HIGHEST_ADDRESS = 0x100000, 1 << 48
 
 
-class Open(NamedTuple):
-    """Two recordings, how they are paired, and which accesses nothing explains so far; (n,) and (m,) bool."""
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Two recordings, and what differs between them that nothing explains so far. Rows ascend; of pairs in A.
+
+    found            how the two are paired
+    changed, moved   pairs of rows
+    free_a, free_b   rows of A and of B that are in no pair
+    """
 
     a: Accesses
     b: Accesses
-    pairs: Pairs
-    open_a: Mask
-    open_b: Mask
+    found: Pairing
+    changed: tuple[Indexes, Indexes]
+    moved: tuple[Indexes, Indexes]
+    free_a: Indexes
+    free_b: Indexes
+
+    @classmethod
+    def of(cls, a: Accesses, b: Accesses, found: Pairing, why_a: NDArray[np.int32], why_b: NDArray[np.int32]) -> Open:
+        """All that has no reason, of A and of B, (n,) and (m,); 0 is none."""
+        left, right = found.changed.pairs()
+        fresh = why_a[left] == 0
+        changed = left[fresh], right[fresh]
+        left, right = found.moved
+        fresh = why_a[left] == 0
+        moved = left[fresh], right[fresh]
+        free_a, free_b = found.free(len(a), len(b))
+        return cls(a, b, found, changed, moved, free_a[why_a[free_a] == 0], free_b[why_b[free_b] == 0])
+
+    def __bool__(self) -> bool:
+        return any(map(len, (self.changed[0], self.moved[0], self.free_a, self.free_b)))
+
+    def without(self, rows: Explained) -> Open:
+        """What is left when these are explained."""
+        if not any(map(len, rows)):
+            return self
+        changed, moved = (
+            tuple(side[~np.isin(pairs[0], rows[0])] for side in pairs) for pairs in (self.changed, self.moved)
+        )
+        free_a, free_b = (
+            free[~np.isin(free, gone)] for free, gone in zip((self.free_a, self.free_b), rows, strict=True)
+        )
+        return Open(self.a, self.b, self.found, (changed[0], changed[1]), (moved[0], moved[1]), free_a, free_b)
 
 
-#: What a rule explains: accesses of A and of B, (n,) and (m,) bool. Of pairs the access of A.
-Explained: TypeAlias = tuple[Mask, Mask]
+#: What a rule explains: rows of A and of B. Of pairs the row of A.
+Explained: TypeAlias = tuple[Indexes, Indexes]
+
+_NONE = np.zeros(0, np.int64)
 
 
 class Rule(NamedTuple):
@@ -57,35 +99,32 @@ class Rule(NamedTuple):
     apply: Callable[[Open], Explained]
 
 
-def _nothing(it: Open) -> Explained:
-    return np.zeros(len(it.a), np.bool_), np.zeros(len(it.b), np.bool_)
-
-
 def poll_length(it: Open) -> Explained:
     """Rounds, of reads alone, that a loop went round more on one side; what it read is the same in every round."""
-    found = _nothing(it)
-    sides = (it.a, it.pairs.keys_a, it.open_a & it.pairs.free_a), (it.b, it.pairs.keys_b, it.open_b & it.pairs.free_b)
-    for (side, keys, free), explained in zip(sides, found, strict=True):
-        starts, stops = runs(np.flatnonzero(free & (side.op == Kind.READ)))
-        # Where writes belong to the run, it is no run of reads.
-        whole = ~(_at(free, starts - 1) | _at(free, stops))
-        starts, stops = starts[whole], stops[whole]
-        listed = keys.tolist() if len(starts) else []
-        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-            loop = loop_around(listed, start, stop)
+    explained = []
+    for side, keys, free in ((it.a, it.found.keys_a, it.free_a), (it.b, it.found.keys_b, it.free_b)):
+        rows = [_NONE]
+        for start, stop in zip(*(ends.tolist() for ends in runs(free)), strict=True):
+            if (side.op[start:stop] != Kind.READ).any() or not _beside_its_like(keys, start, stop):
+                continue
+            # Enough on both sides to see that it goes round often.
+            low = max(0, start - _WINDOW)
+            listed = keys[low : stop + _WINDOW].tolist()
+            loop = loop_around(listed, start - low, stop - low)
             if loop is None:
                 continue
             size = len(loop[1])
-            left = _rounds(listed, start, stop, size)
+            left = _rounds(listed, start - low, stop - low, size)
             if left >= _POLLS_LEFT and left + (stop - start) // size >= _POLLS:
-                explained[start:stop] = True
-    return found
+                rows.append(np.arange(start, stop))
+        explained.append(np.concatenate(rows))
+    return explained[0], explained[1]
 
 
-def _at(mask: Mask, rows: Indexes) -> Mask:
-    """`mask` at these rows, False outside."""
-    inside = (rows >= 0) & (rows < len(mask))
-    return np.asarray(inside & mask[np.clip(rows, 0, len(mask) - 1)], np.bool_)
+def _beside_its_like(keys: Keys, start: int, stop: int) -> bool:
+    """Could keys[start:stop] be rounds of a loop that goes on before them or behind?"""
+    before = bool((keys[max(0, start - LONGEST_ROUND) : start] == keys[start]).any())
+    return before or bool((keys[stop : stop + LONGEST_ROUND] == keys[stop - 1]).any())
 
 
 def _rounds(keys: list[int], start: int, stop: int, size: int) -> int:
@@ -106,14 +145,12 @@ def ring_address(it: Open) -> Explained:
     pages that are known from these are known in all registers. What is explained are addresses at the same place of
     such pages.
     """
-    found = _nothing(it)
     a, b = it.a, it.b
-    rows = np.flatnonzero((it.pairs.changed >= 0) & it.open_a)
-    old, new = a.value[rows], b.value[it.pairs.changed[rows]]
-    rows = rows[_likely(old, new) & a.has_value[rows]]
+    rows = it.changed[0]
+    rows = rows[_likely(a.value[rows], b.value[it.changed[1]]) & a.has_value[rows]]
     if not len(rows):
-        return found
-    mates = np.maximum(it.pairs.partner, it.pairs.changed)
+        return _NONE, _NONE
+    mates = it.found.chain().partner(len(a))
     places_a, places_b = a.place_keys(), b.place_keys()
     pages: dict[int, int] = {}
     for place in np.unique(places_a[rows]).tolist():
@@ -130,13 +167,12 @@ def ring_address(it: Open) -> Explained:
             pages.update(couples)
     if len(set(pages.values())) < len(pages) or not any((old ^ new).bit_count() > 1 for old, new in pages.items()):
         # One bit of one value that differs may as well be a flag.
-        return found
+        return _NONE, _NONE
     old, new = a.value[rows], b.value[mates[rows]]
     pages[0] = 0
     moved = np.array([pages.get(int(value) >> _PAGE_SHIFT, -1) for value in old.tolist()], np.int64)
     alike = (moved == (new >> np.uint64(_PAGE_SHIFT)).astype(np.int64)) & ((old ^ new) % np.uint64(_PAGE) == 0)
-    found[0][rows[alike]] = True
-    return found
+    return rows[alike], _NONE
 
 
 def _likely(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> Mask:
@@ -172,17 +208,14 @@ def read_value(it: Open) -> Explained:
     """Reads in the same place that gave another value, of registers that neither side ever writes: the device's
     answer, not what the driver did.
     """
-    found = _nothing(it)
-    rows = np.flatnonzero((it.pairs.changed >= 0) & it.open_a)
+    rows = it.changed[0]
     rows = rows[it.a.op[rows] == Kind.READ]
     if not len(rows):
-        return found
+        return _NONE, _NONE
     read = {row: set(_bytes(it.a, row)) for row in rows.tolist()}
     offsets = np.array(sorted({offset for places in read.values() for _, offset in places}), np.uint64)
     written = _written(it.a, offsets) | _written(it.b, offsets)
-    for row, places in read.items():
-        found[0][row] = written.isdisjoint(places)
-    return found
+    return np.array([row for row, places in read.items() if written.isdisjoint(places)], np.int64), _NONE
 
 
 def _written(side: Accesses, offsets: NDArray[np.uint64]) -> set[tuple[object, int]]:
@@ -206,19 +239,16 @@ def repeated_block(it: Open) -> Explained:
     """A block that both sides go through again and again, as often on the one as on the other, but once in another
     place: the service of an interrupt, most likely. What it writes to a register that counts is no part of it.
     """
-    found = _nothing(it)
-    loose_a = it.open_a & (it.pairs.partner < 0) & (it.pairs.changed < 0)
-    loose_b = it.open_b.copy()
-    loose_b[np.concatenate(it.pairs.chain[1:])] = False
-    ends = [_blocks(loose) for loose in (loose_a, loose_b)]
+    loose = np.union1d(it.free_a, it.moved[0]), np.union1d(it.free_b, it.moved[1])
+    ends = [_blocks(rows) for rows in loose]
     if not all(len(start) for start, _ in ends):
-        return found
-    counters = np.intersect1d(_counters(it.a, loose_a), _counters(it.b, loose_b))
+        return _NONE, _NONE
+    counters = np.intersect1d(_counters(it.a, loose[0]), _counters(it.b, loose[1]))
     sides = [
         np.where(np.isin(registers, counters), registers, keys) if len(counters) else keys
         for registers, keys in (
-            (it.a.register_keys(), it.pairs.keys_a),
-            (it.b.register_keys(), it.pairs.keys_b),
+            (it.a.register_keys(), it.found.keys_a),
+            (it.b.register_keys(), it.found.keys_b),
         )
     ]
     places: dict[tuple[int, ...], tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
@@ -228,29 +258,29 @@ def repeated_block(it: Open) -> Explained:
             # Where it repeats itself it can be taken to begin anywhere.
             block = min(tuple(run[at:] + run[:at]) for at in range(len(run)))
             places.setdefault(block, ([], []))[number].append((start, stop))
+    explained: tuple[list[Indexes], list[Indexes]] = ([_NONE], [_NONE])
     for gone, come in places.values():
         if len(gone) != len(come):
             continue
         shapes = [sides[0][start:stop] for start, stop in gone] + [sides[1][start:stop] for start, stop in come]
         if all(any(occurrences(keys, shape) >= _AGAIN for shape in shapes) for keys in sides):
-            for explained, ranges in zip(found, (gone, come), strict=True):
-                for start, stop in ranges:
-                    explained[start:stop] = True
-    return found
+            for rows, stretches in zip(explained, (gone, come), strict=True):
+                rows.extend(np.arange(start, stop) for start, stop in stretches)
+    return np.concatenate(explained[0]), np.concatenate(explained[1])
 
 
-def _blocks(loose: Mask) -> tuple[Indexes, Indexes]:
+def _blocks(rows: Indexes) -> tuple[Indexes, Indexes]:
     """From and to of the runs that have the length of a block."""
-    starts, stops = runs(np.flatnonzero(loose))
+    starts, stops = runs(rows)
     fit = (stops - starts >= _SHORTEST_BLOCK) & (stops - starts <= _LONGEST_BLOCK)
     return starts[fit], stops[fit]
 
 
-def _counters(side: Accesses, rows: Mask) -> NDArray[np.uint64]:
+def _counters(side: Accesses, rows: Indexes) -> Keys:
     """Of the registers that are written in these rows, those to which one more is written from time to time."""
     registers = side.register_keys()
     found = []
-    for register in np.unique(registers[rows & (side.op == Kind.WRITE)]).tolist():
+    for register in np.unique(registers[rows[side.op[rows] == Kind.WRITE]]).tolist():
         values = side.value[registers == np.uint64(register)]
         steps = values[1:] - values[:-1]
         if len(steps) >= _COUNTS and np.count_nonzero(steps == 1) * 4 >= 3 * len(steps):
