@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mmiotools.cli.common import F, Run, open_bytes
 from mmiotools.diff.groups import Group
-from mmiotools.diff.learn import Noise, learn
-from mmiotools.diff.learned import learned_lines
-from mmiotools.diff.masks import NOTHING_SAID, MaskFile, ignore, read_masks
 from mmiotools.diff.rules import RULES, Rule, check_rules
 from mmiotools.errors import UsageError
 from mmiotools.trace.names import Names
+
+if TYPE_CHECKING:
+    from mmiotools.diff.learn import Noise
+    from mmiotools.diff.masks import MaskFile
 
 
 def complete_rules(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -83,6 +84,8 @@ class Told:
 
     def said(self, names: Names | None) -> MaskFile:
         """All masks, in which registers may have these names. Raises UsageError."""
+        from mmiotools.diff.masks import NOTHING_SAID, MaskFile, ignore, read_masks
+
         found = NOTHING_SAID
         for path in self.mask:
             found += read_masks(path, names)
@@ -113,8 +116,14 @@ class Told:
         return groups
 
 
-def learn_all(run: Run, told: Told, groups: Sequence[Group], inputs: tuple[str, ...], names: Names | None) -> Noise:
-    """Learn from all groups, and write what was learned if that is asked for."""
+def learn_all(
+    run: Run, told: Told, groups: Sequence[Group], inputs: tuple[str, ...], names: Names | None
+) -> Noise | None:
+    """Learn from all groups, and write what was learned if that is asked for. None where there is nothing to learn."""
+    if not (told.mask or told.ignore or told.learn_mask or any(len(group.recordings) > 1 for group in groups)):
+        return None
+    from mmiotools.diff.learn import learn
+
     said = told.said(names)
     recordings = [recording for group in groups for recording in group.recordings]
     for mask in said.masks:
@@ -122,6 +131,8 @@ def learn_all(run: Run, told: Told, groups: Sequence[Group], inputs: tuple[str, 
             run.say(f"mask '{mask.text}' is for no access of these traces")
     noise = learn([group.recordings for group in groups], said)
     if told.learn_mask is not None:
+        from mmiotools.diff.learned import learned_lines
+
         with open_bytes(told.learn_mask, inputs, binary=False) as out:
             for line in learned_lines(noise, recordings):
                 out.write(f"{line}\n".encode())

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.diff.classify import compare_noisy
 from mmiotools.diff.hunks import Comparison
-from mmiotools.diff.learn import Noise
 from mmiotools.diff.rules import RULES, Rule
 from mmiotools.trace.matching import Accesses
+
+if TYPE_CHECKING:
+    from mmiotools.diff.learn import Noise
 
 
 class Group(NamedTuple):
@@ -42,7 +44,7 @@ class Groups(NamedTuple):
     oddity: Comparison | None
 
 
-def compare_groups(groups: Sequence[Group], noise: Noise, rules: Sequence[Rule] = RULES) -> Groups:
+def compare_groups(groups: Sequence[Group], noise: Noise | None, rules: Sequence[Rule] = RULES) -> Groups:
     """Compare each group with each: (g² - g) / 2 comparisons, of which one is kept at a time."""
     count = len(groups)
     distance = np.zeros((count, count), np.int64)
@@ -111,7 +113,7 @@ def _mean(groups: Groups, number: int) -> float:
     return float(groups.distance[number].sum()) / (len(groups.names) - 1)
 
 
-def _compare(one: Group, other: Group, noise: Noise, rules: Sequence[Rule]) -> Comparison:
+def _compare(one: Group, other: Group, noise: Noise | None, rules: Sequence[Rule]) -> Comparison:
     return compare_noisy(one.recordings, other.recordings, noise, rules, one.name, other.name)
 
 

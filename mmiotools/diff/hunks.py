@@ -105,6 +105,21 @@ class Verdict(NamedTuple):
     reasons: tuple[str, ...]
 
 
+class ReasonTable:
+    """Texts by number; 0 is none."""
+
+    def __init__(self) -> None:
+        self._numbers = {"": 0}
+
+    def number(self, text: str) -> int:
+        """The number of a text, a new one if it has none."""
+        return self._numbers.setdefault(text, len(self._numbers))
+
+    def texts(self) -> tuple[str, ...]:
+        """All texts, by number."""
+        return tuple(self._numbers)
+
+
 def compare(a: Accesses, b: Accesses, name_a: str = "a", name_b: str = "b") -> Comparison:
     """Find what differs, as differences of class DRIVER. All hunks together turn a into b; every access is in one
     hunk at most. With the sides swapped the hunks are the same, mirrored.
