@@ -23,8 +23,10 @@ SHORT = 3
 _SLIDES = 64
 #: Longest round of a loop.
 LONGEST_ROUND = 8
-#: Longer runs are not looked into.
-_LONGEST = 1 << 16
+#: Longer runs are not looked into, and shorter ones than that are tried wherever they may begin.
+_LONGEST, _TURNED = 1 << 16, 1 << 10
+#: So many blocks are remembered; what is as restless as that cannot be told apart anyway.
+_MOST = 1 << 14
 
 
 class Blocks:
@@ -59,11 +61,10 @@ class Blocks:
 
     def add_block(self, block: Block) -> None:
         """A block that floats."""
-        if block in self._blocks:
+        if block in self._blocks or len(self._blocks) >= _MOST:
             return
         self._blocks.add(block)
         self._by_first[block[0]].append(block)
-        self._by_first[block[0]].sort(key=len, reverse=True)
         self._starts.add(block[0])
         self._ends.add(block[-1])
         self.restless.update(block)
@@ -82,7 +83,8 @@ class Blocks:
             return ""
         if loop_around(keys, start, stop) in self._loops:
             return "a loop whose length varies from run to run"
-        for low, high in slides(keys, start, stop):
+        places = slides(keys, start, stop) if stop - start <= _TURNED else [(start, stop)]
+        for low, high in places:
             why = self._explain(tuple(keys[low:high]), near, repeated)
             if why:
                 return why
@@ -108,21 +110,22 @@ class Blocks:
         """
         far = len(run) + 1
         best = [far] * (len(run) + 1)
-        some = False
         best[0] = 0
-        for at in range(len(run)):
-            if best[at] == far:
+        some = False
+        least = far  # to get to where the repeated stretch that ends here can have begun
+        for at in range(len(run) + 1):
+            stretch = run[at - STRETCH : at] if at >= STRETCH else ()
+            if stretch and (stretch in self._stretches or repeated(stretch)):
+                least = min(least, best[at - STRETCH])
+                best[at] = min(best[at], least + 1)
+            else:
+                least = far
+            if best[at] >= far or at == len(run):
                 continue
             for block in self._by_first.get(run[at], ()):
                 end = at + len(block)
                 if len(block) >= SHORT and run[at:end] == block:
                     best[end], some = min(best[at], best[end]), True
-            end = at + STRETCH
-            while end <= len(run) and (
-                run[end - STRETCH : end] in self._stretches or repeated(run[end - STRETCH : end])
-            ):
-                best[end] = min(best[at] + 1, best[end])
-                end += 1
         return best[-1] if best[-1] < far and some else -1
 
 
