@@ -23,6 +23,8 @@ Mask = NDArray[np.bool_]
 
 #: A run that stands so often in both recordings is a block that both repeat.
 _AGAIN = 3
+#: A stretch is long from so many accesses on, and restless if at least this share of it is near what varied.
+_LONG, _MOSTLY = 24, 0.5
 
 
 def set_aside(
@@ -31,8 +33,10 @@ def set_aside(
     """Pair the first of each group, and give the number of the reason for each access that is explained."""
     a, b = group_a[0], group_b[0]
     keys = [[side.keys(noise.keep(side)) for side in group] for group in (group_a, group_b)]
-    habits = Habits(*keys)
-    broken = habits.broken(lost=True), habits.broken(lost=False)
+    # A value that varies beside some accesses and not beside others hides habits, so registers alone count as well.
+    every = Habits(*keys), Habits(*([side.register_keys() for side in group] for group in (group_a, group_b)))
+    broken_a, broken_b = (np.logical_or(*(habits.broken(lost) for habits in every)) for lost in (True, False))
+    broken = np.asarray(broken_a, np.bool_), np.asarray(broken_b, np.bool_)
     pairs = pair(a, b, noise.keep(a), noise.keep(b), apart=broken)
     whys = _part_values(a, b, pairs, noise, table)
     near_a, near_b = _near(noise, pairs, a, b)
@@ -165,7 +169,20 @@ class _Side:
         near = bool(self.near[start:stop].any())
         if start == stop:
             return ""
-        return noise.blocks.explain(self.listed, start, stop, near, self._repeated, self._occurs)
+        why = noise.blocks.explain(self.listed, start, stop, near, self._repeated, self._occurs)
+        if not why and noise.blocks.encloses(self.listed, start, stop) and self._restless(start, stop):
+            why = "a time of blocks that come at other times, which the other run did not have"
+        return why
+
+    def _restless(self, start: int, stop: int) -> bool:
+        """Is this a long stretch, most of which lies where something was seen to vary, of registers that both
+        recordings go through elsewhere as well?
+        """
+        if stop - start < _LONG or self.near[start:stop].mean() < _MOSTLY:
+            return False
+        here = np.concatenate((self.registers[:start], self.registers[stop:]))
+        run = self.registers[start:stop]
+        return bool(np.isin(run, here).all() and np.isin(run, self._other.registers).all())
 
     def _repeated(self, block: tuple[int, ...]) -> bool:
         return self.stretches.count(block) > 1 and self._other.stretches.count(block) > 0

@@ -92,6 +92,22 @@ class Blocks:
             return "a block that both repeat, among others that come at other times"
         return ""
 
+    def encloses(self, keys: Sequence[int], start: int, stop: int) -> bool:
+        """Does keys[start:stop], or the same taken to begin elsewhere, begin and end as blocks do, with a whole block
+        in it?
+        """
+        if stop - start > _LONGEST:
+            return False
+        for low, high in slides(keys, start, stop):
+            if keys[low] in self._starts and keys[high - 1] in self._ends:
+                run = tuple(keys[low:high])
+                return any(
+                    len(block) >= SHORT and run[at : at + len(block)] == block
+                    for at, key in enumerate(run)
+                    for block in self._by_first.get(key, ())
+                )
+        return False
+
     def _explain(self, run: Block, near: bool, repeated: Repeated) -> str:
         if run in self._blocks:
             return "comes at other times in other runs" if near or len(run) >= SHORT else ""

@@ -50,7 +50,10 @@ class Habits:
         for mine, beside in ((found[1:], keys[:-1]), (found[:-1], keys[1:])):
             kept = np.min([counts.share(beside, couples) for counts in own], axis=0)
             given_up = np.max([counts.share(beside, couples) for counts in other], axis=0)
-            mine |= (kept >= _KEPT) & (given_up <= _GIVEN_UP)
+            # Where it occurs far less often, it may be that only those are left that never had the habit.
+            often = np.max([_count(counts.keys, beside) for counts in own], axis=0)
+            left = np.min([_count(counts.keys, beside) for counts in other], axis=0)
+            mine |= (kept >= _KEPT) & (given_up <= _GIVEN_UP) & (2 * left >= often)
         return found
 
 

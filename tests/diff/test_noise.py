@@ -87,3 +87,30 @@ def test_the_odd_one_out() -> None:
     alike = compare_groups([groups[0], groups[2], groups[0]], Noise(), ())
     assert (alike.odd, alike.oddity) == (-1, None)
     assert "none, all are the same" in "\n".join(group_lines(alike))
+
+
+def test_a_run_that_took_less_time_lacks_a_stretch_of_restless_work() -> None:
+    def run(*ticks: int) -> Rows:
+        rows: Rows = list(SETUP)
+        for tick in ticks:
+            # Work whose values differ each time, with an interrupt now and then.
+            rows += [*HANDLER, *(("R", 0x40 + 4 * n, 100 * tick + n) for n in range(12))]
+            rows += [("W", 0x14, tick), *(HANDLER if tick % 3 else [])]
+        return rows + WORK[12:]
+
+    long, longer, short = run(1, 2, 4, 5, 7), run(1, 2, 3, 5, 7), run(1, 7)
+    assert driver([long, longer], [long]) == []
+    assert [kind for kind, *_ in driver([long, longer], [short]) if kind != "change"] == []
+    without_handler = [row for row in short if row not in HANDLER]
+    assert driver([long, longer], [without_handler]) != []
+
+
+def test_a_habit_counts_where_the_access_still_occurs_often() -> None:
+    def run(flush: bool, rounds: int) -> Rows:
+        rows: Rows = list(SETUP)
+        for at in range(rounds):
+            rows += [("W", 0xD0, 1), *([("R", 0x8, 0)] if flush else []), ("W", 0x200 + 4 * at, at)]
+        return rows
+
+    found = driver([run(True, 6), run(True, 6)], [run(False, 6)])
+    assert found == [("delete", 1, 0)] * 6
