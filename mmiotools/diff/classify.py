@@ -44,9 +44,9 @@ def compare_noisy(
         if mask.ignore:
             for side, why in ((a, why_a), (b, why_b)):
                 why[mask.rows(side) & (why == 0)] = table.number(mask.why())
-    still = Open.of(a, b, found, why_a, why_b)
+    still = Open.of(a, b, found).without(why_a, why_b)
     for rule in rules if still else ():
         rows = rule.apply(still)
         why_a[rows[0]], why_b[rows[1]] = table.number(rule.why), table.number(rule.why)
-        still = still.without(rows)
+        still = still.without(why_a, why_b)
     return assemble(a, b, found, Verdict(why_a, why_b, table.texts()), name_a, name_b)

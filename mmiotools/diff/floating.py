@@ -166,8 +166,7 @@ def loop_around(keys: Sequence[int], start: int, stop: int) -> tuple[int, Block]
     for size in range(1, min(LONGEST_ROUND, stop - start) + 1):
         if (stop - start) % size:
             continue
-        one = tuple(keys[start : start + size])
-        if any(tuple(keys[at : at + size]) != one for at in range(start, stop, size)):
+        if keys[start + size : stop] != keys[start : stop - size]:
             continue
         low, high = start, stop
         while low > 0 and keys[low - 1] == keys[low - 1 + size]:

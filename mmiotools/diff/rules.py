@@ -57,31 +57,25 @@ class Open:
     free_b: Indexes
 
     @classmethod
-    def of(cls, a: Accesses, b: Accesses, found: Pairing, why_a: NDArray[np.int32], why_b: NDArray[np.int32]) -> Open:
-        """All that has no reason, of A and of B, (n,) and (m,); 0 is none."""
-        left, right = found.changed.pairs()
-        fresh = why_a[left] == 0
-        changed = left[fresh], right[fresh]
-        left, right = found.moved
-        fresh = why_a[left] == 0
-        moved = left[fresh], right[fresh]
-        free_a, free_b = found.free(len(a), len(b))
-        return cls(a, b, found, changed, moved, free_a[why_a[free_a] == 0], free_b[why_b[free_b] == 0])
+    def of(cls, a: Accesses, b: Accesses, found: Pairing) -> Open:
+        """All that differs."""
+        return cls(a, b, found, found.changed.pairs(), found.moved, *found.free(len(a), len(b)))
 
     def __bool__(self) -> bool:
         return any(map(len, (self.changed[0], self.moved[0], self.free_a, self.free_b)))
 
-    def without(self, rows: Explained) -> Open:
-        """What is left when these are explained."""
-        if not any(map(len, rows)):
-            return self
-        changed, moved = (
-            tuple(side[~np.isin(pairs[0], rows[0])] for side in pairs) for pairs in (self.changed, self.moved)
+    def without(self, why_a: NDArray[np.int32], why_b: NDArray[np.int32]) -> Open:
+        """What has no reason yet, of A and of B, (n,) and (m,); 0 is none."""
+        changed, moved = why_a[self.changed[0]] == 0, why_a[self.moved[0]] == 0
+        return Open(
+            self.a,
+            self.b,
+            self.found,
+            (self.changed[0][changed], self.changed[1][changed]),
+            (self.moved[0][moved], self.moved[1][moved]),
+            self.free_a[why_a[self.free_a] == 0],
+            self.free_b[why_b[self.free_b] == 0],
         )
-        free_a, free_b = (
-            free[~np.isin(free, gone)] for free, gone in zip((self.free_a, self.free_b), rows, strict=True)
-        )
-        return Open(self.a, self.b, self.found, (changed[0], changed[1]), (moved[0], moved[1]), free_a, free_b)
 
 
 #: What a rule explains: rows of A and of B. Of pairs the row of A.
@@ -279,13 +273,17 @@ def _blocks(rows: Indexes) -> tuple[Indexes, Indexes]:
 def _counters(side: Accesses, rows: Indexes) -> Keys:
     """Of the registers that are written in these rows, those to which one more is written from time to time."""
     registers = side.register_keys()
-    found = []
-    for register in np.unique(registers[rows[side.op[rows] == Kind.WRITE]]).tolist():
-        values = side.value[registers == np.uint64(register)]
-        steps = values[1:] - values[:-1]
-        if len(steps) >= _COUNTS and np.count_nonzero(steps == 1) * 4 >= 3 * len(steps):
-            found.append(register)
-    return np.array(found, np.uint64)
+    wanted = np.unique(registers[rows[side.op[rows] == Kind.WRITE]])
+    if not len(wanted):
+        return wanted
+    at = np.minimum(np.searchsorted(wanted, registers), len(wanted) - 1)
+    mine = np.flatnonzero(wanted[at] == registers)
+    order = np.argsort(at[mine], kind="stable")
+    code, value = at[mine][order], side.value[mine][order]
+    alike = code[1:] == code[:-1]
+    steps = np.bincount(code[1:][alike], minlength=len(wanted))
+    ones = np.bincount(code[1:][alike & (value[1:] - value[:-1] == 1)], minlength=len(wanted))
+    return wanted[(steps >= _COUNTS) & (4 * ones >= 3 * steps)]
 
 
 def occurrences(keys: NDArray[np.uint64], run: NDArray[np.uint64]) -> int:
