@@ -90,9 +90,11 @@ class Aligner:
                         self._reduced(gap, places_a, places_b)
                     return
             for k in (2, 1):
+                if self._budget <= 0:
+                    break
+                self._budget -= _SPLIT
                 parts = self._split(gap, k, 1)
-                if len(parts) > 1 and self._budget > 0:
-                    self._budget -= _SPLIT
+                if len(parts) > 1:
                     self.solve(parts)
                     return
         if not self._exact(alo, blo, a, b):

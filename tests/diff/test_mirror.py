@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from diff_helpers import access_rows, edited_pairs, keys, patched, recording
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmiotools.diff import aligner as aligner_module
@@ -60,16 +60,17 @@ def test_with_loops_and_moved_blocks(pair: tuple[list[Row], list[Row]]) -> None:
     check(*pair)
 
 
-@settings(max_examples=100)
-@given(loopy_pairs())
-def test_with_everything_treated_as_too_large(pair: tuple[list[Row], list[Row]]) -> None:
+@settings(max_examples=150)
+@given(st.one_of(loopy_pairs(), edited_pairs()), st.sampled_from([0, 100, 1 << 24]))
+@example(([("R", 0, 2)] + [("R", 0, None)] * 3, [("R", 0, None)] * 37 + [("R", 0, 2)] + [("R", 0, None)] * 2), 100)
+def test_with_everything_treated_as_too_large(pair: tuple[list[Row], list[Row]], budget: int) -> None:
     """The ways that large gaps go: anchors, folding, reduction to what both sides have, walking."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aligner_module, "_SMALL", 4)
         patch.setattr(aligner_module, "_LOOPS", 8)
         patch.setattr(aligner_module, "WHOLE_TABLE", 16)
         patch.setattr(aligner_module, "_PASSES", ((4, 1), (2, 1)))
-        patch.setattr(aligner_module, "_BUDGET", 100)
+        patch.setattr(aligner_module, "_BUDGET", budget)
         patch.setattr(walking, "WINDOW", 8)
         patch.setattr(walking, "_SURE", 3)
         check(*pair)
