@@ -17,7 +17,7 @@ LAYERS = (
     ("trace",),
     ("engine",),
     ("emu",),
-    ("formats", "filters", "devices", "drivers", "regmaps"),
+    ("formats", "filters", "devices", "drivers", "regmaps", "models", "plugins", "serve"),
     ("record", "replay", "diff", "stats"),
     ("cli",),
 )

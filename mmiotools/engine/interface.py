@@ -75,6 +75,36 @@ class Device(Protocol):
 
 
 @runtime_checkable
+class Timed(Protocol):
+    """A device that does something by itself when time has passed. Who runs it asks after every access, and while the
+    driver is idle, when that will be, and calls `tick` then.
+    """
+
+    def due(self) -> int | None:
+        """When `tick` is to be called, in the host's time, nanoseconds; None for not at all."""
+
+    def tick(self) -> None:
+        """It is that time, or later: raise what is to be raised."""
+
+
+class Plugin(Protocol):
+    """What a recording cannot tell of a card, beside a mock card: what it does to memory by itself."""
+
+    api: ClassVar[int]
+    name: str
+    title: str
+
+    def attach(self, host: Host) -> None:
+        """Called once before the first access."""
+
+    def wrote(self, region: str, offset: int, width: int, value: int) -> None:
+        """The driver has written to the card; called before its write returns."""
+
+    def reset(self) -> None:
+        """Back to power-on state."""
+
+
+@runtime_checkable
 class Marking(Protocol):
     """A device that has something to say in the trace: `mark` is set to what writes a MARK."""
 

@@ -7,6 +7,6 @@ from mmiotools.replay.card import MockCard
 from mmiotools.replay.policy import POLICIES
 from mmiotools.replay.report import Report
 from mmiotools.replay.run import Replayed, recorded_driver, replay
-from mmiotools.replay.tape import Tape, load_tape
+from mmiotools.trace.tape import Tape, load_tape
 
 __all__ = ["POLICIES", "MockCard", "Replayed", "Report", "Tape", "apply_to", "load_tape", "recorded_driver", "replay"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from mmiotools.engine.interface import Device
 from mmiotools.replay.ledger import Done, Ledger
 from mmiotools.replay.report import RegisterScore, Report
-from mmiotools.replay.tape import Row, Tape
+from mmiotools.trace.tape import Row, Tape
 
 _CHUNK = 4096
 _WIDTHS = (1, 2, 4, 8)

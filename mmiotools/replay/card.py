@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from mmiotools.devices.storage import ConfigSpace
-from mmiotools.engine.interface import CONFIG, Host, Seen
+from mmiotools.engine.interface import CONFIG, Host, Plugin, Seen
 from mmiotools.replay.ledger import Ledger
 from mmiotools.replay.policy import POLICIES, ByCpu, Policy
-from mmiotools.replay.tape import Tape
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.registry import API
+from mmiotools.trace.tape import Tape
 
 
 class MockCard:
@@ -20,6 +20,7 @@ class MockCard:
     works as on any card, and is not in the report.
 
     pci   the function as it shall appear, if not as recorded: its BARs may lie elsewhere
+    plugin  what the card does to memory, which no recording holds
     initiator  says which CPU makes the access under way, where policies shall know it; for who runs the card to set
     """
 
@@ -27,12 +28,15 @@ class MockCard:
     name = "mock"
     title = "A card that answers from a recording."
 
-    def __init__(self, tape: Tape, policy: str = "strict", pci: PciDevice | None = None) -> None:
+    def __init__(
+        self, tape: Tape, policy: str = "strict", pci: PciDevice | None = None, plugin: Plugin | None = None
+    ) -> None:
         self._tape = tape
         self._make = POLICIES.get(policy)
         self._policy: Policy = self._make(tape)
         self._pci = tape.pci if pci is None else pci
         self._config = ConfigSpace(self._pci)
+        self._plugin = plugin
         self._seen: list[Seen] = []
         self._cpus: list[int] = []
         self.initiator: Callable[[], int] | None = None
@@ -48,7 +52,9 @@ class MockCard:
         return self._seen
 
     def attach(self, host: Host) -> None:
-        """A mock card needs nothing of its host: it has no time of its own and raises no interrupts."""
+        """The mock card itself needs nothing of its host: it has no time of its own and raises no interrupts."""
+        if self._plugin is not None:
+            self._plugin.attach(host)
 
     def read(self, region: str, offset: int, width: int) -> int:
         """What the policy finds in the recording."""
@@ -69,6 +75,8 @@ class MockCard:
         else:
             self._tell()
             self._policy.write(region, offset, width, value)
+            if self._plugin is not None:
+                self._plugin.wrote(region, offset, width, value)
 
     def _tell(self) -> None:
         if self.initiator is not None and isinstance(self._policy, ByCpu):
@@ -79,6 +87,8 @@ class MockCard:
         """The tape is wound back, and the books are opened anew."""
         self._policy = self._make(self._tape)
         self._config.reset()
+        if self._plugin is not None:
+            self._plugin.reset()
         self._seen = []
         self._cpus = []
 

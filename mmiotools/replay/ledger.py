@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmiotools.replay.tape import Tape
+from mmiotools.trace.tape import Tape
 
 #: Entries of a list that are kept one by one; all are counted.
 KEEP = 1000

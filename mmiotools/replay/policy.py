@@ -8,8 +8,8 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from mmiotools.replay.ledger import Done, Ledger
-from mmiotools.replay.tape import Row, Tape
 from mmiotools.trace.registry import API, Registry
+from mmiotools.trace.tape import Row, Tape
 
 
 class Policy(Protocol):

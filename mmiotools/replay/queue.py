@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from mmiotools.events import Kind
 from mmiotools.replay.ledger import Done, Ledger
 from mmiotools.replay.policy import LastValues
-from mmiotools.replay.tape import Tape
 from mmiotools.trace.registry import API
+from mmiotools.trace.tape import Tape
 
 _OPS = {"R": Kind.READ, "W": Kind.WRITE, "U": Kind.UNKNOWN}
 #: Stands for "any width": an UNKNOWN is known by its register alone.

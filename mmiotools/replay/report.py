@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmiotools.replay.ledger import KEEP, Done, Ledger, Parting
-from mmiotools.replay.tape import Tape
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.matching import Access, access_json, register_name
+from mmiotools.trace.tape import Tape
 
 SCHEMA = "mmiotools.replay/1"
 

@@ -18,11 +18,11 @@ from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.replay.card import MockCard
 from mmiotools.replay.report import Report
-from mmiotools.replay.tape import Tape
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.gather import gather
 from mmiotools.trace.header import PciDevice, TraceHeader
 from mmiotools.trace.intervals import OverlapError
+from mmiotools.trace.tape import Tape
 
 #: Accesses that a driver may make beyond those recorded, before it is taken for one that will never end.
 BEYOND = 1_000_000
