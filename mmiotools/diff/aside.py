@@ -13,7 +13,7 @@ from mmiotools.diff.habits import Habits
 from mmiotools.diff.hunks import ReasonTable
 from mmiotools.diff.learn import Noise
 from mmiotools.diff.pairs import Pairs, pair, runs
-from mmiotools.diff.rules import occurrences
+from mmiotools.diff.rules import recurs
 from mmiotools.events import Kind
 from mmiotools.trace.matching import Accesses, same
 
@@ -192,7 +192,7 @@ class _Side:
         if self._strange[start:stop].any():
             return False
         run = self.registers[start:stop]
-        return all(occurrences(side.registers, run) >= _AGAIN for side in (self, self._other))
+        return all(recurs(side.registers, run, _AGAIN) for side in (self, self._other))
 
 
 class _Stretches:

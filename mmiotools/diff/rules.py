@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mmiotools.diff.floating import LONGEST_ROUND, loop_around
 from mmiotools.diff.pairing import Pairing
 from mmiotools.diff.pairs import runs
+from mmiotools.diff.runs import ranges
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.trace.matching import Accesses
@@ -22,6 +23,8 @@ from mmiotools.trace.matching import Accesses
 Indexes = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 Mask = NDArray[np.bool_]
+#: A byte of a device: identity of its region, and offset.
+Byte: TypeAlias = tuple[object, int]
 
 #: A poll loop goes round at least so often on the side where it is longer, and so often on the other one.
 _POLLS, _POLLS_LEFT = 4, 2
@@ -33,6 +36,8 @@ _COUNTS = 4
 _MANY_ADDRESSES = 4
 #: Registers of a block, and how often both sides go through it.
 _SHORTEST_BLOCK, _LONGEST_BLOCK, _AGAIN = 4, 64, 4
+#: Accesses that are searched at a time.
+_CHUNK = 1 << 15
 _PAGE_SHIFT = 12
 _PAGE = 1 << _PAGE_SHIFT
 #: Addresses in memory: page aligned, above the first MiB, of at most 48 bits.
@@ -206,24 +211,40 @@ def read_value(it: Open) -> Explained:
     rows = rows[it.a.op[rows] == Kind.READ]
     if not len(rows):
         return _NONE, _NONE
-    read = {row: set(_bytes(it.a, row)) for row in rows.tolist()}
-    offsets = np.array(sorted({offset for places in read.values() for _, offset in places}), np.uint64)
-    written = _written(it.a, offsets) | _written(it.b, offsets)
-    return np.array([row for row, places in read.items() if written.isdisjoint(places)], np.int64), _NONE
+    _, first, register = np.unique(it.a.register_keys(rows), return_index=True, return_inverse=True)
+    read = [set(_bytes(it.a, row)) for row in rows[first].tolist()]
+    everything = set().union(*read)
+    written = _written(it.a, everything) | _written(it.b, everything)
+    return rows[np.array([written.isdisjoint(places) for places in read])[register]], _NONE
 
 
-def _written(side: Accesses, offsets: NDArray[np.uint64]) -> set[tuple[object, int]]:
-    """Which bytes at these offsets, ascending, of any region are written (or may be, by accesses of unknown kind)."""
-    rows = np.flatnonzero(side.op != Kind.READ)
-    # The first of the offsets at or behind where the access begins lies in it, or none does.
-    first = np.searchsorted(offsets, side.offset[rows])
-    ahead = offsets[np.minimum(first, len(offsets) - 1)] - side.offset[rows]
-    rows = rows[(first < len(offsets)) & (ahead < np.maximum(side.width[rows], 1).astype(np.uint64))]
-    _, some = np.unique(side.register_keys(rows), return_index=True)
-    return {place for row in rows[some].tolist() for place in _bytes(side, row)}
+def _written(side: Accesses, places: set[Byte]) -> set[Byte]:
+    """Which of these bytes are written (or may be, by accesses of unknown kind)."""
+    left, found = set(places), set[Byte]()
+    # An access that begins up to its width before a byte may reach it.
+    reach = range(max(1, int(side.width.max(initial=1))))
+    for low in range(0, len(side), _CHUNK):
+        part = slice(low, low + _CHUNK)
+        rows = low + np.flatnonzero(
+            _perhaps(side.offset[part], [offset - ahead for _, offset in left for ahead in reach])
+            & (side.op[part] != Kind.READ)
+        )
+        _, some = np.unique(side.register_keys(rows), return_index=True)
+        found |= left.intersection(*[{place for row in rows[some].tolist() for place in _bytes(side, row)}])
+        left -= found
+        if not left:
+            break
+    return found
 
 
-def _bytes(side: Accesses, row: int) -> Iterator[tuple[object, int]]:
+def _perhaps(numbers: NDArray[np.uint64], wanted: Iterable[int]) -> Mask:
+    """Which of the numbers agree with any of those wanted in their lowest 16 bits, (n,)."""
+    table = np.zeros(1 << 16, np.bool_)
+    table[[number & 0xFFFF for number in wanted]] = True
+    return table[numbers.astype(np.uint16)]
+
+
+def _bytes(side: Accesses, row: int) -> Iterator[Byte]:
     access = side.access(row)
     for n in range(access.width or 1):
         yield access.identity, access.offset + n
@@ -233,18 +254,17 @@ def repeated_block(it: Open) -> Explained:
     """A block that both sides go through again and again, as often on the one as on the other, but once in another
     place: the service of an interrupt, most likely. What it writes to a register that counts is no part of it.
     """
-    loose = np.union1d(it.free_a, it.moved[0]), np.union1d(it.free_b, it.moved[1])
-    ends = [_blocks(rows) for rows in loose]
+    ends = [
+        _blocks(np.sort(np.concatenate(loose))) for loose in ((it.free_a, it.moved[0]), (it.free_b, it.moved[1]))
+    ]
     if not all(len(start) for start, _ in ends):
         return _NONE, _NONE
-    counters = np.intersect1d(_counters(it.a, loose[0]), _counters(it.b, loose[1]))
-    sides = [
-        np.where(np.isin(registers, counters), registers, keys) if len(counters) else keys
-        for registers, keys in (
-            (it.a.register_keys(), it.found.keys_a),
-            (it.b.register_keys(), it.found.keys_b),
-        )
-    ]
+    rows = [ranges(start, stop - start) for start, stop in ends]
+    counters = np.intersect1d(_counters(it.a, rows[0]), _counters(it.b, rows[1]))
+    sides = [it.found.keys_a, it.found.keys_b]
+    if len(counters):
+        registers = it.a.register_keys(), it.b.register_keys()
+        sides = [np.where(np.isin(own, counters), own, keys) for own, keys in zip(registers, sides, strict=True)]
     places: dict[tuple[int, ...], tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
     for number, (keys, (starts, stops)) in enumerate(zip(sides, ends, strict=True)):
         for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
@@ -257,7 +277,7 @@ def repeated_block(it: Open) -> Explained:
         if len(gone) != len(come):
             continue
         shapes = [sides[0][start:stop] for start, stop in gone] + [sides[1][start:stop] for start, stop in come]
-        if all(any(occurrences(keys, shape) >= _AGAIN for shape in shapes) for keys in sides):
+        if all(any(recurs(keys, shape, _AGAIN) for shape in shapes) for keys in sides):
             for rows, stretches in zip(explained, (gone, come), strict=True):
                 rows.extend(np.arange(start, stop) for start, stop in stretches)
     return np.concatenate(explained[0]), np.concatenate(explained[1])
@@ -272,28 +292,35 @@ def _blocks(rows: Indexes) -> tuple[Indexes, Indexes]:
 
 def _counters(side: Accesses, rows: Indexes) -> Keys:
     """Of the registers that are written in these rows, those to which one more is written from time to time."""
-    registers = side.register_keys()
-    wanted = np.unique(registers[rows[side.op[rows] == Kind.WRITE]])
+    written = rows[side.op[rows] == Kind.WRITE]
+    wanted = np.unique(side.register_keys(written))
     if not len(wanted):
         return wanted
+    perhaps = np.flatnonzero(_perhaps(side.offset, np.unique(side.offset[written]).tolist()))
+    registers = side.register_keys(perhaps)
     at = np.minimum(np.searchsorted(wanted, registers), len(wanted) - 1)
-    mine = np.flatnonzero(wanted[at] == registers)
-    order = np.argsort(at[mine], kind="stable")
-    code, value = at[mine][order], side.value[mine][order]
+    here = wanted[at] == registers
+    mine, at = perhaps[here], at[here]
+    order = np.argsort(at, kind="stable")
+    code, value = at[order], side.value[mine][order]
     alike = code[1:] == code[:-1]
     steps = np.bincount(code[1:][alike], minlength=len(wanted))
     ones = np.bincount(code[1:][alike & (value[1:] - value[:-1] == 1)], minlength=len(wanted))
     return wanted[(steps >= _COUNTS) & (4 * ones >= 3 * steps)]
 
 
-def occurrences(keys: NDArray[np.uint64], run: NDArray[np.uint64]) -> int:
-    """How often a run of keys is in a recording; occurrences may overlap."""
-    if len(run) > len(keys):
-        return 0
-    places = np.flatnonzero(keys[: len(keys) - len(run) + 1] == run[0])
-    for ahead, key in enumerate(run):
-        places = places[keys[places + ahead] == key]
-    return len(places)
+def recurs(keys: Keys, run: Keys, times: int) -> bool:
+    """Is a run of keys so often in a recording? Occurrences may overlap."""
+    found = 0
+    last = len(keys) - len(run) + 1
+    for low in range(0, last, _CHUNK):
+        places = low + np.flatnonzero(keys[low : min(low + _CHUNK, last)] == run[0])
+        for ahead, key in enumerate(run):
+            places = places[keys[places + ahead] == key]
+        found += len(places)
+        if found >= times:
+            return True
+    return False
 
 
 RULES = (

@@ -6,9 +6,9 @@ map ids, absolute addresses, pc, pid and cpu do not count. A value that is absen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ OP_LETTERS = {Kind.READ: "R", Kind.WRITE: "W", Kind.UNKNOWN: "U"}
 ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
 #: Numbers of some accesses, or a stretch of them.
 Rows = NDArray[np.intp] | slice
+_Row: TypeAlias = tuple[int, int, int, int, int, bool, int, bool, int]
+#: Texts that `spelled` keeps.
+_SPELLED = 1 << 16
 _LETTERS = {int(kind): letter for kind, letter in OP_LETTERS.items()}
 
 
@@ -108,25 +111,42 @@ class Accesses:
 
     def span(self, start: int, stop: int) -> Iterator[Access]:
         """The accesses at positions start..stop-1, in order; quicker than one `access` each."""
+        numbers = None if self.number is None else self.number[start:stop].tolist()
+        for position, row in enumerate(self._rows(start, stop), start):
+            yield self._access(position if numbers is None else numbers[position - start], position, row)
+
+    def spelled(self, start: int, stop: int, spell: Callable[[Access], str]) -> Iterator[str]:
+        """What `spell` makes of each of the accesses at start..stop-1. It is asked once for those that differ in
+        nothing but their number, which it must not look at.
+        """
+        known: dict[_Row, str] = {}
+        for position, row in enumerate(self._rows(start, stop), start):
+            text = known.get(row)
+            if text is None:
+                text = spell(self._access(position, position, row))
+                if position not in self.wide and len(known) < _SPELLED:
+                    known[row] = text
+            yield text
+
+    def _rows(self, start: int, stop: int) -> Iterator[_Row]:
         for low in range(start, stop, 4096):
             part = slice(low, min(low + 4096, stop))
             columns = (self.op, self.width, self.identity, self.offset, self.value, self.has_value)
             place = (self.address, self.has_address, self.region)
-            rows = zip(*(column[part].tolist() for column in columns + place), strict=True)
-            numbers = None if self.number is None else self.number[part].tolist()
-            for index, (op, width, identity, offset, value, has_value, address, has_address, code) in enumerate(
-                rows, low
-            ):
-                yield Access(
-                    index if numbers is None else numbers[index - low],
-                    _LETTERS[op],
-                    width if width >= 0 else None,
-                    self.regions[code].name if code >= 0 else None,
-                    self.identities[identity] if identity >= 0 else (),
-                    offset,
-                    address if has_address else None,
-                    value if has_value else self.wide.get(index),
-                )
+            yield from zip(*(column[part].tolist() for column in columns + place), strict=True)
+
+    def _access(self, number: int, position: int, row: _Row) -> Access:
+        op, width, identity, offset, value, has_value, address, has_address, code = row
+        return Access(
+            number,
+            _LETTERS[op],
+            width if width >= 0 else None,
+            self.regions[code].name if code >= 0 else None,
+            self.identities[identity] if identity >= 0 else (),
+            offset,
+            address if has_address else None,
+            value if has_value else self.wide.get(position),
+        )
 
     def register_keys(self, rows: Rows = slice(None)) -> NDArray[np.uint64]:
         """One 64-bit hash an access of what it touches: operation, width, region identity, offset; of all (n,), or
@@ -340,15 +360,15 @@ def _numbers(rows: Rows) -> NDArray[np.intp]:
 
 def same_register(a: Accesses, rows_a: Rows, b: Accesses, rows_b: Rows) -> NDArray[np.bool_]:
     """Do accesses rows_a[i] of a and rows_b[i] of b touch one register with one operation and width? (n,) bool."""
-    codes = {identity: code for code, identity in enumerate(a.identities)}
-    table = np.array([codes.get(identity, -2) for identity in b.identities] + [-1], np.int32)
-    return np.asarray(
-        (a.op[rows_a] == b.op[rows_b])
-        & (a.width[rows_a] == b.width[rows_b])
-        & (a.offset[rows_a] == b.offset[rows_b])
-        & (a.identity[rows_a] == table[b.identity[rows_b]]),
-        np.bool_,
-    )
+    identity = b.identity[rows_b]
+    if a.identities != b.identities:
+        codes = {identity: code for code, identity in enumerate(a.identities)}
+        identity = np.array([codes.get(known, -2) for known in b.identities] + [-1], np.int32)[identity]
+    equal = a.offset[rows_a] == b.offset[rows_b]
+    equal &= a.op[rows_a] == b.op[rows_b]
+    equal &= a.width[rows_a] == b.width[rows_b]
+    equal &= a.identity[rows_a] == identity
+    return np.asarray(equal, np.bool_)
 
 
 def register_name(region: str | None, offset: int) -> str:

@@ -18,6 +18,7 @@ from mmiotools.diff.views.base import (
     printable,
     value_text,
 )
+from mmiotools.trace.matching import Access
 
 
 class Unified:
@@ -45,14 +46,13 @@ class Unified:
 
 
 def _context(comparison: Comparison, rows: range, options: Options) -> Iterator[str]:
-    for access in comparison.a.span(rows.start, rows.stop):
-        yield f" {access_text(access, options)}"
+    yield from comparison.a.spelled(rows.start, rows.stop, lambda access: f" {access_text(access, options)}")
 
 
 def _lines(comparison: Comparison, hunk: Hunk, options: Options) -> Iterator[str]:
-    before = comparison.a.span(hunk.a.start, hunk.a.stop)
-    after = comparison.b.span(hunk.b.start, hunk.b.stop)
     if hunk.kind == "change":
+        before = comparison.a.span(hunk.a.start, hunk.a.stop)
+        after = comparison.b.span(hunk.b.start, hunk.b.stop)
         for old, new in zip(before, after, strict=True):
             place, was, now = place_text(old, options), value_text(old), value_text(new)
             was, now = mark_digits(was, now, hunk, options), mark_digits(now, was, hunk, options)
@@ -60,8 +60,10 @@ def _lines(comparison: Comparison, hunk: Hunk, options: Options) -> Iterator[str
             fields = fields_text(old, new, options)
             yield paint_line(f"+{place} {was} -> {now}{fields}", "insert", hunk, options)
         return
-    move = hunk.kind == "move"
-    for access in before:
-        yield paint_line(f"-{access_text(access, options)}", "move" if move else "delete", hunk, options)
-    for access in after:
-        yield paint_line(f"+{access_text(access, options)}", "move" if move else "insert", hunk, options)
+    kinds = ("move", "move") if hunk.kind == "move" else ("delete", "insert")
+    for side, rows, sign, kind in zip((comparison.a, comparison.b), (hunk.a, hunk.b), "-+", kinds, strict=True):
+
+        def spell(access: Access, sign: str = sign, kind: str = kind) -> str:
+            return paint_line(f"{sign}{access_text(access, options)}", kind, hunk, options)
+
+        yield from side.spelled(rows.start, rows.stop, spell)
