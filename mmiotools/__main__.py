@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -14,7 +15,10 @@ def main() -> None:
         return
     from mmiotools.cli.main import run
 
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    # All that is left to do is to free memory, which the system does faster.
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

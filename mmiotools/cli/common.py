@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -23,7 +23,10 @@ from mmiotools.formats.source import compression_of, compressor, describe
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace, TraceHeader
 from mmiotools.trace.memory import keep_freed_memory
-from mmiotools.trace.names import Names
+
+if TYPE_CHECKING:
+    # Only --regs pays for names of registers.
+    from mmiotools.trace.names import Names
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

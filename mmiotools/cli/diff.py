@@ -8,7 +8,7 @@ import click
 
 from mmiotools.cli.common import Run, color_option, from_option, load_regs, quiet_option, regs_option
 from mmiotools.cli.diff_noise import Told, learn_all, noise_options
-from mmiotools.cli.diff_views import Wanted, read_side, say_brief, show, show_counts, show_groups, view_options
+from mmiotools.cli.diff_views import Wanted, read_sides, say_brief, show, show_counts, show_groups, view_options
 from mmiotools.diff.classify import compare_noisy
 from mmiotools.diff.groups import Group, compare_groups
 from mmiotools.diff.hunks import DRIVER, differ
@@ -78,13 +78,7 @@ def command(traces: tuple[str, ...], regs: tuple[str, ...], from_format: str | N
         raise UsageError("only one trace can be standard input")
     if len(paths) > 2:
         wanted.check_many()
-    sides = [
-        [
-            read_side(run, path, from_format, wanted, "ab"[number] if number < 2 and not at else "")
-            for at, path in enumerate(files)
-        ]
-        for number, files in enumerate(paths.values())
-    ]
+    sides = read_sides(run, paths.values(), from_format, wanted)
     left, right = sides[0][0], sides[1][0]
     if len(sides) == 2 and wanted.counts:
         show_counts(run, left, right, wanted, names)

@@ -12,11 +12,11 @@ from mmiotools.cli.common import F, Run, open_bytes
 from mmiotools.diff.groups import Group
 from mmiotools.diff.rules import RULES, Rule, check_rules
 from mmiotools.errors import UsageError
-from mmiotools.trace.names import Names
 
 if TYPE_CHECKING:
     from mmiotools.diff.learn import Noise
     from mmiotools.diff.masks import MaskFile
+    from mmiotools.trace.names import Names
 
 
 def complete_rules(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

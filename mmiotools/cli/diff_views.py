@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
+from mmiotools.cli.ahead import Ahead, worth_reading_ahead
 from mmiotools.cli.common import (
     F,
     Run,
@@ -35,13 +36,14 @@ from mmiotools.diff.views.base import count_text
 from mmiotools.diff.views.naming import Naming
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.events import Kind
-from mmiotools.filters.lexer import as_bytes
-from mmiotools.filters.patterns import compile_pattern
 from mmiotools.formats import open_trace
 from mmiotools.trace.batch import Batch
-from mmiotools.trace.header import Trace
+from mmiotools.trace.header import Trace, TraceHeader
 from mmiotools.trace.matching import COLLECTED, Accesses, collect
-from mmiotools.trace.names import Names
+
+if TYPE_CHECKING:
+    # Only --regs pays for names of registers.
+    from mmiotools.trace.names import Names
 
 
 def complete_views(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -131,6 +133,10 @@ class Wanted:
         if self.name not in (DEFAULT, "json"):
             raise UsageError(f"view {self.name} is for two traces")
 
+    def only_accesses(self, side: str) -> bool:
+        """Are the accesses of this side all that is looked at?"""
+        return self.at is None and (not side or self.as_trace != side)
+
     @property
     def name(self) -> str:
         """The view."""
@@ -157,7 +163,54 @@ class Side:
     again: Callable[[], Iterable[Batch]]
 
 
-def read_side(run: Run, path: str, from_format: str | None, wanted: Wanted, side: str) -> Side:
+def read_sides(
+    run: Run, versions: Iterable[Sequence[str]], from_format: str | None, wanted: Wanted
+) -> list[list[Side]]:
+    """Read the files of each version; the first of the first is side "a", that of the second "b".
+
+    Of two files that follow each other the second is read in another process, if that is worth it.
+    """
+    jobs = [
+        (path, "ab"[number] if number < 2 and not at else "")
+        for number, files in enumerate(versions)
+        for at, path in enumerate(files)
+    ]
+    sides: list[Side] = []
+    while len(sides) < len(jobs):
+        both = jobs[len(sides) : len(sides) + 2]
+        if len(both) == 2 and all(worth_reading_ahead(path) and wanted.only_accesses(side) for path, side in both):
+            sides += _read_two(run, both[0][0], both[1][0], from_format, wanted)
+        else:
+            sides.append(read_side(run, *both[0], from_format, wanted))
+    rest = iter(sides)
+    return [[next(rest) for _ in files] for files in versions]
+
+
+def _read_two(run: Run, first: str, second: str, from_format: str | None, wanted: Wanted) -> list[Side]:
+    def read() -> tuple[TraceHeader, Accesses]:
+        side = read_side(Strict(), second, "", from_format, wanted)
+        return side.trace.header, side.accesses.hashed()
+
+    with Ahead(read) as ahead:
+        here = read_side(run, first, "", from_format, wanted)
+        here.accesses = here.accesses.hashed()
+        found = ahead.result()
+    if found is None:
+        return [here, read_side(run, second, "", from_format, wanted)]
+    trace = run.open_input(second, from_format, columns=COLLECTED)
+    trace.header = found[0]
+    return [here, Side(trace, found[1], None, lambda: open_trace(second, from_format).batches)]
+
+
+class Strict(Run):
+    """A run in which there is nothing to say. Whatever there is ends it."""
+
+    def say(self, message: str) -> None:
+        """Raises UsageError."""
+        raise UsageError(message)
+
+
+def read_side(run: Run, path: str, side: str, from_format: str | None, wanted: Wanted) -> Side:
     """Read side "a" or "b" as far as the options need it. Raises UsageError when it has not the mark of --at."""
     trace = run.open_input(path, from_format, columns=None if wanted.as_trace == side else COLLECTED)
     batches = trace.batches
@@ -179,6 +232,9 @@ def read_side(run: Run, path: str, from_format: str | None, wanted: Wanted, side
 
 
 def _pattern(source: str) -> Any:
+    from mmiotools.filters.lexer import as_bytes
+    from mmiotools.filters.patterns import compile_pattern
+
     try:
         return compile_pattern(as_bytes(source))
     except ValueError as error:

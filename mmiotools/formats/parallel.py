@@ -7,15 +7,16 @@ At most one piece is with each worker, so memory stays flat.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmiotools.errors import MmioToolsError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -65,6 +66,8 @@ class _Worker:
     """A forked process that answers one piece at a time. A context manager: leaving it ends the process."""
 
     def __init__(self, function: Callable[[Any], Any], older: list[_Worker]) -> None:
+        import multiprocessing  # takes a while, and few inputs are so large that there are workers
+
         context = multiprocessing.get_context("fork")
         self._connection, theirs = context.Pipe()
         # A worker ends when its pipe's other end is closed, so no worker may hold that end of any.

@@ -7,7 +7,7 @@ map ids, absolute addresses, pc, pid and cpu do not count. A value that is absen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mmiotools.events import Kind
 from mmiotools.trace.addrmap import AddressMap, Region
 from mmiotools.trace.batch import MAX_EVENTS, Batch, concatenate
+from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.hashing import HASHED, add_value, finish, place_sums, register_sums, stable_hash
 
 OP_LETTERS = {Kind.READ: "R", Kind.WRITE: "W", Kind.UNKNOWN: "U"}
@@ -66,6 +67,7 @@ class Accesses:
     region    int32, index into `regions` (display), -1 for none
     time      int64 nanoseconds, with `has_time` bool (n,)
     wide      values of more than 8 bytes, by position
+    hashes    `keys()`, where they are known already
     number    int64, (n + 1,): what each access is called, counted in its whole trace, and then what the end is called;
               None where nothing was left out, so that position and number are the same
     """
@@ -85,6 +87,7 @@ class Accesses:
     regions: list[Region]
     wide: dict[int, int]
     number: NDArray[np.int64] | None = None
+    hashes: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.op)
@@ -121,7 +124,8 @@ class Accesses:
         """
         known: dict[_Row, str] = {}
         for position, row in enumerate(self._rows(start, stop), start):
-            text = known.get(row)
+            # A row does not hold a wide value.
+            text = None if position in self.wide else known.get(row)
             if text is None:
                 text = spell(self._access(position, position, row))
                 if position not in self.wide and len(known) < _SPELLED:
@@ -163,6 +167,8 @@ class Accesses:
 
         keep   (n,), the bits of each value that count; of a value of more than 8 bytes all count, or none
         """
+        if keep is None and self.hashes is not None:
+            return self.hashes
         keys = np.empty(len(self), np.uint64)
         for low in range(0, len(self), HASHED):
             part = slice(low, low + HASHED)
@@ -175,6 +181,10 @@ class Accesses:
             sums = self._register_sums(part)
             keys[part] = finish(add_value(sums, value, self.has_value[part]))
         return keys
+
+    def hashed(self) -> Accesses:
+        """The same, with their `hashes`."""
+        return replace(self, hashes=self.keys())
 
     def _register_sums(self, rows: Rows) -> NDArray[np.uint64]:
         return register_sums(self._regions(rows), self.offset[rows], self.op[rows], self.width[rows])
@@ -228,8 +238,7 @@ def collect(batches: Iterator[Batch]) -> Accesses:
     only if the stream's order says so, exactly as `AddressMap` does.
     """
     addresses = AddressMap()
-    parts: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-    sizes: list[int] = []
+    columns = {name: GrowingColumn(dtype) for name, dtype in _COLUMNS.items()}
     wide: dict[int, int] = {}
     identities: dict[tuple[Any, ...], int] = {}
     count = 0
@@ -249,19 +258,19 @@ def collect(batches: Iterator[Batch]) -> Accesses:
             [identities.setdefault(r.identity, len(identities)) for r in addresses.regions] + [-1], np.int32
         )
         width, has_width = _column(batch, "width", keep)
-        width = np.full(size, -1, np.int16) if width is None else width.astype(np.int16)
-        if has_width is not True:
-            width = np.where(has_width, width, np.int16(-1))
+        if width is None:
+            width = -1
+        elif has_width is not True:
+            width = np.where(has_width, width.astype(np.int16), np.int16(-1))
         found = {"op": batch.kind[keep], "width": width, "identity": table[codes], "region": codes}
         found["offset"] = offset[keep]
         for name, flag, source in _OPTIONAL:
             found[name], found[flag] = _column(batch, source, keep)
         for name, part in found.items():
-            parts[name].append(part)
-        sizes.append(size)
+            columns[name].add(part, size)
         count += size
-    columns: dict[str, Any] = {name: _whole(parts[name], sizes, dtype) for name, dtype in _COLUMNS.items()}
-    return Accesses(**columns, identities=list(identities), regions=addresses.regions, wide=wide)
+    whole: dict[str, Any] = {name: column.whole() for name, column in columns.items()}
+    return Accesses(**whole, identities=list(identities), regions=addresses.regions, wide=wide)
 
 
 #: Columns that an access may lack: name and presence in `Accesses`, name in a batch.
@@ -295,19 +304,6 @@ def _column(batch: Batch, name: str, keep: Any) -> tuple[Any, Any]:
         return column.data[keep], True
     present = column.present[keep]
     return column.data[keep], True if present.all() else present
-
-
-def _whole(parts: list[Any], sizes: list[int], dtype: str) -> NDArray[Any]:
-    """One column from the batches' parts. Where all is the same it takes no memory, and cannot be written to."""
-    if not parts:
-        return np.zeros(0, dtype)
-    if all(part is parts[0] for part in parts) and not isinstance(parts[0], np.ndarray):
-        return np.broadcast_to(np.array(parts[0] or 0, dtype), sum(sizes))
-    filled = [
-        part if isinstance(part, np.ndarray) else np.full(size, part or 0, dtype)
-        for part, size in zip(parts, sizes, strict=True)
-    ]
-    return np.concatenate(filled, dtype=dtype)
 
 
 def accesses_of(rows: Sequence[tuple[Kind, int | None, tuple[Any, ...], int, int | None]]) -> Accesses:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mmiotools.trace.addrmap import Region
 from mmiotools.trace.matching import Access, Accesses
-from mmiotools.trace.names import Found, Names
+
+if TYPE_CHECKING:
+    # Only --regs pays for names of registers.
+    from mmiotools.trace.names import Found, Names
 
 
 class Naming:
@@ -31,5 +36,5 @@ class Naming:
         found = self.find(old)
         if found is None or old.value is None or new.value is None:
             return ""
-        changed = Names.changed_fields(found.register, old.value, new.value, found.distance, old.width)
+        changed = self._names.changed_fields(found.register, old.value, new.value, found.distance, old.width)
         return ", ".join(f"{change.name} {change.old} -> {change.new}" for change in changed)

@@ -1,0 +1,81 @@
+"""Reads the inputs of a command that compares whole traces: the first here, the next in another process meanwhile."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import stat
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import BinaryIO
+
+from mmiotools.formats.parallel import workers_wanted
+from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.matching import Accesses
+from mmiotools.trace.sharing import map_accesses, write_accesses
+
+#: Files of fewer bytes are read here, one after the other.
+_WORTH_IT = 1 << 18
+
+
+class Ahead:
+    """A file that is being read in a forked process. A context manager: leaving it ends the process."""
+
+    def __init__(self, read: Callable[[], tuple[TraceHeader, Accesses]]) -> None:
+        self._columns = os.memfd_create("mmiotools")
+        ours, theirs = os.pipe()
+        sys.stdout.flush()
+        self._pid = os.fork()
+        if not self._pid:
+            os.close(ours)
+            _serve(read, self._columns, theirs)
+        os.close(theirs)
+        self._answer: BinaryIO = os.fdopen(ours, "rb")
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+        self._answer.close()
+        os.close(self._columns)
+
+    def result(self) -> tuple[TraceHeader, Accesses] | None:
+        """What it read; None where anything was out of the ordinary, so that the file is to be read again, here."""
+        answer = self._answer.read()
+        _, status = os.waitpid(self._pid, 0)
+        self._pid = 0
+        if status:
+            return None
+        header, description = pickle.loads(answer)
+        return header, map_accesses(self._columns, description)
+
+
+def worth_reading_ahead(path: str) -> bool:
+    """Is it a large enough file, and is there a processor for it?"""
+    try:
+        about = os.stat(path)
+    except (OSError, ValueError):
+        return False
+    large = stat.S_ISREG(about.st_mode) and about.st_size >= _WORTH_IT
+    return large and hasattr(os, "memfd_create") and workers_wanted() > 1
+
+
+def _serve(read: Callable[[], tuple[TraceHeader, Accesses]], columns: int, answer: int) -> None:
+    """What the forked process does: it leaves its answer, ends with status 0 if all was well, and never returns."""
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+        header, accesses = read()
+        with os.fdopen(answer, "wb") as out:
+            out.write(pickle.dumps((header, write_accesses(columns, accesses))))
+        status = 0
+    finally:
+        os._exit(status)

@@ -1,0 +1,58 @@
+"""A column that grows part by part, and takes no memory as long as all of it is the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Rows that there is room for at first; then twice as many, whenever they do not suffice.
+_ROOM = 1 << 16
+
+
+class GrowingColumn:
+    """Takes parts of a column, and is the whole at the end. Of what is twice as large as needed, the rest stays
+    untouched, so that it takes no memory.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self._dtype = np.dtype(dtype)
+        self._same: Any = None
+        self._data: NDArray[Any] | None = None
+        self._length = 0
+
+    def add(self, part: NDArray[Any] | int | None, size: int) -> None:
+        """The next `size` rows: an array, or one value for all of them; None is 0."""
+        value = self._value(part)
+        stop = self._length + size
+        if self._data is None and value is not None and (self._same is None or self._same == value):
+            self._same = value
+        else:
+            data = self._room(stop)
+            data[self._length : stop] = part if value is None else value
+        self._length = stop
+
+    def whole(self) -> NDArray[Any]:
+        """All rows. Where all are the same the column cannot be written to."""
+        if self._data is None:
+            return np.broadcast_to(np.array(self._same or 0, self._dtype), self._length)
+        return self._data[: self._length]
+
+    def _value(self, part: NDArray[Any] | int | None) -> Any:
+        """The value that all of a part has; None where it has more than one, or is not looked at."""
+        if not isinstance(part, np.ndarray):
+            return self._dtype.type(part or 0)
+        # Where a column varies at all, it soon does: it is not looked through in vain for long.
+        if self._data is not None or not len(part) or part[0] != part[-1] or not bool((part == part[0]).all()):
+            return None
+        return self._dtype.type(part[0])
+
+    def _room(self, rows: int) -> NDArray[Any]:
+        data = self._data
+        if data is None or len(data) < rows:
+            room = max(_ROOM, rows, 0 if data is None else 2 * len(data))
+            self._data = np.empty(room, self._dtype)
+            self._data[: self._length] = (self._same or 0) if data is None else data[: self._length]
+        assert self._data is not None
+        return self._data
