@@ -6,7 +6,7 @@ A version that has lost or gained a habit was changed, also where interrupts mak
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,50 +20,51 @@ _OFTEN = 3
 _KEPT, _GIVEN_UP = 0.7, 0.3
 
 
-class _Counts(NamedTuple):
-    """Sorted keys of one recording, and of its neighbours."""
-
-    keys: Keys
-    couples: Keys
-
-    def share(self, own: Keys, couples: Keys) -> NDArray[np.float64]:
-        """Of each key, in what share of its occurrences it stands in that couple; nan where it occurs too seldom."""
-        often = _count(self.keys, own)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(often >= _OFTEN, _count(self.couples, couples) / often, np.nan)
-
-
 class Habits:
     """What belongs together in the recordings of each version, given as keys; the first of each are compared."""
 
     def __init__(self, group_a: Sequence[Keys], group_b: Sequence[Keys]) -> None:
-        self._groups = ([_counts(keys) for keys in group_a], [_counts(keys) for keys in group_b])
-        self._keys = group_a[0], group_b[0]
+        self._split = len(group_a)
+        codes, kinds = _coded([*group_a, *group_b])
+        pairs, couples = _coded([code[:-1] * np.int64(kinds) + code[1:] for code in codes])
+        #: Of each recording, how often each key is there, (r, k), and each couple of neighbours, (r, c).
+        self._keys = np.stack([np.bincount(code, minlength=kinds) for code in codes])
+        self._couples = np.stack([np.bincount(code, minlength=couples) for code in pairs])
+        self._first, self._second = np.zeros((2, couples), np.int64)
+        for code, pair in zip(codes, pairs, strict=True):
+            self._first[pair], self._second[pair] = code[:-1], code[1:]
+        self._compared = pairs[0], pairs[self._split]
 
     def broken(self, lost: bool) -> Mask:
         """For each access of A if `lost`, else of B: does it belong to the one before or behind it, in every
         recording of its version, and in no recording of the other one? (n,) or (m,)
         """
-        keys, (own, other) = self._keys[not lost], self._groups if lost else self._groups[::-1]
-        found = np.zeros(len(keys), np.bool_)
-        couples = _couple(keys[:-1], keys[1:])
-        for mine, beside in ((found[1:], keys[:-1]), (found[:-1], keys[1:])):
-            kept = np.min([counts.share(beside, couples) for counts in own], axis=0)
-            given_up = np.max([counts.share(beside, couples) for counts in other], axis=0)
+        own, other = slice(None, self._split), slice(self._split, None)
+        if not lost:
+            own, other = other, own
+        pairs = self._compared[not lost]
+        # An empty recording has no couple either.
+        found = np.zeros(len(pairs) + 1, np.bool_)
+        for mine, beside in ((found[1:], self._first), (found[:-1], self._second)):
+            often = self._keys[:, beside]
+            # In what share of its occurrences a key stands in the couple; nan where it occurs too seldom.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                share = np.where(often >= _OFTEN, self._couples / often, np.nan)
+            kept, given_up = share[own].min(axis=0), share[other].max(axis=0)
             # Where it occurs far less often, it may be that only those are left that never had the habit.
-            often = np.max([_count(counts.keys, beside) for counts in own], axis=0)
-            left = np.min([_count(counts.keys, beside) for counts in other], axis=0)
-            mine |= (kept >= _KEPT) & (given_up <= _GIVEN_UP) & (2 * left >= often)
+            enough = 2 * often[other].min(axis=0) >= often[own].max(axis=0)
+            mine |= ((kept >= _KEPT) & (given_up <= _GIVEN_UP) & enough)[pairs]
         return found
 
 
-def _counts(keys: Keys) -> _Counts:
-    return _Counts(np.sort(keys), np.sort(_couple(keys[:-1], keys[1:])))
-
-
-def _couple(first: Keys, second: Keys) -> Keys:
-    return first * np.uint64(0x9E3779B97F4A7C15) ^ second
-
-
-def _count(ordered: Keys, keys: Keys) -> NDArray[np.int64]:
-    return np.asarray(np.searchsorted(ordered, keys, "right") - np.searchsorted(ordered, keys, "left"), np.int64)
+def _coded(groups: Sequence[NDArray[Any]]) -> tuple[list[NDArray[np.int64]], int]:
+    """The same with small numbers for the keys, equal ones for equal keys; and how many there are."""
+    keys = np.concatenate(groups)
+    order = np.argsort(keys)
+    ordered = keys[order]
+    fresh = np.zeros(len(keys), np.int64)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    codes = np.empty(len(keys), np.int64)
+    codes[order] = np.cumsum(fresh)
+    ends = np.cumsum([len(group) for group in groups])[:-1]
+    return np.split(codes, ends), int(codes.max(initial=-1)) + 1

@@ -18,6 +18,7 @@ from mmiotools.diff.pairs import runs
 from mmiotools.diff.runs import ranges
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
+from mmiotools.trace.hashing import among, distinct
 from mmiotools.trace.matching import Accesses
 
 Indexes = NDArray[np.int64]
@@ -152,7 +153,7 @@ def ring_address(it: Open) -> Explained:
     mates = it.found.chain().partner(len(a))
     places_a, places_b = a.place_keys(), b.place_keys()
     pages: dict[int, int] = {}
-    for place in np.unique(places_a[rows]).tolist():
+    for place in distinct(places_a[rows]).tolist():
         own, other = places_a == place, places_b == place
         written_a, written_b = np.flatnonzero(own & (a.op == Kind.WRITE)), np.flatnonzero(other & (b.op == Kind.WRITE))
         known = np.flatnonzero(own & (mates >= 0))
@@ -264,7 +265,7 @@ def repeated_block(it: Open) -> Explained:
     sides = [it.found.keys_a, it.found.keys_b]
     if len(counters):
         registers = it.a.register_keys(), it.b.register_keys()
-        sides = [np.where(np.isin(own, counters), own, keys) for own, keys in zip(registers, sides, strict=True)]
+        sides = [np.where(among(own, counters), own, keys) for own, keys in zip(registers, sides, strict=True)]
     places: dict[tuple[int, ...], tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
     for number, (keys, (starts, stops)) in enumerate(zip(sides, ends, strict=True)):
         for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
@@ -293,14 +294,13 @@ def _blocks(rows: Indexes) -> tuple[Indexes, Indexes]:
 def _counters(side: Accesses, rows: Indexes) -> Keys:
     """Of the registers that are written in these rows, those to which one more is written from time to time."""
     written = rows[side.op[rows] == Kind.WRITE]
-    wanted = np.unique(side.register_keys(written))
+    wanted = distinct(side.register_keys(written))
     if not len(wanted):
         return wanted
-    perhaps = np.flatnonzero(_perhaps(side.offset, np.unique(side.offset[written]).tolist()))
+    perhaps = np.flatnonzero(_perhaps(side.offset, distinct(side.offset[written]).tolist()))
     registers = side.register_keys(perhaps)
-    at = np.minimum(np.searchsorted(wanted, registers), len(wanted) - 1)
-    here = wanted[at] == registers
-    mine, at = perhaps[here], at[here]
+    here = among(registers, wanted)
+    mine, at = perhaps[here], np.searchsorted(wanted, registers[here])
     order = np.argsort(at, kind="stable")
     code, value = at[order], side.value[mine][order]
     alike = code[1:] == code[:-1]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Kind
+from mmiotools.trace.hashing import among
 from mmiotools.trace.matching import ALL_BITS, Accesses
 
 Keys = NDArray[np.uint64]
@@ -82,7 +83,8 @@ class Values:
         for side, rows in ((a, rows_a), (b, rows_b)):
             before, behind = _company(side, rows)
             self._company.update(before.tolist(), behind.tolist())
-        registers = a.register_keys()[rows_a]
+        every = a.register_keys()
+        registers = every[rows_a]
         order = np.argsort(registers, kind="stable")
         keys, first = np.unique(registers[order], return_index=True)
         for register, rows in zip(keys.tolist(), np.split(order, first[1:]), strict=True):
@@ -90,7 +92,7 @@ class Values:
             old, new = a.value[rows_a[rows]], b.value[rows_b[rows]]
             seen.bits |= int(np.bitwise_or.reduce(old ^ new))
             # Also the values that it has elsewhere tell whether it holds a number.
-            whole = a.value[a.register_keys() == np.uint64(register)]
+            whole = a.value[every == np.uint64(register)]
             seen.values.update(np.unique(np.concatenate((old, new, whole)))[:_REMEMBERED].tolist())
             seen.wide |= bool(np.isin(rows_a[rows], list(a.wide)).any() or np.isin(rows_b[rows], list(b.wide)).any())
 
@@ -109,9 +111,9 @@ class Values:
         if not len(self._registers) or not len(accesses):
             return kept
         registers = accesses.register_keys()
-        rows = np.flatnonzero(np.isin(registers, self._registers))
+        rows = np.flatnonzero(among(registers, self._registers))
         before, behind = _company(accesses, rows)
-        rows = rows[np.isin(before, self._companies) | np.isin(behind, self._companies)]
+        rows = rows[among(before, self._companies) | among(behind, self._companies)]
         kept[rows] = ~self._bits[np.searchsorted(self._registers, registers[rows])]
         return kept
 

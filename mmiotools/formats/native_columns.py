@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mmiotools.formats.native_layout import pack, unpack
 from mmiotools.trace.batch import Column
+from mmiotools.trace.hashing import distinct
 
 U64 = NDArray[np.uint64]
 Array = NDArray[Any]
@@ -189,22 +190,13 @@ def _encode_time(data: Array, payload: dict[str, Any]) -> list[int]:
 def _encode_plain(numbers: U64, payload: dict[str, Any]) -> int:
     """A dictionary where values recur, else the numbers themselves."""
     if int(numbers.max()) > 255:
-        distinct = distinct_values(numbers)
-        if len(distinct) * 4 <= len(numbers):
-            payload["k"] = [len(distinct), pack_planes(distinct)]
-            payload["v"] = pack_planes(np.searchsorted(distinct, numbers).astype(np.uint64))
+        values = distinct(numbers)
+        if len(values) * 4 <= len(numbers):
+            payload["k"] = [len(values), pack_planes(values)]
+            payload["v"] = pack_planes(np.searchsorted(values, numbers).astype(np.uint64))
             return DICTIONARY
     payload["v"] = pack_planes(numbers)
     return PLAIN
-
-
-def distinct_values(numbers: U64) -> U64:
-    """Sorted distinct values: np.unique without its detours."""
-    ordered = np.sort(numbers)
-    keep = np.empty(len(ordered), np.bool_)
-    keep[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=keep[1:])
-    return ordered[keep]
 
 
 def check(entry: Any, payload: bytes) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmiotools import __version__
 from mmiotools.formats import native_extras
-from mmiotools.formats.native_columns import MSGPACK, Presence, distinct_values, encode, pack_planes, squeeze
+from mmiotools.formats.native_columns import MSGPACK, Presence, encode, pack_planes, squeeze
 from mmiotools.formats.native_extras import weight
 from mmiotools.formats.native_layout import (
     END,
@@ -29,6 +29,7 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.source import is_seekable
 from mmiotools.trace.batch import Batch, Column, concatenate
+from mmiotools.trace.hashing import distinct
 from mmiotools.trace.header import TraceHeader
 
 #: Events in a block.
@@ -162,14 +163,14 @@ def encode_block(batch: Batch) -> Encoded:
     zone: dict[str, Any] = {"kinds": int(np.bitwise_or.reduce(np.int64(1) << batch.kind.astype(np.int64)))}
     head: dict[str, Any] = {"n": len(batch), "zone": zone}
     if "addr" in batch.columns:
-        addresses = distinct_values(_values(batch, "addr"))
+        addresses = distinct(_values(batch, "addr"))
         zone["addr"] = [int(addresses[0]), int(addresses[-1])]
         head["addresses"] = [len(addresses), pack_planes(np.diff(addresses, prepend=np.uint64(0)))]
     if "time" in batch.columns:
         times = _values(batch, "time")
         zone["time"] = [int(times.min()), int(times.max())]
     if "region" in batch.columns:
-        codes = distinct_values(_values(batch, "region")).tolist()
+        codes = distinct(_values(batch, "region")).tolist()
         head["regions"] = {code: [batch.regions.names[code], batch.regions.spaces[code]] for code in codes}
     directory: dict[str, Any] = {}
     body: dict[str, bytes] = {}
