@@ -13,7 +13,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: From the bottom up; a module imports from layers below its own, and from its own folder.
 LAYERS = (
-    ("errors", "events"),
+    ("errors", "events", "_speed"),
+    ("speed",),
     ("trace",),
     ("engine",),
     ("emu",),

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, ClassVar, TypeVar
 
 from mmiotools.events import Event, Kind
+from mmiotools.formats import mmiotrace_compiled
 from mmiotools.formats.base import EVERYTHING, Sniff, damaged
 from mmiotools.formats.mmiotrace_lines import VERSION, parse_line
 from mmiotools.formats.mmiotrace_print import TextWriter
 from mmiotools.formats.mmiotrace_scan import scan
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
+from mmiotools.speed import compiled
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.registry import API
@@ -107,7 +109,11 @@ class TextBatches:
 
     def _parse(self, block: bytes, line: int) -> Iterator[Batch]:
         if block.endswith(b"\n"):
-            yield from scan(block, line, self._regions)
+            fast = compiled()
+            if fast is not None:
+                yield from mmiotrace_compiled.scan(fast, block, line, self._regions)
+            else:
+                yield from scan(block, line, self._regions)
         else:
             yield Batch.from_events([_unterminated(block, line)], self._regions)
 

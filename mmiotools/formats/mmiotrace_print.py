@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
+from mmiotools.formats import mmiotrace_compiled
 from mmiotools.formats.mmiotrace_lines import render
+from mmiotools.speed import compiled
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, Batch
 
 #: Lines that are printed at once.
@@ -37,6 +40,10 @@ class TextWriter:
     def _write(self, batch: Batch) -> None:
         regular = _regular(batch)
         self._count_losses(batch)
+        fast = compiled()
+        if fast is not None:
+            self._write_compiled(fast, batch, regular)
+            return
         if regular.all():
             text, _ = _print(batch)
             self._out.write(text)
@@ -53,6 +60,17 @@ class TextWriter:
             parts.append(self._line(batch.event(row)))
         parts.append(text[int(ends[done]) :])
         self._out.write(b"".join(parts))
+
+    def _write_compiled(self, fast: ModuleType, batch: Batch, regular: Mask) -> None:
+        lines = mmiotrace_compiled.print_regular(fast, batch)
+        done = 0
+        for row in np.flatnonzero(~regular).tolist():
+            if row > done:
+                self._out.write(lines(done, row))
+            self._out.write(self._line(batch.event(row)))
+            done = row + 1
+        if done < len(batch):
+            self._out.write(lines(done, len(batch)))
 
     def _line(self, event: Event) -> bytes:
         end = EOL_BYTES[EOL_NAMES.index(event.extra.get("eol", "lf"))]

@@ -205,7 +205,7 @@ def scan(block: bytes, first_line: int, regions: Regions) -> Iterator[Batch]:
 
 def _scan(lines: _Lines, first_line: int, regions: Regions) -> Batch:
     kind = np.full(lines.n, Kind.NOTE, np.uint8)
-    store = _Store(lines.n)
+    store = Store(lines.n)
     done = np.zeros(lines.n, np.bool_)
     for letters, take in ((b"RW", _accesses), (b"U", _unknowns)):
         rows = lines.beginning_with(letters)
@@ -223,19 +223,35 @@ def _scan(lines: _Lines, first_line: int, regions: Regions) -> Batch:
     extras: dict[int, dict[str, Any]] = {}
     others = np.flatnonzero(~done)
     if len(others):
-        spans = zip(others.tolist(), lines.starts[others].tolist(), lines.text_ends[others].tolist(), strict=True)
-        events: list[Event] = [parse_line(lines.block[start:end], first_line + row) for row, start, end in spans]
-        _join_halves(events, others, first_line)
-        slow = columnise(events, regions)
-        kind[others] = slow.kind
-        for name, column in slow.columns.items():
-            present = slice(None) if column.present is None else column.present
-            store.put(name, _Place(others[present]), column.data[present])
-        extras = {int(others[row]): extra for row, extra in slow.extras.items()}
+        extras = complete(lines.block, others, lines.starts, lines.text_ends, first_line, regions, kind, store)
     columns = store.columns()
     if lines.crlf is not None:
         columns["eol"] = Column(np.where(lines.crlf, np.uint8(EOL_CRLF), np.uint8(EOL_LF)))
     return Batch(kind, columns, extras, regions)
+
+
+def complete(
+    block: bytes,
+    others: Index,
+    starts: Index,
+    ends: Index,
+    first_line: int,
+    regions: Regions,
+    kind: NDArray[np.uint8],
+    store: Store,
+) -> dict[int, dict[str, Any]]:
+    """Read the lines that no scanner took one by one; their kinds and columns go to their rows, their extras are
+    returned by row.
+    """
+    spans = zip(others.tolist(), starts[others].tolist(), ends[others].tolist(), strict=True)
+    events: list[Event] = [parse_line(block[start:end], first_line + row) for row, start, end in spans]
+    _join_halves(events, others, first_line)
+    slow = columnise(events, regions)
+    kind[others] = slow.kind
+    for name, column in slow.columns.items():
+        present = slice(None) if column.present is None else column.present
+        store.put(name, _Place(others[present]), column.data[present])
+    return {int(others[row]): extra for row, extra in slow.extras.items()}
 
 
 def _join_halves(events: list[Event], rows: Index, first_line: int) -> None:
@@ -302,12 +318,21 @@ class _Place:
             target[row : row + last - first] = values if np.ndim(values) == 0 else values[first:last]
 
 
-class _Store:
+class Store:
     """Columns in the making: data and presence of n rows."""
 
     def __init__(self, n: int) -> None:
         self._n = n
         self._columns: dict[str, tuple[NDArray[Any], NDArray[np.bool_]]] = {}
+
+    def adopt(self, name: str, data: NDArray[Any], present: Mask | None) -> None:
+        """Take a column that is there already, for the rows that are present; None for all."""
+        if present is None:
+            present = np.ones(self._n, np.bool_)
+        else:
+            data[~present] = 0
+            present = present.copy()
+        self._columns[name] = (data, present)
 
     def put(self, name: str, place: _Place, values: NDArray[Any]) -> None:
         """Give rows their value of a column."""

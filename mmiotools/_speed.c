@@ -1,0 +1,405 @@
+/* The hot loops, compiled: lines of mmiotrace text to columns, and columns to lines.
+ *
+ * Built for the limited API of Python 3.11, where a compiler is there; everything works without it. Each function does
+ * exactly what its numpy twin does, checks every length that it is given, and lets other threads run meanwhile.
+ * A line that is not spelled exactly as the kernel spells it is left to the caller.
+ */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030b0000
+#include <Python.h>
+
+#include <stdint.h>
+#include <string.h>
+
+/* Kinds of events, as in events.py; and what stands for a line that was not taken. */
+enum { READ = 0, WRITE = 1, UNKNOWN = 2, OTHER = 255 };
+
+/* Longest line that `print_rows` makes, with its end: 8 + 4 + 21 + 21 + 19 + 19 + 19 + 21 and some. */
+#define LINE_MOST 160
+
+/* -- buffers ------------------------------------------------------------------------------------------------- */
+
+#define MOST_BUFFERS 16
+
+typedef struct {
+    Py_buffer views[MOST_BUFFERS];
+    int held;
+} Buffers;
+
+static void
+let_go(Buffers *buffers)
+{
+    while (buffers->held)
+        PyBuffer_Release(&buffers->views[--buffers->held]);
+}
+
+/* The memory of an object that has room for `count` items of `size` bytes; NULL with an exception set. */
+static void *
+hold(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t size, int writable)
+{
+    Py_buffer *view = &buffers->views[buffers->held];
+    if (buffers->held == MOST_BUFFERS) {
+        PyErr_SetString(PyExc_SystemError, "too many buffers");
+        return NULL;
+    }
+    if (PyObject_GetBuffer(object, view, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE))
+        return NULL;
+    buffers->held++;
+    if (count < 0 || count > PY_SSIZE_T_MAX / size || view->len < count * size) {
+        PyErr_SetString(PyExc_ValueError, "a buffer is too small");
+        return NULL;
+    }
+    if ((uintptr_t)view->buf % (uintptr_t)size) {
+        PyErr_SetString(PyExc_ValueError, "a buffer is not aligned");
+        return NULL;
+    }
+    return view->buf;
+}
+
+/* -- reading a line ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    uint8_t *kind, *width, *crlf;
+    int64_t *time, *map, *pid, *start, *end;
+    uint64_t *addr, *value, *pc, *opcode;
+} Columns;
+
+/* The value of a lower-case hexadecimal digit, 255 for any other character. */
+static uint8_t digit_of[256];
+
+static void
+make_digits(void)
+{
+    memset(digit_of, 255, sizeof digit_of);
+    for (int i = 0; i < 10; i++)
+        digit_of['0' + i] = (uint8_t)i;
+    for (int i = 0; i < 6; i++)
+        digit_of['a' + i] = (uint8_t)(10 + i);
+}
+
+/* Each of these reads a number at *at, which ends at `end` at the latest, and goes on behind it; 0 where there is
+ * none, or one that is not spelled canonically (a leading zero, too many digits). */
+
+static inline int
+decimal(const uint8_t **at, const uint8_t *end, int most, uint64_t *found)
+{
+    const uint8_t *p = *at;
+    uint64_t number = 0;
+    int digits = 0;
+    while (p < end && (uint8_t)(*p - '0') < 10) {
+        if (++digits > most)
+            return 0;
+        number = number * 10 + (uint64_t)(*p++ - '0');
+    }
+    if (!digits || (digits > 1 && **at == '0'))
+        return 0;
+    *at = p;
+    *found = number;
+    return 1;
+}
+
+static inline int
+hexadecimal(const uint8_t **at, const uint8_t *end, uint64_t *found)
+{
+    const uint8_t *p = *at;
+    if (end - p < 3 || p[0] != '0' || p[1] != 'x')
+        return 0;
+    p += 2;
+    const uint8_t *first = p;
+    uint64_t number = 0;
+    uint8_t digit;
+    while (p < end && (digit = digit_of[*p]) != 255) {
+        if (p - first == 16)
+            return 0;
+        number = number << 4 | digit;
+        p++;
+    }
+    if (p == first || (p - first > 1 && *first == '0'))
+        return 0;
+    *at = p;
+    *found = number;
+    return 1;
+}
+
+static inline int
+blank(const uint8_t **at, const uint8_t *end)
+{
+    return *at < end && *(*at)++ == ' ';
+}
+
+/* `seconds.microseconds id `: nanoseconds and the id of a map. */
+static inline int
+time_and_map(const uint8_t **at, const uint8_t *end, int64_t *time, int64_t *map)
+{
+    uint64_t seconds, id, micro = 0;
+    if (!decimal(at, end, 9, &seconds) || end - *at < 7 || *(*at)++ != '.')
+        return 0;
+    for (int i = 0; i < 6; i++) {
+        uint8_t digit = (uint8_t)(*(*at)++ - '0');
+        if (digit > 9)
+            return 0;
+        micro = micro * 10 + digit;
+    }
+    if (!blank(at, end) || !decimal(at, end, 9, &id) || !blank(at, end))
+        return 0;
+    *time = (int64_t)(seconds * 1000000000u + micro * 1000u);
+    *map = (int64_t)id;
+    return 1;
+}
+
+/* ` 0x0 0` and the end of the line. */
+static inline int
+pc_and_pid(const uint8_t *at, const uint8_t *end, uint64_t *pc, int64_t *pid)
+{
+    uint64_t number;
+    if (end - at == 6 && !memcmp(at, " 0x0 0", 6)) {
+        *pc = 0;
+        *pid = 0;
+        return 1;
+    }
+    if (!blank(&at, end) || !hexadecimal(&at, end, pc) || !blank(&at, end) || !decimal(&at, end, 9, &number))
+        return 0;
+    *pid = (int64_t)number;
+    return at == end;
+}
+
+static inline uint8_t
+access_line(const uint8_t *at, const uint8_t *end, const Columns *to, Py_ssize_t row)
+{
+    uint8_t kind = *at == 'W' ? WRITE : READ;
+    if (end - at < 4 || at[1] != ' ' || (uint8_t)(at[2] - '0') > 9 || at[3] != ' ')
+        return OTHER;
+    to->width[row] = (uint8_t)(at[2] - '0');
+    at += 4;
+    if (!time_and_map(&at, end, &to->time[row], &to->map[row]) || !hexadecimal(&at, end, &to->addr[row]) ||
+        !blank(&at, end) || !hexadecimal(&at, end, &to->value[row]) ||
+        !pc_and_pid(at, end, &to->pc[row], &to->pid[row]))
+        return OTHER;
+    to->opcode[row] = 0;
+    return kind;
+}
+
+static inline uint8_t
+unknown_line(const uint8_t *at, const uint8_t *end, const Columns *to, Py_ssize_t row)
+{
+    uint64_t opcode = (uint64_t)3 << 56;
+    if (end - at < 8 || memcmp(at, "UNKNOWN ", 8))
+        return OTHER;
+    at += 8;
+    if (!time_and_map(&at, end, &to->time[row], &to->map[row]) || !hexadecimal(&at, end, &to->addr[row]) ||
+        !blank(&at, end) || end - at < 8 || at[2] != ',' || at[5] != ',')
+        return OTHER;
+    for (int i = 0; i < 3; i++) {
+        uint8_t high = digit_of[at[3 * i]], low = digit_of[at[3 * i + 1]];
+        if (high == 255 || low == 255)
+            return OTHER;
+        opcode |= (uint64_t)(high << 4 | low) << (16 - 8 * i);
+    }
+    if (!pc_and_pid(at + 8, end, &to->pc[row], &to->pid[row]))
+        return OTHER;
+    to->opcode[row] = opcode;
+    to->width[row] = 0;
+    to->value[row] = 0;
+    return UNKNOWN;
+}
+
+/* scan_lines(block, at, rows, kind, width, crlf, time, map, pid, start, end, addr, value, pc, opcode)
+ * -> (rows filled, where the next line begins)
+ *
+ * Reads whole lines of `block` from byte `at` on, at most `rows`, each into a row. `start` and `end` say where the text
+ * of each is, its line end left out; `crlf` whether that is CR LF; the rest holds only where `kind` is no OTHER.
+ */
+static PyObject *
+scan_lines(PyObject *self, PyObject *args)
+{
+    PyObject *block, *columns[12];
+    Py_ssize_t at, rows, row = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OnnOOOOOOOOOOOO", &block, &at, &rows, &columns[0], &columns[1], &columns[2],
+                          &columns[3], &columns[4], &columns[5], &columns[6], &columns[7], &columns[8], &columns[9],
+                          &columns[10], &columns[11]))
+        return NULL;
+    Buffers buffers = {.held = 0};
+    void *memory[12];
+    const uint8_t *text = hold(&buffers, block, 0, 1, 0);
+    int good = text != NULL;
+    for (int i = 0; good && i < 12; i++)
+        good = (memory[i] = hold(&buffers, columns[i], rows, i < 3 ? 1 : 8, 1)) != NULL;
+    if (good && (at < 0 || at > buffers.views[0].len)) {
+        PyErr_SetString(PyExc_ValueError, "outside the block");
+        good = 0;
+    }
+    if (!good) {
+        let_go(&buffers);
+        return NULL;
+    }
+    const Columns to = {memory[0], memory[1], memory[2], memory[3], memory[4],  memory[5],
+                        memory[6], memory[7], memory[8], memory[9], memory[10], memory[11]};
+    const uint8_t *line = text + at, *stop = text + buffers.views[0].len;
+    Py_BEGIN_ALLOW_THREADS
+    for (; row < rows && line < stop; row++) {
+        const uint8_t *end = memchr(line, '\n', (size_t)(stop - line));
+        if (end == NULL)
+            break;
+        const uint8_t *next = end + 1;
+        to.crlf[row] = end > line && end[-1] == '\r';
+        end -= to.crlf[row];
+        to.start[row] = line - text;
+        to.end[row] = end - text;
+        uint8_t kind = OTHER;
+        if (end > line) {
+            if (*line == 'R' || *line == 'W')
+                kind = access_line(line, end, &to, row);
+            else if (*line == 'U')
+                kind = unknown_line(line, end, &to, row);
+        }
+        to.kind[row] = kind;
+        line = next;
+    }
+    Py_END_ALLOW_THREADS
+    at = line - text;
+    let_go(&buffers);
+    return Py_BuildValue("nn", row, at);
+}
+
+/* -- printing lines ------------------------------------------------------------------------------------------ */
+
+static inline uint8_t *
+put_decimal(uint8_t *out, uint64_t number)
+{
+    uint8_t digits[20];
+    int count = 0;
+    do
+        digits[count++] = (uint8_t)('0' + number % 10);
+    while (number /= 10);
+    while (count)
+        *out++ = digits[--count];
+    return out;
+}
+
+static inline uint8_t *
+put_hexadecimal(uint8_t *out, uint64_t number)
+{
+    int digits = 1;
+    while (digits < 16 && number >> 4 * digits)
+        digits++;
+    *out++ = '0';
+    *out++ = 'x';
+    while (digits--)
+        *out++ = (uint8_t)"0123456789abcdef"[number >> 4 * digits & 15];
+    return out;
+}
+
+static inline uint8_t *
+put_line(uint8_t *out, const Columns *from, Py_ssize_t row)
+{
+    uint64_t micro = (uint64_t)from->time[row] / 1000;
+    uint32_t fraction = (uint32_t)(micro % 1000000);
+    if (from->kind[row] == UNKNOWN) {
+        memcpy(out, "UNKNOWN ", 8);
+        out += 8;
+    } else {
+        *out++ = from->kind[row] == WRITE ? 'W' : 'R';
+        *out++ = ' ';
+        out = put_decimal(out, from->width[row]);
+        *out++ = ' ';
+    }
+    out = put_decimal(out, micro / 1000000);
+    *out++ = '.';
+    for (int i = 5; i >= 0; i--, fraction /= 10)
+        out[i] = (uint8_t)('0' + fraction % 10);
+    out += 6;
+    *out++ = ' ';
+    out = put_decimal(out, (uint64_t)from->map[row]);
+    *out++ = ' ';
+    out = put_hexadecimal(out, from->addr[row]);
+    *out++ = ' ';
+    if (from->kind[row] == UNKNOWN) {
+        for (int shift = 16; shift >= 0; shift -= 8) {
+            uint8_t byte = (uint8_t)(from->opcode[row] >> shift);
+            *out++ = (uint8_t)"0123456789abcdef"[byte >> 4];
+            *out++ = (uint8_t)"0123456789abcdef"[byte & 15];
+            *out++ = ',';
+        }
+        out--;
+    } else
+        out = put_hexadecimal(out, from->value[row]);
+    *out++ = ' ';
+    out = put_hexadecimal(out, from->pc[row]);
+    *out++ = ' ';
+    out = put_decimal(out, (uint64_t)from->pid[row]);
+    *out++ = '\n';
+    return out;
+}
+
+/* print_rows(out, low, high, kind, width, time, map, pid, addr, value, pc, opcode) -> bytes written
+ *
+ * Prints rows low..high-1 as lines. `out` has room for LINE_MOST bytes a row; times, map ids and pids are not negative.
+ */
+static PyObject *
+print_rows(PyObject *self, PyObject *args)
+{
+    PyObject *out, *columns[9];
+    Py_ssize_t low, high;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OnnOOOOOOOOO", &out, &low, &high, &columns[0], &columns[1], &columns[2], &columns[3],
+                          &columns[4], &columns[5], &columns[6], &columns[7], &columns[8]))
+        return NULL;
+    if (low < 0 || high < low || high > PY_SSIZE_T_MAX / LINE_MOST) {
+        PyErr_SetString(PyExc_ValueError, "no such rows");
+        return NULL;
+    }
+    Buffers buffers = {.held = 0};
+    void *memory[9];
+    uint8_t *text = hold(&buffers, out, (high - low) * LINE_MOST, 1, 1), *end = text;
+    int good = text != NULL;
+    for (int i = 0; good && i < 9; i++)
+        good = (memory[i] = hold(&buffers, columns[i], high, i < 2 ? 1 : 8, 0)) != NULL;
+    if (good) {
+        const Columns from = {.kind = memory[0], .width = memory[1], .time = memory[2], .map = memory[3],
+                              .pid = memory[4],  .addr = memory[5],  .value = memory[6], .pc = memory[7],
+                              .opcode = memory[8]};
+        Py_BEGIN_ALLOW_THREADS
+        for (Py_ssize_t row = low; row < high; row++)
+            end = put_line(end, &from, row);
+        Py_END_ALLOW_THREADS
+    }
+    Py_ssize_t size = good ? end - text : 0;
+    let_go(&buffers);
+    return good ? PyLong_FromSsize_t(size) : NULL;
+}
+
+/* -- the module ---------------------------------------------------------------------------------------------- */
+
+static PyMethodDef functions[] = {
+    {"scan_lines", scan_lines, METH_VARARGS, "Lines of mmiotrace text to columns."},
+    {"print_rows", print_rows, METH_VARARGS, "Columns to lines of mmiotrace text."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+prepare(PyObject *module)
+{
+    make_digits();
+    return PyModule_AddIntConstant(module, "LINE_MOST", LINE_MOST);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, prepare},
+    {0, NULL},
+};
+
+static struct PyModuleDef module = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "_speed",
+    .m_doc = "The hot loops, compiled.",
+    .m_size = 0,
+    .m_methods = functions,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC
+PyInit__speed(void)
+{
+    return PyModuleDef_Init(&module);
+}

@@ -1,0 +1,32 @@
+"""Which engine does the hot loops: the compiled extension where it was built, else numpy. Both give the same."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from types import ModuleType
+
+from mmiotools.errors import UsageError
+
+#: What MMIOTOOLS_ENGINE may say.
+ENGINES = ("auto", "compiled", "numpy")
+
+
+@cache
+def compiled() -> ModuleType | None:
+    """The compiled engine (`_speed.c`); None where it was not built, or MMIOTOOLS_ENGINE=numpy does not want it.
+
+    Raises UsageError where MMIOTOOLS_ENGINE=compiled asks for what is not there.
+    """
+    wanted = os.environ.get("MMIOTOOLS_ENGINE") or "auto"
+    if wanted not in ENGINES:
+        raise UsageError(f"MMIOTOOLS_ENGINE={wanted}: is none of {', '.join(ENGINES)}")
+    if wanted == "numpy":
+        return None
+    try:
+        import mmiotools._speed as _speed
+    except ImportError as error:
+        if wanted == "compiled":
+            raise UsageError(f"MMIOTOOLS_ENGINE=compiled: the extension was not built: {error}") from error
+        return None
+    return _speed
