@@ -27,6 +27,7 @@ from mmiotools.trace.memory import keep_freed_memory
 if TYPE_CHECKING:
     # Only --regs pays for names of registers.
     from mmiotools.trace.names import Names
+from mmiotools.trace.zones import Choice
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -65,15 +66,17 @@ class Run:
         *,
         progress: bool = True,
         columns: frozenset[str] | None = None,
+        choice: Choice | None = None,
     ) -> Trace:
         """Open a trace; damage that passes is reported with its place, counted, and makes the status 3.
 
         columns  those that the command looks at, None for all
+        choice   the blocks that it looks at, None for all; the others are not read where that can be helped
         """
         if (path is None or path == "-") and sys.stdin.isatty():
             raise UsageError("no input: name a file, or pipe a trace in")
         keep_freed_memory()
-        trace = open_trace(path, format_name, columns)
+        trace = open_trace(path, format_name, columns, choice)
         show = progress and not self.quiet and sys.stderr.isatty()
         batches, spread = trace.batches, trace.spread
         trace.batches = self._watch(with_progress(batches, trace, len) if show else batches, trace, _itself)

@@ -31,6 +31,7 @@ from mmiotools.filters.patterns import compile_pattern
 from mmiotools.filters.pollnote import BROKEN
 from mmiotools.filters.polls import TURNS, fold, unfold
 from mmiotools.filters.stages import Chunk, Window, cut, head, judge, keep_selected, tail
+from mmiotools.filters.zones import choose
 from mmiotools.formats import FORMATS
 from mmiotools.trace.batch import Batch
 
@@ -137,7 +138,8 @@ def command(
     if explains:
         sys.stdout.write(explain(tree))
         return 0
-    trace = run.open_input(input, from_format)
+    choice = None if invert or unfolds else choose(tree, window, bare)
+    trace = run.open_input(input, from_format, choice=choice)
     batches = trace.batches
     if unfolds:
         batches = _told(run, unfold(batches))

@@ -12,6 +12,7 @@ from mmiotools.formats.source import ByteSource, open_source, strip_compression
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace
 from mmiotools.trace.registry import Registry
+from mmiotools.trace.zones import Choice
 
 FORMATS: Registry[Format] = Registry(
     "format",
@@ -52,10 +53,16 @@ def detect(source: ByteSource) -> Format:
     return winners[0]
 
 
-def open_trace(path: str | None, format_name: str | None = None, columns: frozenset[str] | None = None) -> Trace:
+def open_trace(
+    path: str | None,
+    format_name: str | None = None,
+    columns: frozenset[str] | None = None,
+    choice: Choice | None = None,
+) -> Trace:
     """Open a trace by path (None or "-": standard input). Raises UsageError or FormatError.
 
     columns  those that are looked at, for formats that are quicker without the others; None for all
+    choice   the blocks that are looked at, for formats that have blocks; None for all
     """
     source = open_source(path)
     chosen = detect(source) if format_name is None else FORMATS.get(format_name)
@@ -66,6 +73,8 @@ def open_trace(path: str | None, format_name: str | None = None, columns: frozen
     spread = getattr(batches, "spread", None)
     if columns is not None and hasattr(batches, "only"):
         batches.only(columns)
+    if choice is not None and hasattr(batches, "choose"):
+        batches.choose(choice)
     batches = _with_source_problem(batches, source)
     trace = Trace(header, batches, source.name, source.size, lambda: source.consumed, chosen.name)
     if spread is not None:

@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmiotools.errors import FormatError
 from mmiotools.events import Kind
 from mmiotools.formats import native_extras
 from mmiotools.formats.base import damaged
 from mmiotools.formats.native_columns import Corrupt, Presence, check, decode, unpack_planes
+from mmiotools.formats.native_index import read_index
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -34,9 +37,10 @@ from mmiotools.formats.native_layout import (
     unpack,
     unpack_frame,
 )
-from mmiotools.formats.source import ByteSource
+from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch, Column, Regions
 from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.zones import Choice, Zones
 
 #: Most columns of a block: each may be a few bytes in the file and half a megabyte here.
 MAX_COLUMNS = 256
@@ -53,18 +57,18 @@ _WINDOW = 1 << 20
 class _Stream:
     """Bytes ahead of the reading position, with its offset in the (decompressed) input."""
 
-    def __init__(self, source: ByteSource) -> None:
-        self._source = source
+    def __init__(self, read: Callable[[], bytes], offset: int = 0) -> None:
+        self._read = read
         self._data = b""
         self._at = 0
-        self.offset = 0
+        self.offset = offset
 
     def peek(self, n: int) -> bytes:
         """The next n bytes, fewer at the end of the input."""
         if len(self._data) - self._at < n:
             parts = [self._data[self._at :]]
             have = len(parts[0])
-            while have < n and (more := self._source.read()):
+            while have < n and (more := self._read()):
                 parts.append(more)
                 have += len(more)
             self._data, self._at = b"".join(parts), 0
@@ -125,6 +129,10 @@ class NativeBatches:
         """Leave out all other columns: their checksums are looked at, no more."""
         self._reader.wanted = columns
 
+    def choose(self, chosen: Choice) -> None:
+        """Leave out the other blocks: of a file with an index, they are not even read."""
+        self._reader.chosen = chosen
+
 
 class NativeReader:
     """Reads one input, which may be several files one after the other. `wanted`: the columns to read, None for all."""
@@ -132,7 +140,9 @@ class NativeReader:
     def __init__(self, source: ByteSource) -> None:
         self.header = TraceHeader()
         self.wanted: frozenset[str] | None = None
-        self._stream = _Stream(source)
+        self.chosen: Choice | None = None
+        self._source = source
+        self._stream = _Stream(source.read)
         self._name = source.name
         self._regions = Regions()
         self._expected = 0
@@ -208,8 +218,31 @@ class NativeReader:
 
     def batches(self) -> Iterator[Batch]:
         """One batch a block; damage as NOTE events in its place."""
-        stream = self._stream
+        file = self._source.whole_file()
+        index = None if file is None or self.chosen is None or self._gap is not None else read_index(*file)
+        if file is not None and index is not None and self.chosen is not None:
+            yield from self._chosen_blocks(file[0], *index, self.chosen.blocks(index[0]))
+            return
+        yield from self._blocks()
+        yield from self._end_of_file()
+
+    def _chosen_blocks(self, descriptor: int, zones: Zones, end: int, chosen: NDArray[np.bool_]) -> Iterator[Batch]:
+        """Only these blocks, stretch by stretch."""
+        offsets = [*zones.offset.tolist(), end]
+        firsts = [*zones.first.tolist(), int(zones.events.sum())]
+        edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).tolist()
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            extent = Extent(descriptor, offsets[start], offsets[stop])
+            chunks = extent.chunks()
+            self._stream = _Stream(partial(next, chunks, b""), extent.start)
+            self._expected = self._told = firsts[start]
+            yield from self._blocks()
+            yield from self._close_gap(firsts[stop])
+
+    def _blocks(self) -> Iterator[Batch]:
+        """The blocks to the end of the stream."""
         while True:
+            stream = self._stream
             ahead = stream.peek(FRAME_SIZE)
             if not ahead:
                 break
@@ -225,7 +258,6 @@ class NativeReader:
                     break
                 continue
             yield from self._block(frame)
-        yield from self._end_of_file()
 
     def _end_of_file(self) -> Iterator[Batch]:
         if self._footer_due:
@@ -267,6 +299,8 @@ class NativeReader:
         if batch is not None:
             self._expected += len(batch)
             yield batch
+        elif frame.type == EVENTS:
+            self._expected += frame.events
         elif frame.type == FOOTER:
             yield from self._footer(head, start)
 
@@ -283,17 +317,23 @@ class NativeReader:
             self._stream.seek_mark()
         yield from self._close_gap(self._expected)
 
-    def _decode(self, frame: Frame, head: dict[str, Any], body_bytes: bytes) -> Batch:
+    def _decode(self, frame: Frame, head: dict[str, Any], body_bytes: bytes) -> Batch | None:
+        """The batch; None for a block that nobody wants to see."""
         n = frame.events
         if not 1 <= n <= MAX_EVENTS or head["n"] != n:
             raise Corrupt("its number of events is impossible")
-        body = unpack(body_bytes)
         addresses = None
         if "addresses" in head:
             size, planes = head["addresses"]
             if not 0 < size <= n:
                 raise Corrupt("its address dictionary has an impossible size")
             addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
+        body = unpack(body_bytes)
+        choice = None if self.chosen is None else self.chosen.block
+        if choice is not None and not choice(_zone(head["zone"], n, addresses)):
+            for name, entry in head["columns"].items():
+                check(entry, body.get(name, b""))
+            return None
         presence = Presence(head.get("present"))
         columns: dict[str, Column] = {}
         extras: dict[int, dict[str, Any]] = {}
@@ -335,6 +375,16 @@ class NativeReader:
         if not known[column.present if column.present is not None else slice(None)].all():
             raise Corrupt("a region has no name")
         return Column(data, column.present)
+
+
+def _zone(zone: dict[str, Any], events: int, addresses: NDArray[np.uint64] | None) -> Zones:
+    """What the head of a block says about it."""
+    times, places = zone.get("time", (0, -1)), zone.get("addr", (0, 0))
+    offset, first, count, least, most, kinds = (
+        np.array([number], np.int64) for number in (0, 0, events, *times, zone["kinds"])
+    )
+    low, high = (np.array([number], np.uint64) for number in places)
+    return Zones(offset, first, count, least, most, low, high, kinds, addresses)
 
 
 def _as_expected(name: str, column: Column) -> Column:

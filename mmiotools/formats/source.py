@@ -193,6 +193,12 @@ class ByteSource:
             return None
         return self._extents(self._raw.fileno())
 
+    def whole_file(self) -> tuple[int, int] | None:
+        """Descriptor and size of an uncompressed regular file, to be read by position; None for any other input."""
+        if self.size is None or self._decoder is not None:
+            return None
+        return self._raw.fileno(), self.size
+
     def _extents(self, descriptor: int) -> Iterator[Extent]:
         start = 0
         while True:

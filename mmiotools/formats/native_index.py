@@ -1,0 +1,76 @@
+"""The index in the footer of a native file, for those who can seek: what every block holds, without reading it."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import Any
+
+import numpy as np
+
+from mmiotools.formats.native_columns import Corrupt, expand
+from mmiotools.formats.native_layout import (
+    END,
+    FILE_HEADER_SIZE,
+    FOOTER,
+    FRAME_SIZE,
+    MAX_HEAD,
+    TRAILER,
+    unpack,
+    unpack_frame,
+)
+from mmiotools.trace.zones import Zones
+
+#: A block takes at least so many bytes: its frame, a head and a body.
+_LEAST = FRAME_SIZE + 2
+#: Fields of the index that are signed.
+_SIGNED = frozenset({"offset", "first", "events", "time_min", "time_max", "kinds"})
+
+
+def read_index(descriptor: int, size: int) -> tuple[Zones, int] | None:
+    """The blocks of an open file of `size` bytes, as its footer has them, and where they end.
+
+    None where the footer is missing or damaged, or is that of one of several files that were joined, so that the file
+    has to be read from its beginning.
+    """
+    try:
+        return _read(descriptor, size)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError):
+        return None
+
+
+def _read(descriptor: int, size: int) -> tuple[Zones, int]:
+    at, end = TRAILER.unpack(os.pread(descriptor, TRAILER.size, max(size - TRAILER.size, 0)))
+    length = size - TRAILER.size - at
+    if end != END or not FRAME_SIZE < length <= FRAME_SIZE + MAX_HEAD + 1:
+        raise Corrupt("no trailer")
+    data = os.pread(descriptor, length, at)
+    frame = unpack_frame(data)
+    if frame is None or frame.type != FOOTER or FRAME_SIZE + frame.head_length + frame.body_length != len(data):
+        raise Corrupt("no footer")
+    packed = data[FRAME_SIZE : FRAME_SIZE + frame.head_length]
+    if zlib.crc32(packed) != frame.head_crc:
+        raise Corrupt("the footer is damaged")
+    head = unpack(packed)
+    blocks, fields = head["blocks"], head["fields"]
+    if type(blocks) is not int or not 0 <= blocks <= at // _LEAST or len(set(fields)) != len(fields):
+        raise Corrupt("an impossible number of blocks")
+    table = np.frombuffer(expand(head["index"], 8 * blocks * len(fields)), "<u8").reshape(len(fields), blocks)
+    columns: dict[str, Any] = {}
+    for name in Zones._fields[:-1]:
+        column = np.cumsum(table[fields.index(name)], dtype=np.uint64)
+        columns[name] = column.view(np.int64) if name in _SIGNED else column
+    zones = Zones(**columns)
+    _check(zones, at, frame.first)
+    return zones, at
+
+
+def _check(zones: Zones, end: int, events: int) -> None:
+    """Raises Corrupt where the blocks do not follow each other from the file's beginning to its footer."""
+    ends = np.append(zones.offset[1:], end)
+    if len(zones.offset) and (zones.offset[0] < FILE_HEADER_SIZE or bool((ends - zones.offset < _LEAST).any())):
+        raise Corrupt("blocks overlap")
+    if bool((zones.events < 1).any()) or not np.array_equal(zones.first, np.cumsum(zones.events) - zones.events):
+        raise Corrupt("blocks are missing")
+    if int(zones.events.sum()) != events:
+        raise Corrupt("blocks are missing")

@@ -1,0 +1,122 @@
+"""Blocks that are left out unread change nothing: by the index of a file, and block by block on a pipe."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from filter_expressions import events, expressions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmiotools.events import Event, Kind
+from mmiotools.filters.compile import Predicate
+from mmiotools.filters.expr import Expr
+from mmiotools.filters.grammar import parse
+from mmiotools.filters.stages import Window, cut, judge, keep_selected
+from mmiotools.filters.zones import choose
+from mmiotools.formats import native_write, open_trace
+from mmiotools.formats.native_index import read_index
+from mmiotools.formats.native_read import NativeBatches, NativeReader
+from mmiotools.formats.source import ByteSource
+from mmiotools.trace.batch import Batch
+from mmiotools.trace.header import TraceHeader
+
+bounds = st.none() | st.integers(-3, 12)
+windows = st.builds(
+    Window,
+    st.sampled_from([None, re.compile(b"go")]),
+    st.sampled_from([None, re.compile(b"stop")]),
+    bounds,
+    bounds,
+)
+
+
+def written(stream: list[Event], block: int, folder: Path) -> Path:
+    """The events as a native file with blocks of so many."""
+    path = folder / "trace.mmio"
+    with path.open("wb") as out:
+        writer = native_write.NativeWriter(out, TraceHeader(), block)
+        writer.write(Batch.from_events(stream))
+        writer.close()
+    return path
+
+
+def kept(batches: object, node: Expr, window: Window, bare: bool) -> list[Event]:
+    chunks = judge(batches, Predicate(node))  # type: ignore[arg-type]
+    if not window.is_open:
+        chunks = cut(chunks, window, bare)
+    return [event for chunk in keep_selected(chunks, bare) for event in chunk.batch.events()]
+
+
+@settings(max_examples=200)
+@given(events, expressions(), windows, st.booleans(), st.integers(1, 5))
+def test_what_is_kept_is_the_same(
+    tmp_path_factory: pytest.TempPathFactory, stream: list[Event], node: Expr, window: Window, bare: bool, block: int
+) -> None:
+    path = written(stream, block, tmp_path_factory.mktemp("zones"))
+    choice = choose(node, window, bare)
+    expected = kept(open_trace(str(path)).batches, node, window, bare)
+    assert kept(open_trace(str(path), choice=choice).batches, node, window, bare) == expected
+    piped = NativeBatches(NativeReader(ByteSource(io.BytesIO(path.read_bytes()), "-")))
+    piped.choose(choice)
+    assert kept(piped, node, window, bare) == expected
+
+
+def accesses(count: int) -> list[Event]:
+    return [Event(Kind.READ, at * 10, 4, 1, 0x1000 + at // 4 * 0x100, value=at) for at in range(count)]
+
+
+def read(path: Path, text: str, window: Window | None = None) -> list[Event]:
+    """What is read of a file, whether it is selected or not."""
+    choice = choose(parse(text), window or Window())
+    return [event for batch in open_trace(str(path), choice=choice).batches for event in batch.events()]
+
+
+def test_only_blocks_that_may_match_are_read(tmp_path: Path) -> None:
+    stream = accesses(40)
+    path = written(stream, 4, tmp_path)
+    assert read(path, "addr == 0x1300") == stream[12:16]
+    assert read(path, "addr in 0x1100-0x1180 or addr > 0x1800") == stream[4:8] + stream[36:]
+    assert read(path, "write") == []
+    assert read(path, "not write") == stream
+    # The block before the window tells where events without a time belong.
+    assert read(path, "all", Window(first=200, last=210)) == stream[16:24]
+
+
+def test_damage_in_a_block_that_is_read_is_told(tmp_path: Path) -> None:
+    path = written(accesses(40), 4, tmp_path)
+    data = bytearray(path.read_bytes())
+    starts = [mark.start() for mark in re.finditer(b"\x8aMMBLK\r\n", data)]
+    data[starts[3] + 45] ^= 0xFF
+    path.write_bytes(data)
+    assert [event.kind for event in read(path, "addr in 0x1200-0x14ff")] == [Kind.READ] * 4 + [Kind.NOTE] + [
+        Kind.READ
+    ] * 4
+    assert read(path, "addr in 0x1200-0x14ff")[4].extra["events"] == 4
+    assert [event.kind for event in read(path, "addr == 0x1300")] == [Kind.NOTE]
+    assert read(path, "addr == 0x1200") == accesses(40)[8:12]
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_a_damaged_index_is_not_believed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Every change of a byte of the footer is seen, or does not matter."""
+    path = written(accesses(40), 4, tmp_path_factory.mktemp("zones"))
+    whole = path.read_bytes()
+    footer = whole.rfind(b"\x8aMMBLK\r\n")
+    at = data.draw(st.integers(footer, len(whole) - 1))
+    changed = bytearray(whole)
+    changed[at] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(changed)
+    with path.open("rb") as file:
+        assert read_index(file.fileno(), len(changed)) is None
+    assert [event for event in read(path, "addr == 0x1300") if event.kind == Kind.READ] == accesses(40)[12:16]
+
+
+def test_files_that_were_joined_have_no_index(tmp_path: Path) -> None:
+    path = written(accesses(40), 4, tmp_path)
+    path.write_bytes(path.read_bytes() * 2)
+    assert read(path, "addr == 0x1300") == accesses(40)[12:16] * 2
