@@ -84,6 +84,7 @@ ENVIRONMENT = {
     "FORCE_COLOR, CLICOLOR_FORCE": "Colour, also where standard output is no terminal.",
     "MMIOTOOLS_NO_PLUGINS": "If set, formats and devices of other packages are not loaded.",
     "MMIOTOOLS_WORKERS": "Processes that read a large text at once; one a processor when not set, 0 for none.",
+    "MMIOTOOLS_ENGINE": "What does the hot loops: numpy, or compiled, which is taken where it was built when not set.",
     "MMIOTOOLS_DEBUG": "If set, an internal error shows its traceback.",
 }
 #: For mmiotools(1), and run by a test like those of the commands.
