@@ -16,7 +16,7 @@ from mmiotools.trace.names import Names
 
 if TYPE_CHECKING:
     from mmiotools.diff.learn import Noise
-    from mmiotools.diff.masks import MaskFile
+    from mmiotools.filters.masks import MaskFile
 
 
 def complete_rules(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -84,7 +84,7 @@ class Told:
 
     def said(self, names: Names | None) -> MaskFile:
         """All masks, in which registers may have these names. Raises UsageError."""
-        from mmiotools.diff.masks import NOTHING_SAID, MaskFile, ignore, read_masks
+        from mmiotools.filters.masks import NOTHING_SAID, MaskFile, ignore, read_masks
 
         found = NOTHING_SAID
         for path in self.mask:

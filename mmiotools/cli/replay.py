@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import click
 
 from mmiotools.cli.common import Run, choose_format, from_option, open_output, quiet_option
+from mmiotools.cli.replay_terms import Terms, terms_options
 from mmiotools.devices import make_device
 from mmiotools.drivers import Chosen, choose_driver
 from mmiotools.engine.inject_data import Rule
 from mmiotools.engine.inject_rules import parse_rules
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
-from mmiotools.replay import POLICIES, Report, Tape, apply_to, load_tape, recorded_driver, replay
+from mmiotools.replay import Report, Tape, apply_to, load_tape, recorded_driver, replay
 from mmiotools.replay.run import replay_header
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
@@ -34,21 +37,9 @@ EXAMPLES = [
 ]
 
 
-def complete_policies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion: names of policies."""
-    return [name for name in POLICIES.names() if name.startswith(incomplete)]
-
-
 @click.command()
 @click.argument("trace", required=False, type=click.Path(), metavar="[TRACE]")
-@click.option(
-    "--policy",
-    metavar="NAME",
-    default="strict",
-    show_default=True,
-    shell_complete=complete_policies,
-    help="How recorded accesses answer the driver's (see `mmiotools list policies`).",
-)
+@terms_options
 @click.option("--driver", metavar="NAME[@VERSION]|FILE", help="Run this driver, not the one the recording names.")
 @click.option("--device", metavar="NAME|FILE", help="Apply the recording to a device model, and compare its reads.")
 @click.option("--pci", metavar="ADDRESS|IDS", help="The card to mock, like 00:03.0 or 8086:100e.")
@@ -60,7 +51,6 @@ def complete_policies(ctx: click.Context, param: click.Parameter, incomplete: st
 @quiet_option
 def command(
     trace: str | None,
-    policy: str,
     driver: str | None,
     device: str | None,
     pci: str | None,
@@ -70,6 +60,7 @@ def command(
     as_json: bool,
     from_format: str | None,
     quiet: bool,
+    **chosen_terms: Any,
 ) -> int:
     """Answer a driver from a recording, and report where it parts.
 
@@ -93,7 +84,7 @@ def command(
     rules = parse_rules(inject)
     if device is not None and rules:
         raise UsageError("--inject needs a driver; with --device none runs")
-    POLICIES.get(policy)
+    terms = Terms(**chosen_terms)
     chosen = None if driver is None else choose_driver(driver)
     model = None if device is None else make_device(device)
     opened = run.open_input(trace, from_format)
@@ -103,7 +94,7 @@ def command(
     else:
         if chosen is None:
             chosen = recorded_driver(tape.meta, opened.name)
-        report = _replay(run, tape, chosen, policy, seed, rules, as_trace, trace)
+        report = _replay(run, tape, chosen, terms, seed, rules, as_trace, trace)
     click.echo(json.dumps(report.to_json()) if as_json else "\n".join(report.lines()))
     if report.diverged:
         run.set_status(EXIT_DIFFERENT)
@@ -114,19 +105,22 @@ def _replay(
     run: Run,
     tape: Tape,
     chosen: Chosen,
-    policy: str,
+    terms: Terms,
     seed: int | None,
     rules: Sequence[Rule],
     as_trace: str | None,
     trace: str | None,
 ) -> Report:
+    run_it = partial(
+        replay, tape, chosen, terms.policy, seed=seed, rules=rules, settings=terms.settings, irq=terms.irq
+    )
     if as_trace is None:
-        done = replay(tape, chosen, policy, seed=seed, rules=rules)
+        done = run_it()
     else:
         target = choose_format(None, as_trace, "native")
-        header = replay_header(tape, chosen, policy, seed, rules)
+        header = replay_header(tape, chosen, terms.policy, seed, rules)
         with open_output(run, as_trace, target, header, (trace,)) as sink:
-            done = replay(tape, chosen, policy, seed=seed, sink=sink.write, rules=rules)
+            done = run_it(sink=sink.write)
     for line in done.outcome.log:
         run.say(f"kernel: {line}")
     for rule in done.tally:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmiotools.replay.interrupts import Delivered
 from mmiotools.replay.ledger import KEEP, Done, Ledger, Parting
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.matching import Access, access_json, register_name
@@ -44,7 +45,8 @@ class Report:
     policy     the policy's name, or "device"
     subject    what was run: "driver nv-test@1", "device nv-card"
     pci        the card as the driver saw it
-    delivered  interrupts that were raised
+    interrupts  those of the recording, and what became of them
+    model      the model beside the mock card that served the driver's memory and interrupts, None where there is none
     unknown    recorded accesses that could not be tried, because the recording does not know what they were
     stray      accesses of the driver where no device is; more than the recording has elsewhere are extra
     registers  of a device model: every register that answered differently, the worst first
@@ -56,7 +58,8 @@ class Report:
     policy: str
     subject: str
     pci: PciDevice
-    delivered: int = 0
+    interrupts: Delivered = field(default_factory=Delivered)
+    model: str | None = None
     unknown: int = 0
     stray: int = 0
     registers: list[RegisterScore] = field(default_factory=list)
@@ -110,7 +113,11 @@ class Report:
             "differing_count": ledger.differing_count,
             "unknown": self.unknown,
             "stray": self.stray,
-            "interrupts": {"recorded": self.tape.irqs, "delivered": self.delivered},
+            "in_order": ledger.in_order,
+            "out_of_order": ledger.matched - ledger.in_order,
+            "polls": {"more": ledger.polls_more, "fewer": ledger.polls_fewer},
+            "interrupts": self.interrupts._asdict(),
+            "model": self.model,
         }
         if self.policy == "device":
             held["registers"] = [
@@ -164,8 +171,20 @@ class Report:
             out.append(f"  {self.unknown} recorded accesses have no value, and were not tried")
         if self.stray:
             out.append(f"  {self.stray} accesses of the driver were made where no device is")
-        if self.tape.irqs:
-            out.append(f"  {self.tape.irqs} interrupts recorded, {self.delivered} delivered")
+        if ledger.in_order != ledger.matched:
+            out.append(
+                f"  {ledger.in_order} of those that matched came in the recorded order, "
+                f"{ledger.matched - ledger.in_order} earlier or later"
+            )
+        if ledger.polls_more or ledger.polls_fewer:
+            out.append(f"  waits took {ledger.polls_more} reads more and {ledger.polls_fewer} fewer than recorded")
+        told = self.interrupts
+        if told.recorded or told.delivered:
+            idle = f", {told.idle} of them because the driver was idle" if told.idle else ""
+            recorded = f"{told.recorded} recorded, " if told.recorded else ""
+            out.append(f"  interrupts ({told.source}): {recorded}{told.delivered} delivered{idle}")
+        if self.model is not None:
+            out.append(f"  the model {self.model} stands in for what the card does to memory")
         if self.problem is not None:
             out.append(f"  the driver did not come to its end: {self.problem.splitlines()[0]}")
         out += [f"  {limit}" for limit in self.limits]

@@ -39,6 +39,7 @@ class Tape:
     bar        index into `bars`, names of regions
     elsewhere  accesses of the recording that are not the card's
     irqs       IRQ events of the recording
+    irq_places   positions of the card's accesses before which they lie, ascending, each once
     cpu        the CPU of each, -1 where the recording does not say; None where it never does
     meta       what the recording says about how it was made
     """
@@ -55,6 +56,7 @@ class Tape:
     bars: list[str]
     elsewhere: int = 0
     irqs: int = 0
+    irq_places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     cpu: NDArray[np.int32] | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     _chunk: list[Row] = field(default_factory=list)
@@ -123,9 +125,16 @@ def load_tape(trace: Trace, select: str | None = None) -> Tape:
         names,
         elsewhere=len(accesses) - len(rows),
         irqs=watched.irqs,
+        irq_places=_before(rows, watched.irq_at),
         cpu=None if cpus is None else cpus[rows],
         meta={**watched.meta, **trace.header.meta},
     )
+
+
+def _before(rows: NDArray[np.intp], at: list[int]) -> NDArray[np.int64]:
+    """Positions in `rows` of the first access from each index on, each once; without those behind the last."""
+    places = np.unique(np.searchsorted(rows, np.array(at, np.int64), "left"))
+    return np.asarray(places[places < len(rows)], np.int64)
 
 
 class _Watched:
@@ -134,6 +143,9 @@ class _Watched:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self.irqs = 0
+        #: How many accesses the recording has before each of them.
+        self.irq_at: list[int] = []
+        self._count = 0
         self.meta: dict[str, Any] = {}
         self._cpus: list[NDArray[np.int32]] = []
 
@@ -146,7 +158,14 @@ class _Watched:
     def batches(self) -> Iterator[Batch]:
         """The trace's batches."""
         for batch in self._trace.batches:
-            self.irqs += len(batch.rows(Kind.IRQ))
+            irqs = batch.rows(Kind.IRQ)
+            self.irqs += len(irqs)
+            if len(irqs):
+                before = np.cumsum(batch.accesses)
+                self.irq_at += [
+                    self._count + int(before[row]) for row in irqs.tolist() if batch.extras.get(row, {}).get("level", 1)
+                ]
+            self._count += int(np.count_nonzero(batch.accesses))
             cpu = np.where(batch.present("cpu"), batch.data("cpu").astype(np.int32), np.int32(-1))
             self._cpus.append(cpu[batch.accesses])
             for row in batch.rows(Kind.HEADER).tolist():

@@ -146,7 +146,9 @@ def test_a_recursive_fault_is_replayed_with_its_status(tmp_path, capfd):
 def test_what_a_recording_does_not_hold_is_said(tmp_path, capfd):
     out = str(tmp_path / "x.mmio")
     assert run(["record", "-q", "block-init", "-o", out]) == 0
-    assert run(["replay", "-q", out]) == 1
+    assert run(["replay", "-q", out]) == 0
+    capfd.readouterr()
+    assert run(["replay", "-q", "--irq", "none", out]) == 1
     text = capfd.readouterr().out
-    assert "a trace does not hold what the card does there" in text
-    assert "a trace does not hold when the card raised its line" in text
+    assert "the model block stands in" in text
+    assert "nothing says when the card raised its line" in text
