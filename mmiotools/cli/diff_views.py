@@ -32,7 +32,6 @@ from mmiotools.diff.marks import MarkFinder
 from mmiotools.diff.tally import volatile_accesses
 from mmiotools.diff.views import DEFAULT, VIEWS, Options
 from mmiotools.diff.views.base import count_text
-from mmiotools.diff.views.naming import Naming
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.events import Kind
 from mmiotools.filters.lexer import as_bytes
@@ -42,6 +41,7 @@ from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Trace
 from mmiotools.trace.matching import COLLECTED, Accesses, collect
 from mmiotools.trace.names import Names
+from mmiotools.trace.naming import Naming
 
 
 def complete_views(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

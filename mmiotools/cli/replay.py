@@ -85,6 +85,7 @@ def command(
     if device is not None and rules:
         raise UsageError("--inject needs a driver; with --device none runs")
     terms = Terms(**chosen_terms)
+    card = terms.card(run)
     chosen = None if driver is None else choose_driver(driver)
     model = None if device is None else make_device(device)
     opened = run.open_input(trace, from_format)
@@ -94,7 +95,7 @@ def command(
     else:
         if chosen is None:
             chosen = recorded_driver(tape.meta, opened.name)
-        report = _replay(run, tape, chosen, terms, seed, rules, as_trace, trace)
+        report = _replay(run, tape, chosen, terms, card, seed, rules, as_trace, trace)
     click.echo(json.dumps(report.to_json()) if as_json else "\n".join(report.lines()))
     if report.diverged:
         run.set_status(EXIT_DIFFERENT)
@@ -106,14 +107,13 @@ def _replay(
     tape: Tape,
     chosen: Chosen,
     terms: Terms,
+    card: dict[str, Any],
     seed: int | None,
     rules: Sequence[Rule],
     as_trace: str | None,
     trace: str | None,
 ) -> Report:
-    run_it = partial(
-        replay, tape, chosen, terms.policy, seed=seed, rules=rules, settings=terms.settings, irq=terms.irq
-    )
+    run_it = partial(replay, tape, chosen, seed=seed, rules=rules, fuzz=terms.fuzz, **card)
     if as_trace is None:
         done = run_it()
     else:

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import F
+from mmiotools.cli.common import F, Run, load_regs, regs_option
+from mmiotools.filters.masks import read_all
 from mmiotools.replay import DEFAULT, POLICIES
 from mmiotools.replay.entries import AUTO
 from mmiotools.replay.settings import WINDOW, Settings, parse_timing
@@ -51,6 +52,18 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="The register that interrupt handlers read first, as in BAR0+0xc0, 'ICR & 0x4' or 'write INTMS'; "
         "repeatable. Found out if not given.",
     ),
+    click.option(
+        "--fuzz",
+        type=click.IntRange(min=0),
+        metavar="N",
+        default=0,
+        help="Accesses that may be extra, missed or differing before the replay has diverged.",
+    ),
+    click.option("--mask", multiple=True, metavar="FILE", type=click.Path(), help="Registers and bits to set aside."),
+    click.option(
+        "--ignore", multiple=True, metavar="PLACE", help="Registers to set aside altogether, as in BAR0+0x100-0x1ff."
+    ),
+    regs_option,
 )
 
 
@@ -69,6 +82,10 @@ class Terms:
     window: int
     timing: str
     irq: tuple[str, ...]
+    fuzz: int
+    mask: tuple[str, ...]
+    ignore: tuple[str, ...]
+    regs: tuple[str, ...]
 
     def __post_init__(self) -> None:
         POLICIES.get(self.policy)
@@ -78,3 +95,11 @@ class Terms:
     def settings(self) -> Settings:
         """Of policy and interrupts."""
         return Settings(self.window, parse_timing(self.timing))
+
+    def card(self, run: Run) -> dict[str, Any]:
+        """The arguments of `mock_card`, but for the tape and the function. Raises UsageError and FormatError."""
+        names = load_regs(run, self.regs)
+        masks = read_all(self.mask, self.ignore, names)
+        return {
+            "policy": self.policy, "settings": self.settings, "irq": self.irq, "names": names, "masks": masks
+        }  # fmt: skip

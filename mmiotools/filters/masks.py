@@ -139,6 +139,14 @@ def ignore(text: str, names: Names | None = None) -> Mask:
         raise UsageError(f"--ignore '{text}': {error}") from error
 
 
+def read_all(paths: Iterable[str], ignored: Iterable[str] = (), names: Names | None = None) -> MaskFile:
+    """What `--mask` and `--ignore` say. Raises UsageError."""
+    found = NOTHING_SAID
+    for path in paths:
+        found += read_masks(path, names)
+    return found + MaskFile(tuple(ignore(text, names) for text in ignored))
+
+
 def read_masks(path: str, names: Names | None = None) -> MaskFile:
     """The masks of a file; registers may have these names. Raises UsageError with file, entry and what is wrong."""
     try:

@@ -8,11 +8,14 @@ from typing import ClassVar
 
 from mmiotools.devices.storage import ConfigSpace
 from mmiotools.engine.interface import CONFIG, Host, Plugin, Reading, Seen
+from mmiotools.filters.masks import NOTHING_SAID, MaskFile
 from mmiotools.replay.entries import find_entries
 from mmiotools.replay.host import CardHost
 from mmiotools.replay.interrupts import Delivered, Entries, Line
 from mmiotools.replay.ledger import Ledger
+from mmiotools.replay.masked import Masked
 from mmiotools.replay.policy import DEFAULT, POLICIES, ByCpu, Policy
+from mmiotools.replay.queue import Queue
 from mmiotools.replay.settings import Settings, Tunable
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.registry import API
@@ -26,6 +29,7 @@ class MockCard:
     pci   the function as it shall appear, if not as recorded: its BARs may lie elsewhere
     plugin  what the card does to memory, which no recording holds
     settings  of the policy, and how recorded times count
+    masks  registers and bits that do not count: they are answered, and not in the report
     irq   where interrupt handlers begin in the recording; found out if not given. It is a `Timed` device for that
     initiator  says which CPU makes the access under way, where policies shall know it; for who runs the card to set
     """
@@ -42,14 +46,17 @@ class MockCard:
         plugin: Plugin | None = None,
         *,
         settings: Settings | None = None,
+        masks: MaskFile = NOTHING_SAID,
         irq: Entries | None = None,
     ) -> None:
         self._tape = tape
+        self._masked = Masked(tape, masks)
         self._make = POLICIES.get(policy)
         self._settings = Settings() if settings is None else settings
         self._pci = tape.pci if pci is None else pci
         self._config = ConfigSpace(self._pci)
         self._plugin = plugin
+        self._reading = plugin if isinstance(plugin, Reading) else None
         self._entries = find_entries(tape) if irq is None else irq
         self._host = CardHost()
         self._start()
@@ -58,12 +65,23 @@ class MockCard:
         self.initiator: Callable[[], int] | None = None
 
     def _start(self) -> None:
-        self._policy: Policy = self._make(self._tape)
+        masked = self._masked
+        self._policy: Policy = self._make(masked.counted)
         if isinstance(self._policy, Tunable):
             self._policy.tune(self._settings, self._host.now)
+        self._by_cpu = self._policy if isinstance(self._policy, ByCpu) else None
+        #: What answers accesses that are left out of the books.
+        self._aside = Queue(masked.ignored)
         self._line = Line(self._tape, self._entries, self._pci.irq, self._settings.timing)
         self._line.attach(self._host)
-        self._policy.ledger.listener = self._line.happened if len(self._entries.places) else None
+        if len(self._entries.places):
+            self._policy.ledger.listener = lambda place: self._line.happened(int(masked.counted_at[place]))
+            self._aside.ledger.listener = lambda place: self._line.happened(int(masked.ignored_at[place]))
+        if masked.any_time is not None:
+            self._policy.ledger.excuse, self._policy.ledger.any_time = masked.floats, masked.any_time
+        #: Accesses that the policy was asked for, and the values of writes of which not all bits counted.
+        self._count = 0
+        self._whole: dict[int, int] = {}
         self._seen: list[Seen] = []
         self._cpus: list[int] = []
         self._times: list[int] = []
@@ -94,10 +112,9 @@ class MockCard:
         if region == CONFIG:
             value = self._config.read(offset, width)
         else:
-            self._tell()
-            value = self._policy.read(region, offset, width)
-            if isinstance(self._plugin, Reading):
-                self._plugin.read(region, offset, width)
+            value = self._asked("R", region, offset, width).read(region, offset, width)
+            if self._reading is not None:
+                self._reading.read(region, offset, width)
             self._line.after("R", region, offset)
         self._seen.append(Seen("R", region, offset, width, value))
         return value
@@ -110,8 +127,11 @@ class MockCard:
         if region == CONFIG:
             self._config.write(offset, width, value)
         else:
-            self._tell()
-            self._policy.write(region, offset, width, value)
+            bits = self._masked.meaning("W", region, offset, width).bits
+            asked = self._asked("W", region, offset, width)
+            if value & ~bits and asked is self._policy:
+                self._whole[self._count - 1] = value
+            asked.write(region, offset, width, value & bits)
             if self._plugin is not None:
                 self._plugin.wrote(region, offset, width, value)
             self._line.after("W", region, offset)
@@ -119,10 +139,15 @@ class MockCard:
     def _note(self) -> None:
         self._times.append(self._host.now())
 
-    def _tell(self) -> None:
-        if self.initiator is not None and isinstance(self._policy, ByCpu):
-            self._policy.cpu = self.initiator()
-            self._cpus.append(self._policy.cpu)
+    def _asked(self, op: str, region: str, offset: int, width: int) -> Policy:
+        """Who answers this access."""
+        if self.initiator is not None and self._by_cpu is not None:
+            self._by_cpu.cpu = self.initiator()
+            self._cpus.append(self._by_cpu.cpu)
+        if self._masked.meaning(op, region, offset, width).ignored:
+            return self._aside
+        self._count += 1
+        return self._policy
 
     def due(self) -> int | None:
         """When an interrupt comes without an access."""
@@ -143,7 +168,10 @@ class MockCard:
     def finish(self) -> Ledger:
         """The driver has ended: what was matched, extra, missed and differing."""
         self._policy.ledger.listener = None
-        return self._policy.finish()
+        ledger = self._policy.finish()
+        if self._whole:
+            ledger.rewrite(lambda done: done._replace(value=self._whole.get(done.number, done.value)))
+        return ledger
 
     def snapshot(self) -> bytes:
         """The accesses since reset, their CPUs and their times, as JSON: with the recording, they are the whole

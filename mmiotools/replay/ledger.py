@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmiotools.trace.tape import Tape
 
@@ -30,7 +31,7 @@ class Parting(NamedTuple):
     """Where driver and recording first part.
 
     kind      extra: the driver did what is not recorded here; differing: it wrote, or a device answered, another
-              value; missed: the driver ended before this
+              value; missed: the driver did not do it
     position  place on the tape: the access that was expected there, or that would have followed
     expected  whether `position` is what was expected, rather than only where the driver was
     done      what the driver did, None when it did nothing more
@@ -47,6 +48,8 @@ class Ledger:
 
     by_place   what parts first is so by its place on the tape, else by when the driver did it
     listener   told each position as it is done, or as it seems to be
+    excuse, any_time   say of what would be extra, and of positions (n,) that would be missed, that they are not;
+               `excused` counts those
     polls_more, polls_fewer   reads of a wait (`trace.polls`) that the driver did beyond the recorded ones, and
                recorded ones that it did not do; they are neither extra nor missed
     """
@@ -62,6 +65,9 @@ class Ledger:
         self.polls_fewer = 0
         self.first: Parting | None = None
         self.listener: Callable[[int], None] | None = None
+        self.excuse: Callable[[Done], bool] | None = None
+        self.any_time: NDArray[np.bool_] | None = None
+        self.excused = 0
         #: What the recording holds that neither matched nor differed.
         self.open = np.ones(len(tape), np.bool_)
         self._by_place = by_place
@@ -97,10 +103,21 @@ class Ledger:
 
     def add_extra(self, done: Done, position: int, expected: bool = False) -> None:
         """The driver did something that is not recorded, when `position` came next on the tape."""
+        if self.excuse is not None and self.excuse(done):
+            self.excused += 1
+            return
         self.extra_count += 1
         if len(self.extra) < KEEP:
             self.extra.append(done)
         self._part(Parting("extra", position, expected and position < len(self.tape), done))
+
+    def take_back(self, done: Done) -> None:
+        """This was extra, and is not."""
+        self.extra_count -= 1
+        if done in self.extra:
+            self.extra.remove(done)
+        if self.first is not None and self.first.done == done:
+            self.first = None
 
     def add_differing(self, done: Done, position: int) -> None:
         """The right access with another value than is recorded at `position`."""
@@ -114,9 +131,19 @@ class Ledger:
 
     def close(self) -> None:
         """The driver has ended: if nothing was wrong so far, the first thing it left out is."""
+        if self.any_time is not None:
+            self.excused += int(np.count_nonzero(self.open & self.any_time))
+            self.open &= ~self.any_time
         left = np.flatnonzero(self.open)
         if len(left) and (self.first is None or (self._by_place and left[0] < self.first.position)):
             self.first = Parting("missed", int(left[0]), True, None)
+
+    def rewrite(self, change: Callable[[Done], Done]) -> None:
+        """Show what the driver did as `change` has it."""
+        self.extra = [change(done) for done in self.extra]
+        self.differing = [(position, change(done)) for position, done in self.differing]
+        if self.first is not None and self.first.done is not None:
+            self.first = self.first._replace(done=change(self.first.done))
 
     @property
     def missed_count(self) -> int:

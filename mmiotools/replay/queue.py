@@ -18,8 +18,8 @@ class Queue:
     """
 
     api: ClassVar[int] = API
-    name = "queue"
-    title = "Each register by itself; the last value read sticks."
+    name: ClassVar[str] = "queue"
+    title: ClassVar[str] = "Each register by itself; the last value read sticks."
 
     def __init__(self, tape: Tape) -> None:
         self.ledger = Ledger(tape)

@@ -16,6 +16,7 @@ from mmiotools.engine.session import Outcome, run_driver
 from mmiotools.engine.setup import Setup
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
+from mmiotools.filters.masks import NOTHING_SAID, MaskFile
 from mmiotools.replay.card import MockCard
 from mmiotools.replay.entries import AUTO, NONE, find_entries
 from mmiotools.replay.interrupts import Delivered
@@ -115,11 +116,13 @@ def mock_card(
     settings: Settings | None = None,
     irq: Sequence[str] = (AUTO,),
     names: Names | None = None,
+    masks: MaskFile = NOTHING_SAID,
 ) -> tuple[MockCard, Shadow | None]:
     """The mock card of a recording, with the model beside it that the recording names, if it is a bundled one.
 
     irq    where interrupts come from: as `find_entries` has it, but "auto" prefers the model to a guess
     names  of registers, for `irq`
+    masks  registers and bits that do not count
 
     Raises UsageError.
     """
@@ -127,9 +130,9 @@ def mock_card(
     by_model = model is not None and AUTO in irq and not len(tape.irq_places)
     entries = find_entries(tape, (NONE,) if by_model and len(irq) == 1 else irq, names)
     if model is None:
-        return MockCard(tape, policy, pci, settings=settings, irq=entries), None
+        return MockCard(tape, policy, pci, settings=settings, masks=masks, irq=entries), None
     shadow = Shadow(model, by_model)
-    return MockCard(tape, policy, pci, shadow, settings=settings, irq=entries), shadow
+    return MockCard(tape, policy, pci, shadow, settings=settings, masks=masks, irq=entries), shadow
 
 
 def replay(
@@ -144,6 +147,8 @@ def replay(
     settings: Settings | None = None,
     irq: Sequence[str] = (AUTO,),
     names: Names | None = None,
+    masks: MaskFile = NOTHING_SAID,
+    fuzz: int = 0,
 ) -> Replayed:
     """Run a driver against the mock card of a tape.
 
@@ -151,13 +156,14 @@ def replay(
     sink   given what the driver does, as a trace, in batches
     pci    how the card shall appear, if not as recorded
     rules  of fault injection between the driver and the mock card, whose books are of what reaches it
-    settings, irq, names  as `mock_card` has them
+    settings, irq, names, masks  as `mock_card` has them; the report has the names too
+    fuzz   accesses that may be extra, missed or differing before the replay has diverged
 
     The machine, its CPUs and its tracer are those of the recording. Kernel calls that failed in it fail again. Rules
     that it was made with are not applied: their effect is in the recorded values. Raises ExpressionError for a rule
     that does not fit the card, and UsageError for a machine or a register that there is not.
     """
-    card, shadow = mock_card(tape, policy, pci, settings=settings, irq=irq, names=names)
+    card, shadow = mock_card(tape, policy, pci, settings=settings, irq=irq, names=names, masks=masks)
     setup = recorded_setup(tape.meta)
     meta = replay_header(tape, chosen, policy, seed, rules).meta
     injector = Injector(card, rules, meta["seed"]) if rules else None
@@ -193,6 +199,8 @@ def replay(
         card.pci,
         interrupts=interrupts,
         model=None if shadow is None or not services.used else shadow.device.name,
+        fuzz=fuzz,
+        names=names,
         stray=outcome.unclaimed_count,
         problem=None if outcome.error is None else str(outcome.error),
         limits=[
