@@ -121,6 +121,8 @@ def _replay(
         header = replay_header(tape, chosen, terms.policy, seed, rules)
         with open_output(run, as_trace, target, header, (trace,)) as sink:
             done = run_it(sink=sink.write)
+    if done.report.interrupts.guessed:
+        run.say(f"interrupts: {done.report.interrupts.source}; --irq names another register, or none")
     for line in done.outcome.log:
         run.say(f"kernel: {line}")
     for rule in done.tally:

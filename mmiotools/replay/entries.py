@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.filters.masks import Mask, register_mask
-from mmiotools.replay.interrupts import Entries
+from mmiotools.replay.interrupts import GUESS, Entries
 from mmiotools.trace.matching import register_name
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
@@ -86,7 +86,7 @@ def _auto(tape: Tape) -> Entries:
     places = np.flatnonzero(rows)
     at = int(places[0])
     name = register_name(tape.bars[int(tape.bar[at])], int(tape.offset[at]))
-    return Entries(places, f"{name}, by what it looks like")
+    return Entries(places, f"{name}, {GUESS}")
 
 
 def _registers(tape: Tape) -> NDArray[np.int64]:

@@ -11,6 +11,8 @@ from mmiotools.engine.interface import Host
 from mmiotools.replay.settings import WINDOW, Timing
 from mmiotools.trace.tape import Tape
 
+#: How the source of entries ends that nobody named.
+GUESS = "by what it looks like"
 #: An interrupt that came within this of the access before it, nanoseconds, comes at once.
 AT_ONCE = 2_000_000
 #: After this without an access, nanoseconds, a driver is idle: the next interrupt comes all the same.
@@ -27,14 +29,22 @@ class Entries(NamedTuple):
 
 
 class Delivered(NamedTuple):
-    """What became of the recorded interrupts. `recorded`: handlers in the recording; `delivered`: times that the line
-    was raised for one, `idle` of them only because the driver waited; `source`: how they are known.
+    """What became of the recorded interrupts.
+
+    recorded   handlers in the recording, None where that is not known
+    delivered  times that the line was raised for one, `idle` of them only because the driver waited
+    source     how they are known
     """
 
-    recorded: int = 0
+    recorded: int | None = 0
     delivered: int = 0
     idle: int = 0
     source: str = "none"
+
+    @property
+    def guessed(self) -> bool:
+        """Is the cause register one that only looks like it?"""
+        return self.source.endswith(GUESS)
 
 
 class Line:

@@ -190,7 +190,7 @@ def replay(
         flush()
     interrupts = card.interrupts
     if shadow is not None and shadow.interrupts:
-        interrupts = Delivered(tape.irqs, shadow.raised, 0, f"model {shadow.device.name}")
+        interrupts = Delivered(None, shadow.raised, 0, f"model {shadow.device.name}")
     ledger = card.finish()
     report = Report(
         ledger,

@@ -34,19 +34,22 @@ _Key = tuple[str, int, int]
 class Window:
     """An access takes the next recorded one if it is the same. Else a read takes the oldest recorded read of its
     register that is still open, and a write the oldest write of its register with its value, both among the first N
-    open accesses of the recording.
+    open accesses of the recording. The oldest open access is given up, it is missed, when N others behind it have
+    been done.
 
-    The oldest open access is given up, it is missed, when N others behind it have been done. An access without a
-    counterpart is extra, and so is a read far before the write that it follows in the recording; it gets the value
-    recorded there, or else the register's last one. A write whose value is not in the window waits
-    for the oldest write of its register that is given up: they are one differing access. What is extra never moves
-    the window, so a driver that polls for long takes at most what lies in it.
+    An access without a counterpart is extra. So is one that repeats the driver's last access where that is not
+    recorded, and a read that would come long before the write of its register that it follows in the recording; it
+    gets the value recorded there, other extra reads the register's last value. Where several CPUs are told apart,
+    repeats and registers have no order. A write whose value is not in the window waits for the oldest write of its
+    register that is given up: they are one differing access. What is extra never moves the window, so a driver that
+    polls for long takes at most what lies in it. Where a driver leaves out more than the window, its last accesses
+    tell where it is (`Anchors`).
 
     A wait (`trace.polls`) ends after as many reads as recorded, or at its time (`Timing`). A driver that reads more
-    or less often is not told from one that waits longer: `Ledger.polls` counts those reads.
+    or less often is not told from one that waits longer: `Ledger.polls_more` and `polls_fewer` count those reads.
 
-    UNKNOWN is met as by the policy queue. Between the order of accesses and their number per register the verdict
-    looks at the number only; `Ledger.in_order` says how many came as recorded.
+    UNKNOWN is met as by the policy queue. The verdict looks at what was done, not at the order within the window;
+    `Ledger.in_order` says how many accesses came as recorded.
     """
 
     api: ClassVar[int] = API
@@ -55,6 +58,7 @@ class Window:
 
     def __init__(self, tape: Tape) -> None:
         self.ledger = Ledger(tape, by_place=True)
+        self.cpu = -1
         self._tape = tape
         self._size = Settings().window
         self._count = 0
@@ -108,6 +112,10 @@ class Window:
         if position < 0:
             position = self._inside(self._register("R", bar, offset, width).oldest(self.ledger.open, self._base))
         unknown = self._inside(self._register("U", bar, offset, ANY).oldest(self.ledger.open, self._base))
+        if self._waiting.is_over(key) and unknown < 0 and (position < 0 or self._waiting.number(position) >= 0):
+            # The wait is over, and what the driver reads once more is not yet the next one.
+            self.ledger.polls_more += 1
+            return last
         if position >= 0 and not 0 <= unknown < position:
             if position != expected and self._out_of_turn(_READ, key, None, position):
                 return self._ask_early(key, done, position)
@@ -116,8 +124,6 @@ class Window:
             self._waiting.other()
             self._take(unknown)
             self._half = key
-        elif self._waiting.is_over(key):
-            self.ledger.polls_more += 1
         else:
             self._waiting.other()
             self._extra(done)
@@ -125,10 +131,6 @@ class Window:
 
     def _read(self, key: _Key, position: int, last: int) -> int:
         """The answer from a recorded read, and from its wait where it is part of one."""
-        if self._waiting.is_over(key) and self._waiting.number(position) >= 0:
-            # The wait is over, and what the driver reads once more is not yet the next one.
-            self.ledger.polls_more += 1
-            return last
         found = self._waiting.read(key, position, self.ledger.open)
         if found is None:
             # All that was recorded of the wait is done, and its time has not come.
@@ -143,6 +145,9 @@ class Window:
 
         Registers keep their order. Only where the driver seems to leave that one out, now, it may.
         """
+        if self.cpu >= 0:
+            # Between CPUs there is no order to hold.
+            return False
         if self._previous == (op, key, value):
             return True
         reads, writes = (self._register(letter, *key).oldest(self.ledger.open, self._base) for letter in "RW")
@@ -235,8 +240,6 @@ class Window:
 
     def _go_to(self, position: int) -> None:
         """The driver has left a part of the recording out, and its last accesses are those that end at a position."""
-        while self._base <= position and self._end <= position + self._size // 2:
-            self._give_up()
         for back, (row, stray) in enumerate(reversed(self._recent)):
             place = position - back
             if stray is not None and place >= self._base and self.ledger.open[place]:
@@ -246,6 +249,8 @@ class Window:
                     self._take_back(stray)
                 self.ledger.match(place)
                 self._closed(place)
+        while self._base <= position and self._end <= position + self._size // 2:
+            self._give_up()
         self._recent.clear()
         self._lost = 0
         self._next, self._jump = position + 1, -1
