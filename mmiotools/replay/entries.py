@@ -21,7 +21,8 @@ from mmiotools.trace.tape import Tape
 AUTO, NONE = "auto", "none"
 
 _Rows = NDArray[np.bool_]
-_CAUSE = re.compile(r"(?:(read|write)\s+)?([^&\s]+)\s*(?:&\s*(\w+)\s*(?:==\s*(\w+)\s*)?)?")
+_NUMBER = r"(0[xX][0-9a-fA-F]+|\d+)"
+_CAUSE = re.compile(rf"(?:(read|write)\s+)?([^&\s]+)\s*(?:&\s*{_NUMBER}\s*(?:==\s*{_NUMBER}\s*)?)?", re.ASCII)
 
 #: What a register has to show, to be taken for the cause of interrupts without being named: reads that are not 0, how
 #: many of them the same access follows, and how many of them may have a value that comes only once.
@@ -42,7 +43,8 @@ def find_entries(tape: Tape, words: Sequence[str] = (AUTO,), names: Names | None
     for word in words:
         found = _named(tape, word, names)
         if not found.any():
-            raise UsageError(f"--irq '{word}': the recording has no such access to {tape.pci.address}")
+            hint = "" if names else "; names of registers need --regs"
+            raise UsageError(f"--irq '{word}': the recording has no such access to {tape.pci.address}{hint}")
         rows |= found
     return Entries(np.flatnonzero(rows), ", ".join(words))
 
@@ -56,7 +58,7 @@ def _named(tape: Tape, word: str, names: Names | None) -> _Rows:
     parts = _CAUSE.fullmatch(word.strip())
     try:
         if parts is None:
-            raise ValueError("it is REGISTER, REGISTER & MASK or REGISTER & MASK == VALUE")
+            raise ValueError("give REGISTER, REGISTER & MASK or REGISTER & MASK == VALUE")
         op, register, mask, wanted = parts.groups()
         bits, value = (None if text is None else int(text, 0) for text in (mask, wanted))
         rows = _rows(tape, register_mask(register, names))

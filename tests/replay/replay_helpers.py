@@ -10,8 +10,8 @@ from mmiotools.drivers import Chosen
 from mmiotools.engine.interface import Device, Kernel
 from mmiotools.engine.session import run_driver
 from mmiotools.events import Event, Kind
-from mmiotools.record import make_plan, record_to, trace_header
 from mmiotools.formats import open_trace
+from mmiotools.record import make_plan, record_to, trace_header
 from mmiotools.replay import MockCard, Tape, load_tape
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Bar, PciDevice, Trace, TraceHeader
@@ -35,10 +35,15 @@ def tape_of(*accesses: tuple) -> Tape:
     return load_tape(trace_of(events))
 
 
-def recorded(word: str) -> Tape:
+def flat(*accesses: tuple) -> Tape:
+    """A tape from (op, (bar, offset), width, value)."""
+    return tape_of(*((op, *place, width, value) for op, place, width, value in accesses))
+
+
+def recorded(word: str, **options) -> Tape:
     """The tape of a bundled driver's recording."""
     batches: list[Batch] = []
-    plan = make_plan(word)
+    plan = make_plan(word, **options)
     record_to(batches.append, plan)
     return load_tape(Trace(trace_header(plan), iter(batches), "test"))
 

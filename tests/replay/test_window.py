@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from replay_helpers import Clock, chosen, do, drive, recorded, tape_of, tape_of_file
+from replay_helpers import Clock, chosen, do, drive, flat, recorded, tape_of_file
 
 from mmiotools.drivers import choose_driver
 from mmiotools.engine.inject_rules import parse_rules
@@ -27,10 +27,6 @@ ACCESS = st.one_of(
 
 def rows(*accesses: tuple) -> list[Row]:
     return [Row(op, *place, width, value) for op, place, width, value in accesses]
-
-
-def flat(*accesses: tuple) -> Tape:
-    return tape_of(*((op, *place, width, value) for op, place, width, value in accesses))
 
 
 def run(tape: Tape, accesses: list[Row], **settings) -> tuple[list[int], Ledger]:
