@@ -31,6 +31,14 @@ EXAMPLES = [
         "mmiotools record nv-test | mmiotools replay --device nv-card",
     ),
     (
+        "What version 2 of a driver does differently, by the names of registers (exit status 1):",
+        "mmiotools record nic-init | mmiotools replay --driver nic-init@2 --regs e1000 --irq ICR || true",
+    ),
+    (
+        "The same, with registers set aside whose values are known to differ, and two accesses more tolerated:",
+        "mmiotools record nv-init | mmiotools replay --driver nv-init@2 --ignore BAR0+0x680600 --fuzz 2",
+    ),
+    (
         "What the driver does when the card goes away under it (exit status 1):",
         "mmiotools record nv-init | mmiotools replay --inject 'remove after 20' || true",
     ),
@@ -69,12 +77,26 @@ def command(
     is a bundled one; --driver names another, or a Python file that defines DRIVER. With --device no driver runs:
     the recorded accesses are applied to a device model, and its reads are compared.
 
+    Policy window, the default, keeps the recorded order, and looks for an access that comes early or late among the
+    next recorded ones that are not done; strict wants the next one; queue takes each register by itself. Under window
+    a register that is polled until it changes may be read more or less often than recorded. With --timing recorded it
+    changes when its time has come, not after as many reads.
+
+    The card raises its interrupt line where the recording has a handler begin: before a read of the cause register that
+    is not 0. --irq names that register; if it does not, recorded interrupts are taken, or the model of a bundled card,
+    or a register that behaves like one. For recordings of bundled cards the model also does what the card does to
+    memory.
+
+    --fuzz tolerates that many accesses that are extra, missed or differing. --mask and --ignore take what diff takes:
+    masked bits do not make a written value differ, and ignored registers are answered, but not in the report.
+
     --inject puts a fault between the driver and the mock card, by a rule like 'read BAR0+0x8 -> 0xffffffff after 10',
     'read BAR0+0x100-0x1ff flip 0.01', 'write BAR0+0x10 drop', 'irq spurious every 100' or 'remove after 1000'; it may
     be given several times. The report is of what reaches the card. Rules that the recording was made with are not
     applied again, because the recorded values hold their effect.
 
-    The exit status is 0 when the replay completed, and 1 when any access was extra, missed or differing.
+    The exit status is 0 when the replay completed, and 1 when more accesses than --fuzz says (none) were extra, missed
+    or differing.
     """
     run = Run(quiet)
     if driver is not None and device is not None:

@@ -15,8 +15,8 @@ from mmiotools.replay.interrupts import Delivered, Entries, Line
 from mmiotools.replay.ledger import Ledger
 from mmiotools.replay.masked import Masked
 from mmiotools.replay.policy import DEFAULT, POLICIES, ByCpu, Policy
-from mmiotools.replay.queue import Queue
 from mmiotools.replay.settings import Settings, Tunable
+from mmiotools.replay.window import Window
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.registry import API
 from mmiotools.trace.tape import Tape
@@ -71,7 +71,7 @@ class MockCard:
             self._policy.tune(self._settings, self._host.now)
         self._by_cpu = self._policy if isinstance(self._policy, ByCpu) else None
         #: What answers accesses that are left out of the books.
-        self._aside = Queue(masked.ignored)
+        self._aside = Window(masked.ignored)
         self._line = Line(self._tape, self._entries, self._pci.irq, self._settings.timing)
         self._line.attach(self._host)
         if len(self._entries.places):

@@ -14,6 +14,8 @@ from mmiotools.trace.polls import find_waits
 from mmiotools.trace.tape import Tape
 
 _Key = tuple[str, int, int]
+#: Recorded times are cut to this many nanoseconds; a wait ends that much early rather than one read late.
+_PRECISION = 1000
 
 
 class Answer(NamedTuple):
@@ -89,7 +91,7 @@ class Waiting:
         first, last = int(self._waits.first[number]), int(self._waits.last[number])
         if not (self._has_time[first] and self._has_time[last]):
             return None
-        return max(0, int(self._times[last]) - int(self._times[first])) * self._scale
+        return max(0, int(self._times[last]) - int(self._times[first]) - _PRECISION) * self._scale
 
     def _end(self, key: _Key, number: int, last: int, skipped: list[int]) -> Answer:
         self._in.pop(key, None)

@@ -167,9 +167,9 @@ def test_a_wait_that_the_driver_leaves_out_is_missed():
     assert (counts(ledger), ledger.polls_fewer) == ((7, 0, 4, 0), 0)
 
 
-@pytest.mark.parametrize(("scale", "ready_at"), [(1.0, 3000), (2.0, 6000), (0.5, 1500)])
+@pytest.mark.parametrize(("scale", "ready_at"), [(1.0, 2000), (2.0, 4000), (0.5, 1000)])
 def test_a_wait_ends_at_its_time(scale, ready_at):
-    """Accesses are a microsecond apart in the recording."""
+    """Accesses are a microsecond apart in the recording, whose times have a precision of one."""
     tape = flat(*POLLED)
     card, clock = MockCard(tape, "window", settings=Settings(timing=Timing(scale))), Clock()
     card.attach(clock)
