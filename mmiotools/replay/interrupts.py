@@ -17,6 +17,8 @@ GUESS = "by what it looks like"
 AT_ONCE = 2_000_000
 #: After this without an access, nanoseconds, a driver is idle: the next interrupt comes all the same.
 IDLE = 1_500_000_000
+#: So long is waited at most where the recording has a longer pause.
+LONGEST = 10_000_000_000
 
 
 class Entries(NamedTuple):
@@ -51,9 +53,9 @@ class Line:
     """One level-triggered line, or one vector.
 
     An interrupt is due once the access recorded just before its handler has happened: at once where the recorded gap
-    is below `AT_ONCE` and recorded times do not count, else after the gap. If the driver waits for `IDLE` and an
-    interrupt of the next `WINDOW` recorded accesses has not come, it comes. The handler's first access lowers the
-    line, and so does one like it that is not recorded.
+    is below `AT_ONCE` and recorded times do not count, else after the gap. If the driver waits for `IDLE`, and longer
+    than the recording did there, and an interrupt of the next `WINDOW` recorded accesses has not come, it comes. The
+    handler's first access lowers the line, and so does one like it that is not recorded.
     """
 
     def __init__(self, tape: Tape, entries: Entries, number: int, timing: Timing) -> None:
@@ -65,7 +67,11 @@ class Line:
         self._host: Host | None = None
         places = entries.places
         self._index = {int(place): at for at, place in enumerate(places.tolist())}
-        self._gap = _gaps(tape, places).tolist()
+        self._times, self._present = tape.times()
+        before = np.maximum(places - 1, 0)
+        gaps = np.maximum(self._times[places] - self._times[before], 0)
+        #: Recorded nanoseconds between each handler and the access before it; 0 where that is not known.
+        self._gap = np.where(self._present[places] & self._present[before], gaps, 0).tolist()
         rows = (tape.row(int(place)) for place in places.tolist())
         #: What handlers begin with.
         self._begin = {(row.op, row.bar, row.offset) for row in rows}
@@ -145,8 +151,16 @@ class Line:
         """When `tick` has something to do, in the host's time; None for never."""
         times = [time for time, _ in self._later]
         if not self._up and not times and self._outstanding():
-            times.append(self._last_time + IDLE)
+            times.append(self._last_time + self._patience())
         return min(times) if times else None
+
+    def _patience(self) -> int:
+        """How long the driver may do nothing before it is idle: longer where the recording did nothing for long."""
+        at = self._last_place
+        if not 0 <= at < len(self._times) - 1 or not (self._present[at] and self._present[at + 1]):
+            return IDLE
+        pause = int((int(self._times[at + 1]) - int(self._times[at])) * (self._scale or 1))
+        return max(IDLE, min(pause + pause // 5, LONGEST))
 
     def _outstanding(self) -> bool:
         return self._first < len(self._settled) and self.entries.places[self._first] - self._last_place <= WINDOW
@@ -160,17 +174,9 @@ class Line:
         self._later = [(time, entry) for time, entry in self._later if time > now]
         for entry in due:
             self._raise(entry)
-        if not self._up and not self._later and self._outstanding() and now - self._last_time >= IDLE:
+        if not self._up and not self._later and self._outstanding() and now - self._last_time >= self._patience():
             entry = self._first
             self._settle(entry)
             self.idle += 1
             self._raise(entry)
             self._last_time = now
-
-
-def _gaps(tape: Tape, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Recorded nanoseconds between each position and the one before; 0 where that is not known."""
-    times, present = tape.times()
-    before = np.maximum(places - 1, 0)
-    gaps = np.maximum(times[places] - times[before], 0)
-    return np.where(present[places] & present[before], gaps, 0).astype(np.int64)

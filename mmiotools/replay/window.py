@@ -112,8 +112,8 @@ class Window:
         if position < 0:
             position = self._inside(self._register("R", bar, offset, width).oldest(self.ledger.open, self._base))
         unknown = self._inside(self._register("U", bar, offset, ANY).oldest(self.ledger.open, self._base))
-        if self._waiting.is_over(key) and unknown < 0 and (position < 0 or self._waiting.number(position) >= 0):
-            # The wait is over, and what the driver reads once more is not yet the next one.
+        if self._waiting.is_over(key) and unknown < 0 and (position < 0 or position != expected):
+            # The wait is over, and the driver reads on: that is not yet the register's next read.
             self.ledger.polls_more += 1
             return last
         if position >= 0 and not 0 <= unknown < position:
@@ -200,7 +200,7 @@ class Window:
             return
         self._leave(key, done)
         expected = self._inside(register.oldest(self.ledger.open, self._base))
-        if expected >= 0:
+        if 0 <= expected <= self._next + _NEAR:
             # It may turn out to be this one with another value; an interrupt that follows it need not wait for that.
             self._leave_waits(expected)
             self.ledger.seems_done(expected)
