@@ -72,12 +72,15 @@ class Shadow:
 
 def recorded_model(meta: Mapping[str, Any], pci: PciDevice) -> Device | None:
     """A new model of the card that a recording was made with, under the faults that it was made with; None where it
-    names no bundled one (a file is not run because a trace names it), or one that is not this card.
+    names no bundled or installed one (a file is not run because a trace names it), or one that is not this card.
     """
     word = meta.get("card")
-    if not isinstance(word, str) or word not in DEVICES.builtin_names():
+    if not isinstance(word, str) or word not in DEVICES.names():
         return None
-    device = DEVICES.get(word)()
+    try:
+        device = DEVICES.get(word)()
+    except MmioToolsError:
+        return None
     if (device.pci.vendor, device.pci.device) != (pci.vendor, pci.device):
         return None
     options = meta.get("options")
