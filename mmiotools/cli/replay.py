@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import click
 
 from mmiotools.cli.common import Run, choose_format, from_option, open_output, quiet_option
+from mmiotools.cli.replay_terms import Terms, terms_options
 from mmiotools.devices import make_device
 from mmiotools.drivers import Chosen, choose_driver
 from mmiotools.engine.inject_data import Rule
 from mmiotools.engine.inject_rules import parse_rules
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
-from mmiotools.replay import POLICIES, Report, Tape, apply_to, load_tape, recorded_driver, replay
+from mmiotools.replay import Report, Tape, apply_to, load_tape, recorded_driver, replay
 from mmiotools.replay.run import replay_header
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
@@ -28,27 +31,23 @@ EXAMPLES = [
         "mmiotools record nv-test | mmiotools replay --device nv-card",
     ),
     (
+        "What version 2 of a driver does differently, by the names of registers (exit status 1):",
+        "mmiotools record nic-init | mmiotools replay --driver nic-init@2 --regs e1000 --irq ICR || true",
+    ),
+    (
+        "The same, with registers set aside whose values are known to differ, and two accesses more tolerated:",
+        "mmiotools record nv-init | mmiotools replay --driver nv-init@2 --ignore BAR0+0x680600 --fuzz 2",
+    ),
+    (
         "What the driver does when the card goes away under it (exit status 1):",
         "mmiotools record nv-init | mmiotools replay --inject 'remove after 20' || true",
     ),
 ]
 
 
-def complete_policies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion: names of policies."""
-    return [name for name in POLICIES.names() if name.startswith(incomplete)]
-
-
 @click.command()
 @click.argument("trace", required=False, type=click.Path(), metavar="[TRACE]")
-@click.option(
-    "--policy",
-    metavar="NAME",
-    default="strict",
-    show_default=True,
-    shell_complete=complete_policies,
-    help="How recorded accesses answer the driver's (see `mmiotools list policies`).",
-)
+@terms_options
 @click.option("--driver", metavar="NAME[@VERSION]|FILE", help="Run this driver, not the one the recording names.")
 @click.option("--device", metavar="NAME|FILE", help="Apply the recording to a device model, and compare its reads.")
 @click.option("--pci", metavar="ADDRESS|IDS", help="The card to mock, like 00:03.0 or 8086:100e.")
@@ -60,7 +59,6 @@ def complete_policies(ctx: click.Context, param: click.Parameter, incomplete: st
 @quiet_option
 def command(
     trace: str | None,
-    policy: str,
     driver: str | None,
     device: str | None,
     pci: str | None,
@@ -70,6 +68,7 @@ def command(
     as_json: bool,
     from_format: str | None,
     quiet: bool,
+    **chosen_terms: Any,
 ) -> int:
     """Answer a driver from a recording, and report where it parts.
 
@@ -78,12 +77,26 @@ def command(
     is a bundled one; --driver names another, or a Python file that defines DRIVER. With --device no driver runs:
     the recorded accesses are applied to a device model, and its reads are compared.
 
+    Policy window, the default, keeps the recorded order, and looks for an access that comes early or late among the
+    next recorded ones that are not done; strict wants the next one; queue takes each register by itself. Under window
+    a register that is polled until it changes may be read more or less often than recorded. With --timing recorded it
+    changes when its time has come, not after as many reads.
+
+    The card raises its interrupt line where the recording has a handler begin: before a read of the cause register that
+    is not 0. --irq names that register; if it does not, recorded interrupts are taken, or the model of a bundled card,
+    or a register that behaves like one. For recordings of bundled cards the model also does what the card does to
+    memory.
+
+    --fuzz tolerates that many accesses that are extra, missed or differing. --mask and --ignore take what diff takes:
+    masked bits do not make a written value differ, and ignored registers are answered, but not in the report.
+
     --inject puts a fault between the driver and the mock card, by a rule like 'read BAR0+0x8 -> 0xffffffff after 10',
     'read BAR0+0x100-0x1ff flip 0.01', 'write BAR0+0x10 drop', 'irq spurious every 100' or 'remove after 1000'; it may
     be given several times. The report is of what reaches the card. Rules that the recording was made with are not
     applied again, because the recorded values hold their effect.
 
-    The exit status is 0 when the replay completed, and 1 when any access was extra, missed or differing.
+    The exit status is 0 when the replay completed, and 1 when more accesses than --fuzz says (none) were extra, missed
+    or differing.
     """
     run = Run(quiet)
     if driver is not None and device is not None:
@@ -93,7 +106,8 @@ def command(
     rules = parse_rules(inject)
     if device is not None and rules:
         raise UsageError("--inject needs a driver; with --device none runs")
-    POLICIES.get(policy)
+    terms = Terms(**chosen_terms)
+    card = terms.card(run)
     chosen = None if driver is None else choose_driver(driver)
     model = None if device is None else make_device(device)
     opened = run.open_input(trace, from_format)
@@ -103,7 +117,7 @@ def command(
     else:
         if chosen is None:
             chosen = recorded_driver(tape.meta, opened.name)
-        report = _replay(run, tape, chosen, policy, seed, rules, as_trace, trace)
+        report = _replay(run, tape, chosen, terms, card, seed, rules, as_trace, trace)
     click.echo(json.dumps(report.to_json()) if as_json else "\n".join(report.lines()))
     if report.diverged:
         run.set_status(EXIT_DIFFERENT)
@@ -114,19 +128,23 @@ def _replay(
     run: Run,
     tape: Tape,
     chosen: Chosen,
-    policy: str,
+    terms: Terms,
+    card: dict[str, Any],
     seed: int | None,
     rules: Sequence[Rule],
     as_trace: str | None,
     trace: str | None,
 ) -> Report:
+    run_it = partial(replay, tape, chosen, seed=seed, rules=rules, fuzz=terms.fuzz, **card)
     if as_trace is None:
-        done = replay(tape, chosen, policy, seed=seed, rules=rules)
+        done = run_it()
     else:
         target = choose_format(None, as_trace, "native")
-        header = replay_header(tape, chosen, policy, seed, rules)
+        header = replay_header(tape, chosen, terms.policy, seed, rules)
         with open_output(run, as_trace, target, header, (trace,)) as sink:
-            done = replay(tape, chosen, policy, seed=seed, sink=sink.write, rules=rules)
+            done = run_it(sink=sink.write)
+    if done.report.interrupts.guessed:
+        run.say(f"interrupts: {done.report.interrupts.source}; --irq names another register, or none")
     for line in done.outcome.log:
         run.say(f"kernel: {line}")
     for rule in done.tally:

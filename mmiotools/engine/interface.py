@@ -105,6 +105,14 @@ class Plugin(Protocol):
 
 
 @runtime_checkable
+class Reading(Protocol):
+    """A plugin to which it matters what the driver reads as well."""
+
+    def read(self, region: str, offset: int, width: int) -> int:
+        """The driver has read from the card, before its read returns; the value does not count."""
+
+
+@runtime_checkable
 class Marking(Protocol):
     """A device that has something to say in the trace: `mark` is set to what writes a MARK."""
 

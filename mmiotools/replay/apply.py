@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mmiotools.engine.interface import Device
+from mmiotools.replay.interrupts import Delivered
 from mmiotools.replay.ledger import Done, Ledger
 from mmiotools.replay.report import RegisterScore, Report
 from mmiotools.trace.tape import Row, Tape
@@ -78,7 +79,8 @@ def apply_to(tape: Tape, device: Device) -> Report:
         for (bar, offset), count in differing.most_common()
     ]
     subject = f"device {device.name}"
-    return Report(ledger, "device", subject, tape.pci, delivered=bench.irqs, unknown=unknown, registers=scores)
+    irqs = Delivered(tape.irqs, bench.irqs, source="device")
+    return Report(ledger, "device", subject, tape.pci, interrupts=irqs, unknown=unknown, registers=scores)
 
 
 def _timed(tape: Tape) -> Iterator[tuple[Row, int]]:

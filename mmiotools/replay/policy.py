@@ -30,9 +30,13 @@ class Policy(Protocol):
         """The driver has ended; the books, closed."""
 
 
+#: The policy when none is named.
+DEFAULT = "window"
+
 POLICIES: Registry[Callable[[Tape], Policy]] = Registry(
     "policy",
     {
+        "window": "mmiotools.replay.window:Window",
         "strict": "mmiotools.replay.policy:Strict",
         "queue": "mmiotools.replay.queue:Queue",
     },
