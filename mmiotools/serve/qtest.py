@@ -127,14 +127,18 @@ class Qtest:
         self._pending += 1
 
     def flush(self) -> None:
-        """Send what is queued, without waiting for answers."""
+        """Send what is queued, without waiting for answers. That QEMU has gone is told by `receive`, after the answers
+        that it gave before.
+        """
         if self._unsent:
             data = "".join(f"{command}\n" for command in self._unsent).encode()
             self._unsent.clear()
             try:
                 self._stream.sendall(data)
-            except OSError as error:
+            except TimeoutError as error:
                 raise self._failure(error) from error
+            except OSError:
+                pass
 
     def receive(self) -> int | None:
         """The answer to the oldest command under way: its number if it has one, else None."""
