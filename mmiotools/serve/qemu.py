@@ -196,9 +196,9 @@ class QemuProcess:
 
     @property
     def complaint(self) -> str:
-        """The last line that it wrote to standard error, "" if none."""
+        """The last line that it wrote to standard error and that is no warning, "" if none."""
         lines = bytes(self._tail).decode(errors="replace").splitlines()
-        line = next((line for line in reversed(lines) if line.strip()), "")
+        line = next((line for line in reversed(lines) if line.strip() and ": warning: " not in line), "")
         return "".join(c if c.isprintable() else "?" for c in line.strip())[:300]
 
     def failure(self, what: str = "") -> QemuError:
