@@ -16,6 +16,8 @@ _SAY = b"endianness # %s\n"
 _OPS = table_of([b"read", b"read", b"write"])
 _SUFFIXES = table_of([b"", b"b ", b"w ", b"", b"l ", b"", b"", b"", b"q "])
 _ADDRESS_PORT, _DATA_PORT = 0xCF8, 0xCFC
+#: Where devices go that cannot be where they were.
+_SLOT = 16
 _COMMAND, _BAR0, _ROM_BAR = 0x04, 0x10, 0x30
 
 
@@ -49,7 +51,12 @@ class QtestWriter(ProgramWriter):
         said = super().opening(number, region)
         if region is None or region.device is None or region.device in known:
             return said
-        return said + _set_up(region.device)
+        device = region.device
+        if not 2 <= device.bdf >> 3 < 32:
+            # Behind a bridge, or where QEMU's own are: a device of QEMU's has to be somewhere else.
+            device = device._replace(bdf=_SLOT + len({held.bdf for held in known if held is not None}) << 3)
+        slot = b"%x.%x" % (device.bdf >> 3, device.bdf & 7)
+        return said + self.comment(b"for a -device with addr=" + slot) + _set_up(device)
 
     def lines(self, page: Page, rows: Rows, gap: NDArray[np.int64], every: NDArray[np.int64]) -> None:
         """`readl 0xfebc0008 # 0x80080783`, after a step of the clock."""

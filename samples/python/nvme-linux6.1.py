@@ -479,6 +479,7 @@ class Harness:
     def __init__(self, kernel):
         self.kernel = kernel
         self.mapped = {}
+        self.waited = 0
 
     def at(self, region, offset):
         if region not in self.mapped:
@@ -496,7 +497,8 @@ class Harness:
         self.kernel.write(self.at(region, offset), width, value)
 
     def delay(self, nanoseconds):
-        self.kernel.udelay(nanoseconds // 1000)
+        microseconds, self.waited = divmod(self.waited + nanoseconds, 1000)
+        self.kernel.udelay(microseconds)
 
 
 def probe(kernel):

@@ -192,6 +192,12 @@ def test_qtest_is_what_qemu_reads(tmp_path: Path) -> None:
     ]
 
 
+def test_qtest_devices_behind_bridges_go_elsewhere() -> None:
+    events = [Event(Kind.DEVICE, extra=CARD._replace(bdf=0x100).extra()), Event(Kind.READ, 0, 4, addr=0xFEBC0000)]
+    program, _ = written("qtest", events)
+    assert b"for a -device with addr=10.0\noutl 0xcf8 0x80008010\n" in program
+
+
 @pytest.mark.slow
 def test_qemu_takes_every_line_of_a_qtest_script(qemu: Qemu, samples: Path, cli: Cli) -> None:
     script = cli("convert", "-q", "-t", "qtest", str(samples / SAMPLES[1])).stdout.decode().splitlines()

@@ -1,6 +1,6 @@
 """Loads test vectors: title, annotated bytes, expected events. The syntax is described in formats/README.md.
 
-    python tests/formats/vectors.py c python      write the bytes of these formats' write-only vectors anew
+python tests/formats/vectors.py c python      write the bytes of these formats' write-only vectors anew
 """
 
 from __future__ import annotations
