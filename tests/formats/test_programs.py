@@ -139,6 +139,79 @@ def test_a_python_driver_says_what_differs_and_gives_up_waiting(cli: Cli, tmp_pa
     assert b"BAR0+0x10: 0x0, waited for 0x1 in the bits 0x1" in done.stderr and b"1 reads differ" in done.stderr
 
 
+BUS = """
+#include "p.c"
+#include <stdio.h>
+#include <string.h>
+
+static unsigned char memory[0x100];
+static int polls;
+
+static uint64_t get(void *context, unsigned region, uint64_t offset, unsigned width)
+{
+    uint64_t value = 0;
+
+    (void)context, (void)region;
+    if (offset == 0x10)
+        return ++polls < 500 ? 0x80 : 0x83;
+    memcpy(&value, memory + offset, width);
+    return value;
+}
+
+static void put(void *context, unsigned region, uint64_t offset, unsigned width, uint64_t value)
+{
+    (void)context, (void)region;
+    memcpy(memory + offset, &value, width);
+}
+
+static void rest(void *context, uint64_t nanoseconds)
+{
+    *(uint64_t *)context += nanoseconds;
+}
+
+static void differs(void *context, unsigned region, uint64_t offset, uint64_t expected, uint64_t got, uint64_t mask)
+{
+    (void)context;
+    printf("%s+%x %x %x %x\\n", mmio_regions[region].name, (int)offset, (int)expected, (int)got, (int)mask);
+}
+
+int main(void)
+{
+    uint64_t slept = 0;
+    struct mmio_bus bus = {get, put, rest, differs, &slept};
+    unsigned long count = mmio_run(&bus);
+
+    printf("%lu %d %lu\\n", count, polls, (unsigned long)slept);
+    return 0;
+}
+"""
+
+
+@needs_gcc
+def test_c_runs_on_a_bus_of_ones_own(tmp_path: Path) -> None:
+    base = 0xFEBC0000
+    events = [Event(Kind.WRITE, 1000 * i, 1 << i, addr=base + 8 * i, value=0x8877665544332211) for i in range(4)]
+    events += [Event(Kind.READ, 5000, 4, addr=base + 16, value=0x44332211)]
+    # A wait of four reads, 8 us apart, for bit 1 alone: on this bus it takes 500.
+    events = [event._replace(addr=(event.addr or 0) + (0x20 if event.addr == base + 16 else 0)) for event in events]
+    events += [
+        Event(Kind.READ, 10_000 + 8000 * i, 1, addr=base + 0x10, value=0x82 if i == 3 else 0x80) for i in range(4)
+    ]
+    events += [Event(Kind.READ, 35_000, 4, addr=base + 0x30, value=0x44332212)]
+    events += [Event(Kind.READ, 5_035_000, 2, addr=base + 0x40 + 2 * i, value=0) for i in range(2)]
+    (tmp_path / "p.c").write_bytes(written("c", card(events))[0])
+    (tmp_path / "bus.c").write_text(BUS)
+    assert GCC is not None
+    words = [GCC, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-DMMIO_NO_MAIN", "-o", "bus", "bus.c"]
+    subprocess.run(words, cwd=tmp_path, check=True, timeout=120)
+    done = subprocess.run(["./bus"], cwd=tmp_path, check=True, stdout=subprocess.PIPE, text=True, timeout=60)
+    told, last = done.stdout.splitlines()
+    assert told == "00:03.0/BAR0+30 44332212 44332211 ffffffff"
+    count, polls, slept = map(int, last.split())
+    assert (count, polls) == (1, 500)
+    assert 499 * 6000 < slept - 5_000_000 < 499 * 8000 + 10_000
+
+
 DEVMEM = """#!/bin/sh
 # Memory in a file: ADDRESS BITS [VALUE]; a register at an address that ends in 10 counts its reads.
 echo "$@" >>log
@@ -249,6 +322,63 @@ def test_text_of_a_recording_is_never_code(language: str, text: bytes, tmp_path:
     if printed:
         assert accesses(read(printed)) == [(Kind.READ, 4, 0xFEBC0000, 1)]
     assert not (tmp_path / "pwned").exists()
+
+
+def namespace(program: bytes) -> dict:
+    """A Python program as a module."""
+    held: dict = {"__name__": "program"}
+    exec(compile(program, "program.py", "exec"), held)
+    return held
+
+
+@st.composite
+def event(draw: st.DrawFn) -> Event:
+    """Any event that a format may have read."""
+    number = st.integers(0, 2**64 - 1)
+    kind = draw(st.sampled_from([*Kind, Kind.READ, Kind.READ, Kind.WRITE]))
+    small = st.sampled_from([0xFEBC0000, 0xFEBC0008, 0x38_0000_0010, 5]) | number
+    fields = {
+        "time": draw(st.none() | st.integers(-(2**63), 2**63 - 1) | st.integers(0, 10**7)),
+        "width": draw(st.none() | st.integers(0, 255) | st.sampled_from([1, 2, 4, 4, 4, 8])),
+        "map": draw(st.none() | st.integers(-2, 3)),
+        "addr": draw(st.none() | small),
+        "value": draw(st.none() | st.integers(0, 1) | number | st.integers(0, 2**100)),
+        "pc": draw(st.none() | number),
+    }
+    extra: dict = {}
+    if kind == Kind.DEVICE:
+        bars = draw(st.lists(st.builds(Bar, st.integers(0, 6), number, number, st.integers(0, 15)), max_size=3))
+        words = draw(st.integers(0, 2**16 - 1)), draw(st.integers(0, 2**16 - 1))
+        extra = PciDevice(draw(st.integers(0, 2**16 - 1)), *words, 0, tuple(bars), draw(st.text())).extra()
+    elif kind in (Kind.MARK, Kind.NOTE, Kind.LOST):
+        extra = {"text": draw(st.binary())}
+    elif kind == Kind.UNKNOWN:
+        extra = {"opcode": draw(st.binary(min_size=1, max_size=9))}
+    elif kind == Kind.MAP:
+        extra = {"length": draw(st.none() | number)}
+    return Event(kind, extra=extra, **fields)
+
+
+@given(st.lists(st.lists(event(), max_size=12), max_size=3), st.booleans())
+def test_any_events_are_a_program_that_does_them(batches: list[list[Event]], known: bool) -> None:
+    batches = [card([]), *batches] if known else batches
+    for language in LANGUAGES:
+        written(language, *batches)
+    program = namespace(written("python", *batches)[0])
+    done: list[tuple] = []
+    for step in program["steps"]():
+        if step.op in ("READ", "ANY", "WRITE", "WHILE", "UNTIL"):
+            value = None if step.op == "ANY" else step.value
+            kind = Kind.WRITE if step.op == "WRITE" else Kind.READ
+            place = program["REGIONS"][step.region].base + step.offset
+            done += [(kind, step.width, place, value)] * step.count
+    expected = []
+    for held in (held for batch in batches for held in batch):
+        if held.kind <= Kind.WRITE and held.addr is not None and held.width in (1, 2, 4, 8):
+            value = None if held.value is None else held.value & (1 << 8 * held.width) - 1
+            if held.kind == Kind.READ or value is not None:
+                expected.append((held.kind, held.width, held.addr, value))
+    assert done == expected
 
 
 @given(st.binary())
