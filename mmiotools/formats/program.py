@@ -19,7 +19,7 @@ from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import Sniff
 from mmiotools.formats.mmiotrace_lines import render
-from mmiotools.formats.program_rows import ANY, READ, TEXT, WRITE, Folder, Rows, joined, nothing, pauses
+from mmiotools.formats.program_rows import ANY, READ, TEXT, WRITE, Folder, Rows, joined, nothing, pauses, usual_gap
 from mmiotools.formats.source import ByteSource
 from mmiotools.formats.text_page import Bytes, Page, table_of
 from mmiotools.trace.addrmap import AddressMap, Region
@@ -29,6 +29,8 @@ from mmiotools.trace.names import Names
 
 #: Rows that are printed at once.
 _PAGE = 1 << 13
+#: Rows that tell what a usual pause is.
+_FIRST = 1 << 12
 #: Bytes of a text that a comment shows.
 _SHOWN = 200
 _WIDTHS = (1, 2, 4, 8)
@@ -62,7 +64,8 @@ class ProgramWriter:
         self.addresses = AddressMap()
         self._numbers: dict[int, int] = {}
         self._folder = Folder()
-        self._since, self._typical = -1, -1
+        self._since, self._usual = -1, -1
+        self._early = nothing()
         self._texts: list[bytes] = []
         self._labels: dict[tuple[int, int], bytes] = {}
         self._begun = False
@@ -107,13 +110,16 @@ class ProgramWriter:
         self._begin()
         if len(batch):
             rows = self._rows(batch)
-            self._print(self._folder.feed(rows) if self.folds else rows)
+            if self.folds:
+                self._settle(self._folder.feed(rows))
+            else:
+                self._print(rows)
 
     def close(self) -> None:
         """Write what is left."""
         self._begin()
         if self.folds:
-            self._print(self._folder.feed(nothing(), end=True))
+            self._settle(self._folder.feed(nothing(), end=True), end=True)
         self._out.write(self.tail())
         self.lost = +self.lost
 
@@ -227,6 +233,16 @@ class ProgramWriter:
 
     # -- from rows to text --------------------------------------------------------------------------------
 
+    def _settle(self, rows: Rows, end: bool = False) -> None:
+        """Print rows once it is known what the usual pause is: by the first rows, however they come in batches."""
+        if self._usual < 0:
+            rows = self._early = joined(self._early, rows)
+            if len(rows.op) < _FIRST and not end:
+                return
+            self._usual = usual_gap(rows.take(slice(0, _FIRST)))
+            self._early = nothing()
+        self._print(rows)
+
     def _print(self, rows: Rows) -> None:
         if not len(rows.op):
             return
@@ -239,7 +255,8 @@ class ProgramWriter:
 
     def _times(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The pause before each row, and the interval of its repetitions; nanoseconds, (n,) each."""
-        gap, every, self._since, self._typical = pauses(rows, self._since, self._typical)
+        gap, every = pauses(rows, self._since, self._usual)
+        self._since = max(self._since, int(rows.last.max()))
         return gap, every
 
     def _print_page(self, rows: Rows, gap: NDArray[np.int64], every: NDArray[np.int64]) -> None:

@@ -97,29 +97,33 @@ def _mark_waits(rows: Rows, again: NDArray[np.bool_]) -> None:
     rows.op[at], rows.op[at + 1] = WHILE, UNTIL
 
 
-def pauses(rows: Rows, since: int, typical: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int, int]:
-    """What of the rows' times is worth keeping.
+def gaps(rows: Rows, since: int) -> NDArray[np.int64]:
+    """Nanoseconds between each row and the access before it, (n,); 0 where either has no time, and within a wait.
 
-    since    when the access before the first row was made, -1 when there was none
-    typical  nanoseconds between accesses as a matter of course, negative if that is not known yet
-
-    Returns (n,) the pause before each row, (n,) the interval between its repetitions (of a WHILE, up to its UNTIL
-    too), and both arguments for the rows that follow. A pause is kept when it is at least four times the usual one,
-    which is then taken from it.
+    since  when the access before the first row was made, -1 when there was none
     """
-    n = len(rows.op)
     upto = np.maximum.accumulate(np.concatenate([[since], rows.last]))
-    gap = np.where((rows.first >= 0) & (upto[:-1] >= 0) & (rows.op != TEXT), rows.first - upto[:-1], 0)
-    gap = np.where(rows.op == UNTIL, 0, np.maximum(gap, 0))
-    if typical < 0:
-        usual = gap[gap > 0]
-        typical = int(np.median(usual)) if len(usual) else 0
+    timed = (rows.first >= 0) & (upto[:-1] >= 0) & (rows.op != TEXT) & (rows.op != UNTIL)
+    return np.where(timed, np.maximum(rows.first - upto[:-1], 0), 0)
+
+
+def usual_gap(rows: Rows) -> int:
+    """The median of the gaps between the rows, at most a second; 0 when there are none."""
+    found = gaps(rows, -1)
+    return int(min(np.median(found[found > 0]), 1e9)) if (found > 0).any() else 0
+
+
+def pauses(rows: Rows, since: int, usual: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What of the rows' times is worth keeping: the pause before each, and the interval between its repetitions (of a
+    WHILE, up to its UNTIL too); nanoseconds, (n,) each.
+
+    A pause is kept when it is at least four times the usual one, which is then taken from it.
+    """
+    gap = gaps(rows, since)
     turns, span = rows.times - 1, rows.last - rows.first
     halves = np.flatnonzero(rows.op == WHILE)
     turns[halves] += 1
     span[halves] = rows.first[halves + 1] - rows.first[halves]
     every = np.where((turns > 0) & (rows.first >= 0), np.maximum(span, 0) // np.maximum(turns, 1), 0)
-    least = max(4 * typical, 2000)
-    gap = np.where(gap >= least, gap - typical, 0)
-    every = np.where(every >= least, every - typical, 0)
-    return gap, every, int(upto[n]), typical
+    least = max(4 * usual, 2000)
+    return np.where(gap >= least, gap - usual, 0), np.where(every >= least, every - usual, 0)

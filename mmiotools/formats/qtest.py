@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.formats.program import ProgramFormat, ProgramWriter, uint
-from mmiotools.formats.program_rows import READ, TEXT, WRITE, Rows
+from mmiotools.formats.program_rows import READ, WRITE, Rows, gaps
 from mmiotools.formats.text_page import Page, table_of
 from mmiotools.trace.addrmap import Region
 from mmiotools.trace.header import ROM, PciDevice
@@ -75,10 +75,9 @@ class QtestWriter(ProgramWriter):
 
     def _times(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Every difference of times, for a clock that stands still otherwise."""
-        upto = np.maximum.accumulate(np.concatenate([[self._since], rows.last]))
-        timed = (rows.first >= 0) & (upto[:-1] >= 0) & (rows.op != TEXT)
-        self._since = int(upto[-1])
-        return np.where(timed, np.maximum(rows.first - upto[:-1], 0), 0), np.zeros(len(rows.op), np.int64)
+        gap = gaps(rows, self._since)
+        self._since = max(self._since, int(rows.last.max()))
+        return gap, np.zeros_like(gap)
 
 
 def _set_up(device: PciDevice) -> bytes:
