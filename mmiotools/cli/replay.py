@@ -15,9 +15,10 @@ from mmiotools.devices import make_device
 from mmiotools.drivers import Chosen, choose_driver
 from mmiotools.engine.inject_data import Rule
 from mmiotools.engine.inject_rules import parse_rules
-from mmiotools.errors import EXIT_DIFFERENT, UsageError
+from mmiotools.errors import EXIT_DIFFERENT, EXIT_USAGE, UsageError
 from mmiotools.replay import Report, Tape, apply_to, load_tape, recorded_driver, replay
 from mmiotools.replay.run import replay_header
+from mmiotools.serve.qtest_card import PREFIX, QemuModel, QtestCard
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [
@@ -49,7 +50,11 @@ EXAMPLES = [
 @click.argument("trace", required=False, type=click.Path(), metavar="[TRACE]")
 @terms_options
 @click.option("--driver", metavar="NAME[@VERSION]|FILE", help="Run this driver, not the one the recording names.")
-@click.option("--device", metavar="NAME|FILE", help="Apply the recording to a device model, and compare its reads.")
+@click.option(
+    "--device",
+    metavar="NAME|FILE|qemu:NAME",
+    help="Apply the recording to a device model, and compare its reads; QEMU's are qemu:NAME[,PROPERTY=VALUE...].",
+)
 @click.option("--pci", metavar="ADDRESS|IDS", help="The card to mock, like 00:03.0 or 8086:100e.")
 @click.option("--seed", type=int, metavar="N", help="Seed of clock and --inject; the recording's when not given.")
 @click.option("--inject", multiple=True, metavar="RULE", help="Make the mock card misbehave, as in 'remove after 20'.")
@@ -75,7 +80,9 @@ def command(
     TRACE is a file, or standard input when it is missing or "-". The card with most accesses in it becomes a mock
     card: it answers by BAR and offset, wherever its BARs lie. The driver is the one that the recording names, if it
     is a bundled one; --driver names another, or a Python file that defines DRIVER. With --device no driver runs:
-    the recorded accesses are applied to a device model, and its reads are compared.
+    the recorded accesses are applied to a device model, and its reads are compared. A device model of QEMU's gets
+    them through QEMU's qtest protocol, at the recorded times: where this QEMU has no `accel=qtest`, as in Debian 12,
+    that takes as long as the recording did.
 
     Policy window, the default, keeps the recorded order, and looks for an access that comes early or late among the
     next recorded ones that are not done; strict wants the next one; queue takes each register by itself. Under window
@@ -109,10 +116,14 @@ def command(
     terms = Terms(**chosen_terms)
     card = terms.card(run)
     chosen = None if driver is None else choose_driver(driver)
-    model = None if device is None else make_device(device)
+    model = None if device is None else QemuModel.parse(device) if device.startswith(PREFIX) else make_device(device)
     opened = run.open_input(trace, from_format)
     tape = load_tape(opened, pci)
-    if model is not None:
+    if isinstance(model, QemuModel):
+        with QtestCard(model, tape.pci, tape.bars, terms.pace) as served:
+            report = apply_to(tape, served)
+        report.limits = [*report.limits, *served.notes]
+    elif model is not None:
         report = apply_to(tape, model)
     else:
         if chosen is None:
@@ -121,6 +132,9 @@ def command(
     click.echo(json.dumps(report.to_json()) if as_json else "\n".join(report.lines()))
     if report.diverged:
         run.set_status(EXIT_DIFFERENT)
+    if model is not None and report.problem is not None:
+        run.say(report.problem)
+        run.set_status(EXIT_USAGE)
     return run.status
 
 

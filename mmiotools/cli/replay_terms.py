@@ -40,9 +40,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--timing",
         metavar="none|recorded|scaled=X",
-        default="none",
-        show_default=True,
-        help="Whether waits and interrupts take their recorded time, or X times that.",
+        help="Whether waits, interrupts, and accesses to a device of QEMU's take their recorded time, or X times that. "
+        "If not given: recorded for a device of QEMU's, else none.",
     ),
     click.option(
         "--irq",
@@ -80,7 +79,7 @@ class Terms:
 
     policy: str
     window: int
-    timing: str
+    timing: str | None
     irq: tuple[str, ...]
     fuzz: int
     mask: tuple[str, ...]
@@ -89,12 +88,17 @@ class Terms:
 
     def __post_init__(self) -> None:
         POLICIES.get(self.policy)
-        parse_timing(self.timing)
+        parse_timing(self.timing or "none")
 
     @property
     def settings(self) -> Settings:
         """Of policy and interrupts."""
-        return Settings(self.window, parse_timing(self.timing))
+        return Settings(self.window, parse_timing(self.timing or "none"))
+
+    @property
+    def pace(self) -> float:
+        """By what recorded times are multiplied for a device of QEMU's; 0 for no time between accesses."""
+        return parse_timing(self.timing or "recorded").scale or 0.0
 
     def card(self, run: Run) -> dict[str, Any]:
         """The arguments of `mock_card`, but for the tape and the function. Raises UsageError and FormatError."""

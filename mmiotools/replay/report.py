@@ -53,8 +53,9 @@ class Report:
     fuzz       accesses that may be extra, missed or differing before the replay has diverged
     names      of registers
     stray      accesses of the driver where no device is; more than the recording has elsewhere are extra
+    reads      of a device model: how many reads were compared
     registers  of a device model: every register that answered differently, the worst first
-    problem    why the driver did not come to its end, None when it did
+    problem    why the driver, or the device, did not come to its end, None when it did
     limits     what the driver met on the recorded run, and cannot meet here, a line each
     """
 
@@ -68,6 +69,7 @@ class Report:
     fuzz: int = 0
     names: Names | None = None
     stray: int = 0
+    reads: int = 0
     registers: list[RegisterScore] = field(default_factory=list)
     problem: str | None = None
     limits: Sequence[str] = ()
@@ -132,6 +134,7 @@ class Report:
             "model": self.model,
         }
         if self.policy == "device":
+            held["reads"] = self.reads
             held["registers"] = [
                 {"region": s.region, "offset": f"{s.offset:#x}", "reads": s.reads, "differing": s.differing}
                 for s in self.registers[:KEEP]
@@ -198,6 +201,10 @@ class Report:
             f"  {len(self.tape) + self.tape.left_out} recorded, {ledger.matched} matched, {ledger.extra_count} extra, "
             f"{ledger.missed_count} missed, {ledger.differing_count} differing",
         ]
+        if self.reads:
+            equal = self.reads - ledger.differing_count
+            share = int(10000 * equal / self.reads) / 100  # rounded down: 100 % is all of them
+            out.append(f"  {equal} of {self.reads} reads answered as recorded, {share:.2f} %")
         if self.tape.elsewhere:
             out.append(f"  {self.tape.elsewhere} recorded accesses are not this card's, and were not replayed")
         if self.tape.left_out or ledger.excused:
@@ -224,7 +231,8 @@ class Report:
         if self.model is not None:
             out.append(f"  the model {self.model} stands in for what the card does to memory")
         if self.problem is not None:
-            out.append(f"  the driver did not come to its end: {self.problem.splitlines()[0]}")
+            what = "device was lost" if self.policy == "device" else "driver did not come to its end"
+            out.append(f"  the {what}: {self.problem.splitlines()[0]}")
         out += [f"  {limit}" for limit in self.limits]
         if ledger.first is not None:
             out += ["", *self._divergence_lines(ledger.first)]
@@ -261,7 +269,8 @@ class Report:
     def _divergence_lines(self, first: Parting) -> list[str]:
         """The recording around the place, the expected access marked `->`, what was done instead marked `+`."""
         before, after = self._neighbours(first)
-        out = [f"first divergence: {_KINDS[first.kind]}"]
+        lost = first.kind == "missed" and self.policy == "device"
+        out = [f"first divergence: {'the device was lost before this' if lost else _KINDS[first.kind]}"]
         out += [f"     {self._describe(self.tape.access(position))}" for position in before]
         if first.expected:
             out.append(f"  -> {self._describe(self.tape.access(first.position))}   expected")
