@@ -55,8 +55,8 @@ class Serving:
 
     card    what `mock_card` made of the tape
     rules   of fault injection between the driver and the mock card, whose books are of what reaches it; by `seed`
-    config  configuration space of the real card, where it is known
-    class_code  its class << 16 | subclass << 8 | interface, where that is; else what the recorded driver is for
+    config  configuration space of the real card, where it is known; else what the recording has
+    class_code  class << 16 | subclass << 8 | interface, where that is known; else what the recorded driver is for
     wide    may BARs take 64 bits?
 
     Raises ExpressionError for a rule that does not fit the card.
@@ -88,7 +88,7 @@ class Serving:
         self.function = Function(
             device,
             wide=wide,
-            config=config,
+            config=config or tape.config,
             class_code=code,
             plain=ports,
             rewind=lambda: None,

@@ -7,8 +7,9 @@ from collections.abc import Callable, Container
 from mmiotools.engine.interface import CONFIG, Device
 from mmiotools.serve.messages import Messages, writable
 
-_COMMAND, _CLASS, _BARS, _HEADER_TYPE, _ROM, _LINE, _PIN = 0x04, 0x08, 0x10, 0x0E, 0x30, 0x3C, 0x3D
-_COMMAND_BITS = 0x0547
+_COMMAND, _STATUS, _CLASS, _BARS, _HEADER_TYPE, _ROM, _LINE, _PIN = 0x04, 0x06, 0x08, 0x10, 0x0E, 0x30, 0x3C, 0x3D
+_COMMAND_BITS, _PIN_OFF = 0x0547, 1 << 10
+_HAS_CAPABILITIES = 0x10
 _PORT, _WIDE = 1, 4
 #: Accesses that a device's own log keeps while it is served.
 _SEEN = 1 << 16
@@ -58,13 +59,13 @@ class Function:
         self._first.extend(bytes(max(256 - len(self._first), 0)))
         self._own = bytearray(b"\xff" if config else b"\0") * len(self._first)
         self._bits = bytearray(len(self._first))
-        self._describe(bool(config), class_code)
+        self._describe(len(config), class_code)
         self._held = bytearray(self._first)
         self.messages = Messages(self._held)
         self._windows: list[tuple[int, int, int, bool]] = []
         self._place()
 
-    def _describe(self, known: bool, class_code: int) -> None:
+    def _describe(self, known: int, class_code: int) -> None:
         # The six BARs, and the register behind them, which QEMU's proxy takes for a seventh.
         for at in range(_BARS, _BARS + 28, 4):
             self._keep(at, 4, 0)
@@ -78,6 +79,11 @@ class Function:
         self._keep(_LINE, 1, 0, 0xFF)
         self._keep(_PIN, 1, 1)
         if known:
+            if known <= 64:
+                # What the capabilities are is beyond what is known.
+                self._keep(
+                    _STATUS, 2, int.from_bytes(self._first[_STATUS : _STATUS + 2], "little") & ~_HAS_CAPABILITIES
+                )
             # One function: no other would be there.
             self._keep(_HEADER_TYPE, 1, self._first[_HEADER_TYPE] & 0x7F)
             self._keep(_COMMAND, 2, 0, _COMMAND_BITS)
@@ -138,9 +144,17 @@ class Function:
         bits, held = (int.from_bytes(part[span], "little") for part in (self._bits, self._held))
         self._held[span] = (held & ~bits | value & bits).to_bytes(width, "little")
         if not _BARS <= offset < _ROM + 4:
-            self.device.write(CONFIG, offset, width, value)
+            self.device.write(CONFIG, offset, width, self._told(offset, width, value))
         self._place()
         self.messages.release()
+
+    def _told(self, offset: int, width: int, value: int) -> int:
+        """What the device is told of a write. One that knows of no messages shall not fall silent because the driver
+        has switched its pin off in favour of them.
+        """
+        if self.messages.msi_vectors or self.messages.msix_vectors:
+            value &= ~(_PIN_OFF << 8 * _COMMAND >> 8 * offset) if offset <= _COMMAND + 1 < offset + width else -1
+        return value
 
     def _place(self) -> None:
         """Where the BARs are now."""
@@ -167,7 +181,8 @@ class Function:
         value = done = 0
         while done < count:
             width = _piece(offset + done, count - done)
-            part = self._read(number, offset + done, width) & (1 << 8 * width) - 1
+            part = self._read(number, offset + done, width)
+            part = self.messages.shown(number, offset + done, width, part) & (1 << 8 * width) - 1
             self._count("R", number, offset + done, width, part)
             value |= part << 8 * done
             done += width

@@ -113,11 +113,20 @@ class Messages:
 
     def stored(self, bar: int, offset: int, width: int, value: int) -> None:
         """The driver has written to a BAR: if it is the table, keep it."""
+        start = self._start(bar, offset, width)
+        if start >= 0:
+            self._table[start : start + width] = value.to_bytes(width, "little")
+            self.release()
+
+    def shown(self, bar: int, offset: int, width: int, value: int) -> int:
+        """What a read of a BAR gives: the table, or `value` outside it."""
+        start = self._start(bar, offset, width)
+        return value if start < 0 else int.from_bytes(self._table[start : start + width], "little")
+
+    def _start(self, bar: int, offset: int, width: int) -> int:
+        """The place in the table, -1 where that is elsewhere."""
         start = offset - self.table_offset
-        if bar != self.table_bar or not 0 <= start <= len(self._table) - width:
-            return
-        self._table[start : start + width] = value.to_bytes(width, "little")
-        self.release()
+        return start if bar == self.table_bar and 0 <= start <= len(self._table) - width else -1
 
     def release(self) -> None:
         """Send what is pending and masked no more; also to be called when configuration space was written."""

@@ -158,6 +158,42 @@ def test_time_is_over(top: Path, path: Path) -> None:
     assert status == 1 and "it was still running after" in out and "2 matched" in out
 
 
+def test_a_plugin_that_fails(top: Path, path: Path) -> None:
+    plugin = path.parent / "mine.py"
+    plugin.write_text(
+        "class PLUGIN:\n    name, title, api = 'mine', 'Mine.', 1\n"
+        "    def attach(self, host): pass\n    def reset(self): pass\n"
+        "    def wrote(self, *access): raise ZeroDivisionError('my fault')\n"
+    )
+    with started(top, "--serve", f"vfio-user:{path}", "--plugin", str(plugin)) as process:
+        process.heard("listening")
+        with connect(path) as stream, contextlib.suppress(AssertionError, ConnectionError):
+            as_recorded(VfioClient(stream))
+        status, out, err = process.end()
+    assert status == 2 and "the card failed: ZeroDivisionError('my fault')" in err and "Traceback" not in err
+    assert "2 recorded, 2 matched" in out
+
+
+def test_a_recorded_configuration_space_is_served(top: Path, path: Path) -> None:
+    trace = path.parent / "with-config.jsonl"
+    assert run(["convert", "-t", "jsonl", str(top / TRACE), "-o", str(trace)]) == 0
+    config = bytearray(256)
+    config[0:4], config[0x2C:0x30] = b"\xde\x10\x86\x02", b"\xfe\xca\xed\xac"
+    lines = [json.loads(line) for line in trace.read_text().splitlines()]
+    for line in lines:
+        if line.get("kind") == "DEVICE":
+            line["config"] = config.hex()
+    trace.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with started(top, "--serve", f"vfio-user:{path}", trace=str(trace)) as process:
+        process.heard("listening")
+        with connect(path) as stream:
+            client = VfioClient(stream)
+            client.greet()
+            assert client.read(7, 0x2C, 4) == 0xACEDCAFE
+            assert client.read(7, 0, 4) == 0x028610DE
+        process.end()
+
+
 def test_what_is_at_the_path_already(top: Path, path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ["replay", str(top / TRACE), "--serve", f"vfio-user:{path}", "--timeout", "0.1"]
     path.write_text("mine")

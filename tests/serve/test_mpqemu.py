@@ -107,6 +107,9 @@ def test_msi_and_msix_are_messages() -> None:
         for vector in range(4):
             for at, value in ((0, 0xFEE02000), (4, 0), (8, 0x50 + vector)):
                 qemu.write(0xE0000800 + 16 * vector + at, 4, value)
+        assert qemu.read(0xE0000828, 4) == 0x52
+        qemu.config_write(4, 2, 0x407)
+        assert serving.device.config.command == 7, "a card that knows of no messages shall not fall silent"
         qemu.write(0xE0000000, 4, 3)
         assert not wires.log, "masked"
         qemu.write(0xE0000800 + 16 * 2 + 12, 4, 0)
