@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 
 from mmiotools.engine.interface import CONFIG, Device
+from mmiotools.errors import UsageError
 from mmiotools.serve.messages import Messages, writable
 
 _COMMAND, _STATUS, _CLASS, _BARS, _HEADER_TYPE, _ROM, _LINE, _PIN = 0x04, 0x06, 0x08, 0x10, 0x0E, 0x30, 0x3C, 0x3D
@@ -30,6 +31,8 @@ class Function:
     rewind  what a reset does to the device when the driver has used it already; the device's own reset if not given
     trim    empties the device's log of accesses, which would grow for as long as the driver runs
     watch   called after each access to a BAR: "R" or "W", BAR, offset, width, value
+
+    Raises UsageError for a BAR that is too large.
     """
 
     def __init__(
@@ -54,6 +57,9 @@ class Function:
         self._rewind = rewind
         self._trim = trim
         self._sizes = {bar.number: _size(bar.size, bar.flags) for bar in device.pci.bars if 0 <= bar.number <= 5}
+        for number, size in self._sizes.items():
+            if size > 1 << 31 and not wide:
+                raise UsageError(f"BAR{number} has {size >> 30} GiB, and this transport takes BARs of 32 bits only")
         self._flags = {bar.number: bar.flags & 15 if wide or bar.flags & _PORT else 0 for bar in device.pci.bars}
         self._first = bytearray(config or bytes(256))
         self._first.extend(bytes(max(256 - len(self._first), 0)))

@@ -51,8 +51,7 @@ if ! { kernel_package && download; }; then
     download || die "$kernel and busybox-static cannot be fetched"
 fi
 dpkg-deb -x busybox-static_*.deb busybox
-dpkg-deb --fsys-tarfile "$kernel"_*.deb |
-    tar -x --exclude='./usr' --exclude='*/drivers/gpu' --exclude='*/drivers/media' --exclude='*/sound'
+dpkg-deb --fsys-tarfile "$kernel"_*.deb | tar -x --exclude=./usr/share
 rm -f ./*.deb
 release=${kernel#linux-image-}
 [ -e "boot/vmlinuz-$release" ] || release=$(ls lib/modules | head -n 1)

@@ -268,6 +268,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.slow
 def test_a_guest_that_hangs_is_ended(top: Path, able: Qemu) -> None:
     with started(top, "-q", "--json", "--qemu", "-m 64", "--timeout", "3") as process:
         pid = wait_for_qemu(process)
@@ -278,6 +279,7 @@ def test_a_guest_that_hangs_is_ended(top: Path, able: Qemu) -> None:
     assert is_gone(pid)
 
 
+@pytest.mark.slow
 def test_a_qemu_that_is_killed_is_told(top: Path, able: Qemu) -> None:
     with started(top, "--qemu", "-m 64", "--timeout", "60") as process:
         pid = wait_for_qemu(process)
@@ -287,6 +289,7 @@ def test_a_qemu_that_is_killed_is_told(top: Path, able: Qemu) -> None:
     assert status == 2 and "was killed by SIGKILL" in err and "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_interrupted_with_a_qemu(top: Path, able: Qemu) -> None:
     with started(top, "--qemu", "-m 64", "--timeout", "60") as process:
         pid = wait_for_qemu(process)
@@ -297,6 +300,7 @@ def test_interrupted_with_a_qemu(top: Path, able: Qemu) -> None:
     assert is_gone(pid)
 
 
+@pytest.mark.slow
 def test_no_qemu_outlives_its_server(top: Path, able: Qemu) -> None:
     with started(top, "--qemu", "-m 64", "--timeout", "60") as process:
         pid = wait_for_qemu(process)
@@ -308,6 +312,7 @@ def test_no_qemu_outlives_its_server(top: Path, able: Qemu) -> None:
     assert is_gone(pid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -325,6 +330,7 @@ def test_arguments_that_qemu_refuses(
     assert message in captured.err and not captured.out
 
 
+@pytest.mark.slow
 def test_a_transport_that_this_qemu_does_not_know(top: Path, able: Qemu, capfd: pytest.CaptureFixture[str]) -> None:
     other = "mpqemu" if able.vfio_user else "vfio-user"
     if able.vfio_user and able.proxy_device:

@@ -7,11 +7,12 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serve_clients import PCI, MpqemuClient, config_with_messages, memory, send, served
+from serve_clients import PCI, Memo, MpqemuClient, config_with_messages, memory, send, served
 from test_vfio_user import open_fds
 
-from mmiotools.errors import ProtocolError
+from mmiotools.errors import ProtocolError, UsageError
 from mmiotools.serve.messages import Message
+from mmiotools.trace.header import Bar
 
 FAILED = (1 << 64) - 1
 
@@ -118,6 +119,14 @@ def test_msi_and_msix_are_messages() -> None:
         assert wires.log == [(0xFEE02000, 0x52)] * 2
         qemu.write(0xE0000000, 4, 0)
         assert len(wires.log) == 2
+
+
+def test_a_bar_that_does_not_fit_is_refused() -> None:
+    bars = (Bar(1, 0, 1 << 33, 12),)
+    with pytest.raises(UsageError, match="BAR1 has 8 GiB"), served("mpqemu", Memo(PCI._replace(bars=bars))):
+        pass
+    with served("vfio-user", Memo(PCI._replace(bars=bars))) as (_, serving):
+        assert serving.function.bar_size(1) == 1 << 33
 
 
 HEAD = struct.Struct("=i4xQ")
