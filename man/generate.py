@@ -31,7 +31,9 @@ from mmiotools.drivers import DRIVERS  # noqa: E402
 from mmiotools.filters.predicates import LANGUAGE, PREDICATES  # noqa: E402
 from mmiotools.formats import FORMATS  # noqa: E402
 from mmiotools.formats.base import EVERYTHING  # noqa: E402
+from mmiotools.plugins import PLUGINS  # noqa: E402
 from mmiotools.replay.policy import POLICIES  # noqa: E402
+from mmiotools.serve import TRANSPORTS  # noqa: E402
 from mmiotools.trace.registry import Registry  # noqa: E402
 
 #: Exit statuses that every command has.
@@ -59,7 +61,11 @@ NO_INPUT = {"record", "list", "completion"}
 FAMILIES: dict[str, tuple[tuple[str, Registry[object], str], ...]] = {
     "record": (("DRIVERS", DRIVERS, "DRIVER"), ("DEVICES", DEVICES, "--card")),  # type: ignore[dict-item]
     "diff": (("VIEWS", VIEWS, "--view"),),  # type: ignore[dict-item]
-    "replay": (("POLICIES", POLICIES, "--policy"),),  # type: ignore[dict-item]
+    "replay": (
+        ("POLICIES", POLICIES, "--policy"),  # type: ignore[dict-item]
+        ("TRANSPORTS", TRANSPORTS, "--serve"),  # type: ignore[dict-item]
+        ("PLUGINS", PLUGINS, "--plugin"),  # type: ignore[dict-item]
+    ),
 }
 
 #: What `keeps` calls the fields, for people.
@@ -84,6 +90,7 @@ ENVIRONMENT = {
     "FORCE_COLOR, CLICOLOR_FORCE": "Colour, also where standard output is no terminal.",
     "MMIOTOOLS_NO_PLUGINS": "If set, formats and devices of other packages are not loaded.",
     "MMIOTOOLS_WORKERS": "Processes that read a large text at once; one a processor when not set, 0 for none.",
+    "QEMU": "The QEMU that replay runs, a path or the name of a program; qemu-system-x86_64 when not set.",
     "MMIOTOOLS_DEBUG": "If set, an internal error shows its traceback.",
 }
 #: For mmiotools(1), and run by a test like those of the commands.

@@ -8,14 +8,17 @@ from functools import partial
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from mmiotools.cli.common import Run, choose_format, from_option, open_output, quiet_option
-from mmiotools.cli.replay_terms import Terms, terms_options
+from mmiotools.cli.replay_terms import Terms, tell_rules, terms_options
 from mmiotools.devices import make_device
 from mmiotools.drivers import Chosen, choose_driver
 from mmiotools.engine.inject_data import Rule
 from mmiotools.engine.inject_rules import parse_rules
+from mmiotools.engine.interface import Plugin
 from mmiotools.errors import EXIT_DIFFERENT, EXIT_USAGE, UsageError
+from mmiotools.plugins import PLUGINS, make_plugin
 from mmiotools.replay import Report, Tape, apply_to, load_tape, recorded_driver, replay
 from mmiotools.replay.run import replay_header
 from mmiotools.serve.qtest_card import PREFIX, QemuModel, QtestCard
@@ -43,7 +46,25 @@ EXAMPLES = [
         "What the driver does when the card goes away under it (exit status 1):",
         "mmiotools record nv-init | mmiotools replay --inject 'remove after 20' || true",
     ),
+    (
+        "Offer the mock card to a client of vfio-user, for a tenth of a second (exit status 2, for nobody comes):",
+        "mmiotools record nv-test -o test.mmio && "
+        "mmiotools replay test.mmio --serve vfio-user:./card --timeout 0.1 || true",
+    ),
 ]
+
+
+def complete_transports(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion: names of transports."""
+    from mmiotools.serve import TRANSPORTS
+
+    return [name for name in TRANSPORTS.names() if name.startswith(incomplete)]
+
+
+def complete_plugins(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Shell completion: names of plugins, and files."""
+    found = [CompletionItem(name) for name in PLUGINS.names() if name.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="file")]
 
 
 @click.command()
@@ -58,6 +79,32 @@ EXAMPLES = [
 @click.option("--pci", metavar="ADDRESS|IDS", help="The card to mock, like 00:03.0 or 8086:100e.")
 @click.option("--seed", type=int, metavar="N", help="Seed of clock and --inject; the recording's when not given.")
 @click.option("--inject", multiple=True, metavar="RULE", help="Make the mock card misbehave, as in 'remove after 20'.")
+@click.option(
+    "--serve",
+    metavar="TRANSPORT[:PATH]",
+    shell_complete=complete_transports,
+    help="Serve the mock card to a QEMU: vfio-user:PATH, or mpqemu with --qemu (see `mmiotools list transports`).",
+)
+@click.option(
+    "--qemu",
+    metavar="'ARGS...'",
+    help="Start a QEMU with the card in it, and these arguments; the program's name may come first.",
+)
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="How long --serve or --qemu may take."
+)
+@click.option(
+    "--plugin",
+    metavar="NAME|FILE",
+    shell_complete=complete_plugins,
+    help="What the card does to memory (see `mmiotools list plugins`).",
+)
+@click.option(
+    "--config",
+    type=click.Path(),
+    metavar="FILE|CLASS",
+    help="Configuration space of the served card, from /sys/bus/pci/devices/ADDRESS/config; or its class, as 0x010802.",
+)
 @click.option("--as-trace", type=click.Path(), metavar="FILE", help="Write what the driver did to FILE, as a trace.")
 @click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
 @from_option
@@ -69,6 +116,11 @@ def command(
     pci: str | None,
     seed: int | None,
     inject: tuple[str, ...],
+    serve: str | None,
+    qemu: str | None,
+    timeout: float | None,
+    plugin: str | None,
+    config: str | None,
     as_trace: str | None,
     as_json: bool,
     from_format: str | None,
@@ -102,12 +154,29 @@ def command(
     be given several times. The report is of what reaches the card. Rules that the recording was made with are not
     applied again, because the recorded values hold their effect.
 
+    --qemu starts a QEMU with the mock card in it, so that the driver is a real one: its words are QEMU's arguments, as
+    "-kernel vmlinuz -initrd initrd.img -append 'console=ttyS0'", and the program before them if it is not
+    qemu-system-x86_64 or what the environment variable QEMU names. Shared memory, the card in its recorded slot and a
+    serial console on standard error are added. The transport is vfio-user where that QEMU has vfio-user-pci (10.1 and
+    later), else mpqemu where it has x-pci-proxy-dev and needs no KVM for it (before 8.2, as in Debian 12); --serve
+    vfio-user or --serve mpqemu decides. The report comes when the guest has powered off, or at --timeout, with
+    Ctrl-C, and when anything breaks; no QEMU is left over.
+
+    --serve vfio-user:PATH listens at a UNIX socket for one client, such as a QEMU with -device
+    '{"driver":"vfio-user-pci","socket":{"path":"PATH","type":"unix"}}'. --serve mpqemu:PATH does so for
+    x-pci-proxy-dev, which takes a descriptor and no path: `python -m mmiotools.serve.connect PATH qemu-system-x86_64
+    -device x-pci-proxy-dev,fd={fd},addr=3 -qtest unix:PATH.qtest ...` connects, and becomes QEMU; interrupts go
+    through its qtest. In both cases the guest's memory must be shared: -object
+    memory-backend-memfd,id=ram,size=1G,share=on -machine memory-backend=ram.
+
     The exit status is 0 when the replay completed, and 1 when more accesses than --fuzz says (none) were extra, missed
     or differing.
     """
     run = Run(quiet)
     if driver is not None and device is not None:
         raise UsageError("--driver and --device exclude each other")
+    if device is not None and plugin is not None:
+        raise UsageError("--plugin needs a driver; with --device none runs")
     if device is not None and as_trace is not None:
         raise UsageError("--as-trace needs a driver; with --device none runs")
     rules = parse_rules(inject)
@@ -115,11 +184,22 @@ def command(
         raise UsageError("--inject needs a driver; with --device none runs")
     terms = Terms(**chosen_terms)
     card = terms.card(run)
+    plan = None
+    if serve is not None or qemu is not None:
+        if driver is not None or device is not None:
+            raise UsageError("--serve and --qemu bring a driver of their own: leave --driver and --device out")
+        from mmiotools.cli.replay_serve import Options, Plan, serve_tape
+
+        plan = Plan(Options(serve, qemu, timeout, plugin, config, as_trace, rules, seed))
+    elif timeout is not None or config is not None:
+        raise UsageError("--timeout and --config need --serve or --qemu")
     chosen = None if driver is None else choose_driver(driver)
     model = None if device is None else QemuModel.parse(device) if device.startswith(PREFIX) else make_device(device)
     opened = run.open_input(trace, from_format)
     tape = load_tape(opened, pci)
-    if isinstance(model, QemuModel):
+    if plan is not None:
+        report = serve_tape(run, tape, terms, card, plan, trace)
+    elif isinstance(model, QemuModel):
         with QtestCard(model, tape.pci, tape.bars, terms.pace) as served:
             report = apply_to(tape, served)
         report.limits = [*report.limits, *served.notes]
@@ -128,7 +208,8 @@ def command(
     else:
         if chosen is None:
             chosen = recorded_driver(tape.meta, opened.name)
-        report = _replay(run, tape, chosen, terms, card, seed, rules, as_trace, trace)
+        made = None if plugin is None else make_plugin(plugin)
+        report = _replay(run, tape, chosen, terms, card, seed, rules, as_trace, trace, made)
     click.echo(json.dumps(report.to_json()) if as_json else "\n".join(report.lines()))
     if report.diverged:
         run.set_status(EXIT_DIFFERENT)
@@ -148,8 +229,9 @@ def _replay(
     rules: Sequence[Rule],
     as_trace: str | None,
     trace: str | None,
+    plugin: Plugin | None,
 ) -> Report:
-    run_it = partial(replay, tape, chosen, seed=seed, rules=rules, fuzz=terms.fuzz, **card)
+    run_it = partial(replay, tape, chosen, seed=seed, rules=rules, fuzz=terms.fuzz, plugin=plugin, **card)
     if as_trace is None:
         done = run_it()
     else:
@@ -161,10 +243,7 @@ def _replay(
         run.say(f"interrupts: {done.report.interrupts.source}; --irq names another register, or none")
     for line in done.outcome.log:
         run.say(f"kernel: {line}")
-    for rule in done.tally:
-        if not rule.acted:
-            what = f"matched {rule.matched} times, never acted" if rule.matched else "matched nothing"
-            run.say(f"inject: {what}: {rule.text}")
+    tell_rules(run, done.tally)
     if done.outcome.returned:
         run.say(f"the driver's probe returned {done.outcome.returned}")
     if done.outcome.error is not None and not done.report.diverged:

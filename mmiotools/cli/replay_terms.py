@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from mmiotools.cli.common import F, Run, load_regs, regs_option
+from mmiotools.engine.inject import Tally
 from mmiotools.filters.masks import read_all
 from mmiotools.replay import DEFAULT, POLICIES
 from mmiotools.replay.entries import AUTO
@@ -71,6 +72,14 @@ def terms_options(function: F) -> F:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+def tell_rules(run: Run, tally: Sequence[Tally]) -> None:
+    """Say which rules of fault injection came to nothing."""
+    for rule in tally:
+        if not rule.acted:
+            what = f"matched {rule.matched} times, never acted" if rule.matched else "matched nothing"
+            run.say(f"inject: {what}: {rule.text}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,10 @@ class MockCard:
             self._plugin.reset()
         self._start()
 
+    def forget(self) -> None:
+        """Empty the log of accesses, and go on; snapshots are of no use then. For who serves the card for long."""
+        self._seen, self._cpus, self._times = [], [], []
+
     def finish(self) -> Ledger:
         """The driver has ended: what was matched, extra, missed and differing."""
         self._policy.ledger.listener = None

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from mmiotools.drivers import Chosen, find_driver
 from mmiotools.engine.inject import Injector, Tally
 from mmiotools.engine.inject_data import Rule
-from mmiotools.engine.interface import Device
+from mmiotools.engine.interface import Device, Plugin
 from mmiotools.engine.kernel import Kernel
 from mmiotools.engine.pci import FAILABLE
 from mmiotools.engine.quirks import FIXED
@@ -117,20 +117,22 @@ def mock_card(
     irq: Sequence[str] = (AUTO,),
     names: Names | None = None,
     masks: MaskFile = NOTHING_SAID,
+    plugin: Plugin | None = None,
 ) -> tuple[MockCard, Shadow | None]:
     """The mock card of a recording, with the model beside it that the recording names, if it is a bundled one.
 
+    plugin  what the card does to memory, in place of that model
     irq    where interrupts come from: as `find_entries` has it, but "auto" prefers the model to a guess
     names  of registers, for `irq`
     masks  registers and bits that do not count
 
     Raises UsageError.
     """
-    model = recorded_model(tape.meta, tape.pci)
+    model = recorded_model(tape.meta, tape.pci) if plugin is None else None
     by_model = model is not None and AUTO in irq and not len(tape.irq_places)
     entries = find_entries(tape, (NONE,) if by_model and len(irq) == 1 else irq, names)
     if model is None:
-        return MockCard(tape, policy, pci, settings=settings, masks=masks, irq=entries), None
+        return MockCard(tape, policy, pci, plugin, settings=settings, masks=masks, irq=entries), None
     shadow = Shadow(model, by_model)
     return MockCard(tape, policy, pci, shadow, settings=settings, masks=masks, irq=entries), shadow
 
@@ -149,6 +151,7 @@ def replay(
     names: Names | None = None,
     masks: MaskFile = NOTHING_SAID,
     fuzz: int = 0,
+    plugin: Plugin | None = None,
 ) -> Replayed:
     """Run a driver against the mock card of a tape.
 
@@ -156,14 +159,16 @@ def replay(
     sink   given what the driver does, as a trace, in batches
     pci    how the card shall appear, if not as recorded
     rules  of fault injection between the driver and the mock card, whose books are of what reaches it
-    settings, irq, names, masks  as `mock_card` has them; the report has the names too
+    settings, irq, names, masks, plugin  as `mock_card` has them; the report has the names too
     fuzz   accesses that may be extra, missed or differing before the replay has diverged
 
     The machine, its CPUs and its tracer are those of the recording. Kernel calls that failed in it fail again. Rules
     that it was made with are not applied: their effect is in the recorded values. Raises ExpressionError for a rule
     that does not fit the card, and UsageError for a machine or a register that there is not.
     """
-    card, shadow = mock_card(tape, policy, pci, settings=settings, irq=irq, names=names, masks=masks)
+    card, shadow = mock_card(
+        tape, policy, pci, settings=settings, irq=irq, names=names, masks=masks, plugin=plugin
+    )
     setup = recorded_setup(tape.meta)
     meta = replay_header(tape, chosen, policy, seed, rules).meta
     injector = Injector(card, rules, meta["seed"]) if rules else None
@@ -204,7 +209,7 @@ def replay(
         stray=outcome.unclaimed_count,
         problem=None if outcome.error is None else str(outcome.error),
         limits=[
-            *services.limits(shadow is not None, interrupts.source != NONE),
+            *services.limits(shadow is not None or plugin is not None, interrupts.source != NONE),
             *(_unrecorded(tape, setup) if ledger.extra_count else ()),
         ],
     )

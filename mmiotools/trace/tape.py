@@ -46,6 +46,7 @@ class Tape:
     irq_places   positions of the card's accesses before which they lie, ascending, each once
     cpu        the CPU of each, -1 where the recording does not say; None where it never does
     meta       what the recording says about how it was made
+    config     the function's configuration space, empty where the recording does not have it
     """
 
     pci: PciDevice
@@ -64,6 +65,7 @@ class Tape:
     irq_places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     cpu: NDArray[np.int32] | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    config: bytes = b""
     _chunks: dict[int, list[Row]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -142,6 +144,7 @@ def load_tape(trace: Trace, select: str | None = None) -> Tape:
         irq_places=_before(rows, watched.irq_at),
         cpu=None if cpus is None else cpus[rows],
         meta={**watched.meta, **trace.header.meta},
+        config=watched.configs.get(pci.bdf, b""),
     )
 
 
@@ -161,6 +164,8 @@ class _Watched:
         self.irq_at: list[int] = []
         self._count = 0
         self.meta: dict[str, Any] = {}
+        #: Configuration space by bus and function.
+        self.configs: dict[int, bytes] = {}
         self._cpus: list[NDArray[np.int32]] = []
 
     @property
@@ -182,6 +187,11 @@ class _Watched:
             self._count += int(np.count_nonzero(batch.accesses))
             cpu = np.where(batch.present("cpu"), batch.data("cpu").astype(np.int32), np.int32(-1))
             self._cpus.append(cpu[batch.accesses])
+            for row in batch.rows(Kind.DEVICE).tolist():
+                extra = batch.extras.get(row, {})
+                config = extra.get("config")
+                if isinstance(config, bytes) and len(config) in (64, 256, 4096):
+                    self.configs[int(extra.get("bdf", 0))] = config
             for row in batch.rows(Kind.HEADER).tolist():
                 meta = batch.extras.get(row, {}).get("meta")
                 if isinstance(meta, dict):
