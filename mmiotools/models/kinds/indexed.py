@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from mmiotools.models.kinds.base import MAX_ENTRIES, History, Model, Since, majority, mode
+from mmiotools.models.kinds.storage import Storage
 from mmiotools.models.stream import Place
 
 #: From so many different answers on, a register written elsewhere is an index rather than a command.
@@ -14,14 +15,18 @@ _PRICE = 0.6
 
 
 class Indexed(Model):
-    """Reads the entry of `table` for the last write, cut to `mask`; `reset` before, and where there is no entry."""
+    """Reads the entry of `table` for the last write, cut to `mask`; `reset` before. Where there is no entry, it is
+    storage if `echo` is said (and `fixed`, bits that are set), else `reset` again.
+    """
 
     kind = "index-data"
     title = "An index is written, to itself or elsewhere, and its entry is read."
-    KEYS: ClassVar = {"index": "place", "mask": "mask", "table": "table"}
+    KEYS: ClassVar = {"index": "place", "mask": "mask", "echo": "mask", "fixed": "value", "table": "table"}
 
     index: Place | None
     mask: int | None
+    echo: int | None
+    fixed: int | None
     table: dict[int, int]
 
     @classmethod
@@ -38,6 +43,11 @@ class Indexed(Model):
             kind = Indexed if since.trigger is None or len(set(table.values())) >= _ANSWERS else Status
             key = {kind.source: since.trigger}
             yield kind(history.place, reset, table=table, **key)
+            stored = Storage.of_own_writes(history) if since.trigger is None else None
+            if stored is not None:
+                odd = {index: value for index, value in table.items() if stored.stores(index) != value}
+                if odd:
+                    yield cls(history.place, stored.reset, table=odd, echo=stored.echo, fixed=stored.fixed)
 
     #: The key that names the register that is written.
     source: ClassVar[str] = "index"
@@ -51,8 +61,8 @@ class Indexed(Model):
 
     @property
     def size(self) -> float:
-        """Each entry counts."""
-        return 1.0 + _PRICE * len(self.table)
+        """Each entry counts, and what holds for the others."""
+        return 1.0 + 0.5 * (self.echo is not None) + _PRICE * len(self.table)
 
     def prepare(self) -> None:
         """The register that is written, if another."""
@@ -74,7 +84,10 @@ class Indexed(Model):
 
     def _look(self, value: int) -> None:
         key = value if self._mask is None else value & self._mask
-        self._value = self._entries.get(key, self.reset)
+        found = self._entries.get(key)
+        if found is None:
+            found = self.reset if self.echo is None else value & self.echo | (self.fixed or 0) & ~self.echo
+        self._value = found
 
     def wrote(self, value: int, now: int = 0) -> None:
         """Its own index."""
@@ -101,6 +114,7 @@ class Status(Indexed):
     title = "Reports what the last write to another register has led to."
     KEYS = {"after": "place", "mask": "mask", "table": "table"}
     source = "after"
+    echo = fixed = None
 
     @classmethod
     def fit(cls, history: History) -> Iterator[Model]:

@@ -11,7 +11,7 @@ from mmiotools.models.kinds.base import MAX_ENTRIES, History, Model
 from mmiotools.models.kinds.storage import Storage
 
 #: Writes that it takes to recognise one, and changes of the clock.
-_LEAST = 64
+_LEAST = 32
 #: Bits of one frame.
 _LONGEST = 4096
 

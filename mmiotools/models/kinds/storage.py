@@ -98,11 +98,15 @@ class Storage(Model):
     def wrote(self, value: int, now: int = 0) -> None:
         """Store."""
         if self.of is None:
-            self._value = value & self.echo | self._fixed
+            self._value = self.stores(value)
 
     def triggered(self, value: int, now: int = 0) -> None:
         """Store what another register was given."""
-        self._value = value & self.echo | self._fixed
+        self._value = self.stores(value)
+
+    def stores(self, value: int) -> int:
+        """What is read after a write of `value`."""
+        return value & self.echo | self._fixed
 
     def dump(self) -> list[Any]:
         """The stored value."""
