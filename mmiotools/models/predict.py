@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mmiotools.models.board import Board
-from mmiotools.models.confidence import FAIR, UNSEEN, UNSEEN_LIKE, Known, alone, beside
+from mmiotools.models.confidence import FAIR, UNSEEN, UNSEEN_LIKE, Known, alone, beside, lost
 from mmiotools.models.learn import Learned
 from mmiotools.models.path import Follower, Found, Path
 from mmiotools.models.stream import READ, WRITE, Vocabulary
@@ -71,7 +71,7 @@ class Predictor:
         if known is None:
             return self._unmodelled(register, value, found)
         if found is None:
-            return Prediction(value, alone(known), MODEL)
+            return Prediction(value, alone(known) if self._path is None else lost(known), MODEL)
         fresh = self._same_writes(register, found)
         agree = found.value == value
         sure = beside(known, found.score, found.exact, fresh, agree)
