@@ -22,7 +22,7 @@ from mmiotools.formats.jsonl_fields import dumps
 from mmiotools.models.card import Card, learn_card
 from mmiotools.models.cardfile import card_text
 from mmiotools.models.kinds import KINDS
-from mmiotools.models.score import MODEL, MODELS, NAIVE, Judge, Score, perturbed, steps
+from mmiotools.models.score import MODEL, MODELS, NAIVE, SEQUENCE_LAST, Judge, Score, perturbed, steps
 from mmiotools.models.stream import Place, join
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.names import Names
@@ -169,6 +169,7 @@ _TITLES = {
     "last-value": "last value",
     "queue": "queue for each register",
     "sequence": "strict sequence",
+    SEQUENCE_LAST: "sequence, else last value",
     MODELS: "models alone",
     MODEL: "models and path",
 }
@@ -179,7 +180,7 @@ def _table(judged: list[tuple[str, Score, Score]], rate: float) -> list[str]:
     for path, plain, shaken in judged:
         lines += [path, f"  {'':<26} {'as recorded':>12} {f'{100 * rate:g} % changed':>15}"]
         lines.append(f"  {'reads':<26} {plain.reads:>12} {shaken.reads:>15}")
-        for name in (*NAIVE, MODELS, MODEL):
+        for name in (*NAIVE, SEQUENCE_LAST, MODELS, MODEL):
             lines.append(
                 f"  {_TITLES[name]:<26} {100 * plain.share(name):>10.2f} % {100 * shaken.share(name):>13.2f} %"
             )

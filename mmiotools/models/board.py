@@ -25,7 +25,8 @@ class Board:
     def __init__(self, models: Iterable[Model], vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._models: list[Model | None] = []
-        self._sharing: list[list[int] | None] = []
+        #: Registers that share bytes with each, and how many were known when they were looked for.
+        self._sharing: dict[int, tuple[int, list[int]]] = {}
         self._watchers: dict[int, list[Model]] = {}
         self._held: dict[int, int] = {}
         #: What `_neighbour` found.
@@ -43,7 +44,6 @@ class Board:
     def _grow(self) -> None:
         while len(self._models) < len(self.vocabulary.places):
             self._models.append(None)
-            self._sharing.append(None)
 
     def model(self, number: int) -> Model | None:
         """The register's model, if it has one."""
@@ -84,10 +84,10 @@ class Board:
             model.wrote(value, now)
         for watcher in self._watchers.get(number, ()):
             watcher.triggered(value, now)
-        sharing = self._sharing[number]
-        if sharing is None:
-            # A register that comes later looks here for itself: `_plain`.
-            sharing = self._sharing[number] = self.vocabulary.near(number)
+        known, sharing = self._sharing.get(number, (0, []))
+        if known != len(self.vocabulary.places):
+            sharing = self.vocabulary.near(number)
+            self._sharing[number] = (len(self.vocabulary.places), sharing)
         self._held[number] = value
         if sharing:
             place = self.vocabulary.places[number]

@@ -92,7 +92,13 @@ def _register(learned: Learned) -> Iterator[str]:
         yield f"[registers.{key}.model.{name}]"
         for entry, value in table.items():
             left = entry if isinstance(entry, str) else f"{entry:#x}"
-            yield f"{left} = " + (f'"{value}"' if isinstance(value, str) else f"{value:#x}")
+            yield f"{left} = {_entry(value)}"
+
+
+def _entry(value: Any) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    return spelled("runs", value) if isinstance(value, list) else f"{value:#x}"
 
 
 def _bar_number(bar: str) -> int:

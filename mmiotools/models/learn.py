@@ -75,6 +75,8 @@ def _learn_one(history: History, writes: int) -> Learned:
     best: Learned | None = None
     price = float("inf")
     for kind in KINDS.values():
+        if price <= kind.least:
+            continue
         for model in kind.fit(history):
             tried, support = evaluate(model, history)
             if model.size > _SIMPLE and not model.inexact and tried - support > _IMPURE * tried:

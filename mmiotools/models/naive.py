@@ -63,15 +63,17 @@ class RegisterQueue(PlainRam):
         return values[min(at, len(values) - 1)]
 
 
-class Sequence(PlainRam):
-    """The recording in its order: a read that is the next recorded access takes its value; any other read gives what
-    was last read or written there, and the recording waits.
+class Sequence:
+    """The recording in its order: an access that is the next one takes it; at any other the recording waits. A read out
+    of turn gets all ones, as from a bus without a device; or, with `last`, what was last read or written there, as the
+    policy strict of `mmiotools replay` does.
     """
 
-    def __init__(self, stream: Stream) -> None:
-        super().__init__()
+    def __init__(self, stream: Stream, last: bool = False) -> None:
         self._steps = list(stream.steps())
         self._at = 0
+        self._ones = [place.mask for place in stream.vocabulary.places]
+        self._last: dict[int, int] | None = {} if last else None
 
     def _take(self, register: int, op: int) -> int | None:
         if self._at < len(self._steps) and self._steps[self._at][:2] == (register, op):
@@ -82,11 +84,15 @@ class Sequence(PlainRam):
     def read(self, register: int) -> int:
         """The recorded value, if it is its turn."""
         value = self._take(register, READ)
+        ones = self._ones[register] if register < len(self._ones) else -1
+        if self._last is None:
+            return ones if value is None else value
         if value is not None:
-            super().write(register, value)
-        return super().read(register)
+            self._last[register] = value
+        return self._last.get(register, ones)
 
     def write(self, register: int, value: int) -> None:
         """Go on, if it is its turn."""
         self._take(register, WRITE)
-        super().write(register, value)
+        if self._last is not None:
+            self._last[register] = value

@@ -70,10 +70,7 @@ class Path:
         self.values: list[int | None] = np.concatenate([np.zeros(0, np.object_), *values]).tolist()
         order = np.argsort(self.array, kind="stable")
         distinct, first = np.unique(self.array[order], return_index=True)
-        ends = [*first.tolist()[1:], len(order)]
-        self._rows_of = {
-            symbol: order[start:end] for symbol, start, end in zip(distinct.tolist(), first.tolist(), ends, strict=True)
-        }
+        self._rows_of = dict(zip(distinct.tolist(), np.split(order, first[1:]), strict=False))
         self._lists: dict[int, list[int]] = {}
         self._index: dict[int, tuple[memoryview, memoryview]] = {}
 
@@ -196,7 +193,7 @@ class Follower:
                     exact.add(ahead)
                     break
             if row >= 0 and symbols[row] == symbol and (op != WRITE or values[row] == value):
-                add(row, score - 0.5)
+                add(row, score + 0.25)
                 exact.add(row)
             else:
                 add(row, score - 1.0)

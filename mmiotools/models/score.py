@@ -95,7 +95,7 @@ class Score:
         """JSON fit: shares to four digits."""
         return {
             "reads": self.reads,
-            "right": {name: round(self.share(name), 4) for name in (*NAIVE, MODELS, MODEL)},
+            "right": {name: round(self.share(name), 4) for name in (*NAIVE, SEQUENCE_LAST, MODELS, MODEL)},
             "best_naive": self.best_naive,
             "calibration_error": round(self.calibration_error, 4),
             "bins": [
@@ -112,6 +112,8 @@ class Score:
 
 #: Strategies: those that learn nothing, the models of the registers alone, and models with the recorded path.
 NAIVE = ("plain-ram", "last-value", "queue", "sequence")
+#: The last one, and what was last read or written where it has no answer: two strategies in one, beside the four.
+SEQUENCE_LAST = "sequence-else-last"
 MODELS, MODEL = "models", "model"
 
 
@@ -138,6 +140,7 @@ class Judge:
             "last-value": LastValue(self._first),
             "queue": RegisterQueue(self._first),
             "sequence": Sequence(self._first),
+            SEQUENCE_LAST: Sequence(self._first, last=True),
         }
         models = Predictor(self._learned, self.vocabulary)
         right = dict.fromkeys(naive, 0)

@@ -70,6 +70,8 @@ def checked(what: str, held: Any, place: Place) -> Any:
         return [_checked_run(run, place) for run in held]
     if not isinstance(held, dict) or len(held) > MAX_ENTRIES:
         raise ValueError(f"must be a table of at most {MAX_ENTRIES} entries")
+    if what == "sequences":
+        return {_index(key): checked("runs", runs, place) for key, runs in held.items()}
     return _frames(held) if what == "frames" else _table(held, place)
 
 
@@ -94,12 +96,13 @@ def _checked_run(run: Any, place: Place) -> tuple[int, int, int]:
 
 
 def _table(held: dict[str, Any], place: Place) -> dict[int, int]:
-    found = {}
-    for key, value in held.items():
-        if not re.fullmatch(r"0[xX][0-9A-Fa-f]{1,16}|[0-9]{1,20}", key):
-            raise ValueError(f"'{key[:40]}' is no number that was written")
-        found[int(key, 16) if key[:2] in ("0x", "0X") else int(key)] = _number(value, place.mask)
-    return found
+    return {_index(key): _number(value, place.mask) for key, value in held.items()}
+
+
+def _index(key: str) -> int:
+    if not re.fullmatch(r"0[xX][0-9A-Fa-f]{1,16}|[0-9]{1,20}", key):
+        raise ValueError(f"'{key[:40]}' is no number that was written")
+    return int(key, 16) if key[:2] in ("0x", "0X") else int(key)
 
 
 def _frames(held: dict[str, Any]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mmiotools.models.stream import Place
 
 #: Events of one register that a model is tried on; of a busier register, the first ones.
-MAX_TRIED = 1 << 17
+MAX_TRIED = 1 << 16
 #: What a model may have in one table.
 MAX_ENTRIES = 1 << 14
 
@@ -117,6 +117,8 @@ class Model:
     KEYS: ClassVar[Mapping[str, str]] = {}
     #: Whether it may be the right model although it seldom knows the exact value.
     inexact: ClassVar[bool] = False
+    #: The smallest `size` that one can have: who is cheaper already need not try.
+    least: ClassVar[float] = 0.0
     #: Whether the recordings have writes to the register.
     written_to: bool = False
 

@@ -23,6 +23,7 @@ class Fifo(Model):
 
     kind = "fifo"
     title = "Gives data one by one: what was written, or what the card holds."
+    least = 2.0
     KEYS: ClassVar = {"after": "place", "start": "flag", "source": "place", "loop": "flag", "values": "values"}
 
     start: bool | None

@@ -21,6 +21,7 @@ class Poll(Model):
 
     kind = "poll-until"
     title = "Changes after some reads, or some time, since a write."
+    least = 2.5
     KEYS: ClassVar = {"after": "place", "start": "flag", "runs": "runs"}
 
     start: bool | None

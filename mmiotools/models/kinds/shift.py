@@ -33,6 +33,7 @@ class Shift(Model):
 
     kind = "shift"
     title = "Single bits carry a serial device: select, clock, data in and out."
+    least = 6.0
     KEYS = {
         "echo": "mask",
         "fixed": "value",
