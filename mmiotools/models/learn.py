@@ -52,7 +52,7 @@ class Learned:
     @property
     def known(self) -> Known:
         """What the confidence of an answer goes by."""
-        return Known(self.tried, self.contradict, self.pinned)
+        return Known(self.tried, self.contradict, self.pinned, self.model.inexact)
 
     @property
     def confidence(self) -> float:

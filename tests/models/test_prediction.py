@@ -116,6 +116,13 @@ def test_where_the_model_is_poor_the_path_answers():
     assert sources == PATH
 
 
+def test_of_a_clock_nobody_is_sure():
+    recording = [step for n, jump in enumerate(noise(20)) for step in (("R", B, 0), ("R", A, 1000 * n + jump % 900))]
+    stream = stream_of(recording)
+    predictor = Predictor(learn(stream), stream.vocabulary, Path(stream))
+    assert max(predictor.read(stream.vocabulary.number(A)).confidence for _ in range(9)) < 0.1
+
+
 # -- scores ----------------------------------------------------------------------------------------------------
 
 
