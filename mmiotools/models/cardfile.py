@@ -90,7 +90,7 @@ def _register(learned: Learned) -> Iterator[str]:
     yield f"confidence = {learned.confidence:.3f}"
     for name, table in tables:
         yield f"[registers.{key}.model.{name}]"
-        for entry, value in table.items():
+        for entry, value in sorted(table.items()):
             left = entry if isinstance(entry, str) else f"{entry:#x}"
             yield f"{left} = {_entry(value)}"
 
