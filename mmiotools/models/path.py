@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,9 +47,13 @@ class Found(NamedTuple):
 
 
 class Path:
-    """Recorded accesses, ready to be followed. Takes about 100 bytes an access, for at most MAX_ROWS of them."""
+    """Recorded accesses, ready to be followed. Takes about 100 bytes an access, for at most MAX_ROWS of them.
 
-    def __init__(self, stream: Stream) -> None:
+    driven  register → bits that its writes are not told apart by, because the card drives them
+    """
+
+    def __init__(self, stream: Stream, driven: Mapping[int, int] | None = None) -> None:
+        self.driven = dict(driven or {})
         symbols: list[NDArray[np.int64]] = []
         values: list[NDArray[np.object_]] = []
         self.starts: list[int] = []
@@ -60,7 +65,10 @@ class Path:
             rows = slice(span.start, span.start + room)
             self.starts.append(size)
             symbol = stream.register[rows].astype(np.int64) * 4 + stream.op[rows]
-            value = stream.value[rows].astype(np.object_)
+            held = stream.value[rows].copy()
+            for number, bits in self.driven.items():
+                held[symbol == number * 4 + WRITE] &= np.uint64(~bits & (1 << 64) - 1)
+            value = held.astype(np.object_)
             value[~stream.known[rows]] = None
             symbols += [symbol, np.full(1, BREAK, np.int64)]
             values += [value, np.full(1, None, np.object_)]
@@ -181,7 +189,7 @@ class Follower:
             after = row + 1
             if after < len(symbols) and symbols[after] == symbol:
                 same = op != WRITE or values[after] == value
-                add(after, score + (1.0 if same else 0.2))
+                add(after, score + (1.0 if same else 0.8))
                 exact.add(after)
                 if same:
                     continue

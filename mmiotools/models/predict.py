@@ -15,7 +15,7 @@ from mmiotools.models.board import Board
 from mmiotools.models.confidence import FAIR, UNSEEN, UNSEEN_LIKE, Known, alone, beside, lost
 from mmiotools.models.learn import Learned
 from mmiotools.models.path import Follower, Found, Path
-from mmiotools.models.stream import READ, WRITE, Vocabulary
+from mmiotools.models.stream import READ, WRITE, Stream, Vocabulary
 
 #: Where an answer came from.
 MODEL, PATH, PLAIN = "model", "path", "plain"
@@ -27,6 +27,12 @@ class Prediction(NamedTuple):
     value: int
     confidence: float
     source: str
+
+
+def path_of(stream: Stream, learned: Iterable[Learned]) -> Path:
+    """The path of some recordings, told what their registers are."""
+    driven = {stream.vocabulary.number(one.place): one.model.driven for one in learned if one.model.driven}
+    return Path(stream, driven)
 
 
 class Predictor:
@@ -56,9 +62,10 @@ class Predictor:
 
     def write(self, register: int, value: int, now: int = 0) -> None:
         """The driver writes."""
-        if self._follower is not None:
-            self._follower.step(register, WRITE, value)
-            self._written[register] = value
+        if self._follower is not None and self._path is not None:
+            seen = value & ~self._path.driven.get(register, 0)
+            self._follower.step(register, WRITE, seen)
+            self._written[register] = seen
         self.board.write(register, value, now)
 
     def read(self, register: int, now: int = 0) -> Prediction:

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from mmiotools.models.learn import Learned
 from mmiotools.models.naive import LastValue, PlainRam, RegisterQueue, Sequence, Strategy
-from mmiotools.models.path import Path
-from mmiotools.models.predict import Predictor
+from mmiotools.models.predict import Predictor, path_of
 from mmiotools.models.stream import READ, WRITE, Stream, Vocabulary
 
 #: Confidences are compared with what was right in so many bins of equal width.
@@ -125,7 +124,7 @@ class Judge:
     def __init__(self, stream: Stream, learned: Iterable[Learned]) -> None:
         self._stream = stream
         self._learned = list(learned)
-        self._path = Path(stream)
+        self._path = path_of(stream, self._learned)
         self._first = stream.first()
 
     @property

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from mmiotools.models.card import Card, learn_card
-from mmiotools.models.path import Path
-from mmiotools.models.predict import Predictor
+from mmiotools.models.predict import Predictor, path_of
 from mmiotools.models.stream import Place, Vocabulary
 from mmiotools.replay.ledger import Ledger
-from mmiotools.replay.policy import POLICIES, Policy
+from mmiotools.replay.policy import POLICIES, ByCpu, Policy
 from mmiotools.replay.settings import Settings, Tunable
 from mmiotools.trace.registry import API
 from mmiotools.trace.tape import Tape
@@ -35,6 +34,7 @@ class Model:
         self._predictor: Predictor | None = None
         self._vocabulary = Vocabulary()
         self._cards: tuple[Card, ...] = ()
+        self._cpu = -1
 
     @property
     def ledger(self) -> Ledger:
@@ -46,6 +46,17 @@ class Model:
         self._cards = settings.cards
         if isinstance(self._books, Tunable):
             self._books.tune(settings, now)
+
+    @property
+    def cpu(self) -> int:
+        """Which CPU makes the next access: the books may keep an order on each."""
+        return self._cpu
+
+    @cpu.setter
+    def cpu(self, cpu: int) -> None:
+        self._cpu = cpu
+        if isinstance(self._books, ByCpu):
+            self._books.cpu = cpu
 
     def read(self, bar: str, offset: int, width: int) -> int:
         """What is predicted."""
@@ -70,5 +81,5 @@ class Model:
         registers = {learned.place: learned for learned in card.registers}
         for held in reversed(self._cards):
             registers |= {learned.place: learned for learned in held.registers}
-        self._predictor = Predictor(registers.values(), self._vocabulary, Path(stream))
+        self._predictor = Predictor(registers.values(), self._vocabulary, path_of(stream, registers.values()))
         return self._predictor

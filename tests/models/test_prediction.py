@@ -12,7 +12,7 @@ from mmiotools.formats import open_trace
 from mmiotools.models.card import learn_card
 from mmiotools.models.learn import learn
 from mmiotools.models.path import Follower, Path
-from mmiotools.models.predict import PATH, PLAIN, Predictor
+from mmiotools.models.predict import PATH, PLAIN, Predictor, path_of
 from mmiotools.models.score import MODEL, NAIVE, Judge, Score, perturbed, steps
 from mmiotools.models.stream import READ, WRITE, join
 from mmiotools.trace.tape import load_tape
@@ -114,6 +114,30 @@ def test_where_the_model_is_poor_the_path_answers():
             assert answer.value == value
             sources = answer.source
     assert sources == PATH
+
+
+def test_bits_that_a_serial_device_drives_do_not_tell_writes_apart():
+    """A driver that writes back what it read, from a card with other contents, is where it was."""
+
+    def written_back(recording):
+        held = 0
+        for op, place, value in recording:
+            held = value & 8 if op == "R" else held
+            yield op, place, value if op == "R" or value == 0 else value | held
+
+    here, there = (list(written_back(shift(words))) for words in ((0xBEEF, 0x1234, 0xFFFF), (0xBEEF, 0xEDCB, 0xFFFF)))
+    stream = stream_of(here)
+    found = learn(stream)
+    assert [one.model.driven for one in found] == [8]
+    predictor = Predictor(found, stream.vocabulary, path_of(stream, found))
+    number = stream.vocabulary.number(A)
+    wrong = 0
+    for op, _, value in there:
+        if op == "W":
+            predictor.write(number, value)
+        else:
+            wrong += predictor.read(number).value != value
+    assert wrong == 32, "the sixteen bits of the other word, twice, and no more"
 
 
 def test_of_a_clock_nobody_is_sure():

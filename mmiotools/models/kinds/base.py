@@ -126,6 +126,8 @@ class Model:
         self.place = place
         self.reset = reset
         self.after: Place | None = None
+        #: Bits that the card drives whatever is written: what a driver writes there it has read before.
+        self.driven = 0
         for key in self.KEYS:
             setattr(self, key, keys.get(key))
         self.prepare()

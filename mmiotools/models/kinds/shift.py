@@ -79,6 +79,7 @@ class Shift(Model):
         self.echo = self.place.mask if self.echo is None else self.echo
         self.frames = self.frames or {}
         self._fixed = (self.fixed or 0) & ~self.echo
+        self.driven = 1 << self.data_out
         self._out: dict[str, int] = {}
         for shifted, read in self.frames.items():
             for at, bit in enumerate(read):
