@@ -31,6 +31,7 @@ from mmiotools.drivers import DRIVERS  # noqa: E402
 from mmiotools.filters.predicates import LANGUAGE, PREDICATES  # noqa: E402
 from mmiotools.formats import FORMATS  # noqa: E402
 from mmiotools.formats.base import EVERYTHING  # noqa: E402
+from mmiotools.models.kinds import KINDS  # noqa: E402
 from mmiotools.plugins import PLUGINS  # noqa: E402
 from mmiotools.replay.policy import POLICIES  # noqa: E402
 from mmiotools.serve import TRANSPORTS  # noqa: E402
@@ -228,6 +229,13 @@ def family(heading: str, registry: Registry[object], where: str) -> Iterator[str
         yield from entries([(name, text)])
 
 
+def kinds() -> Iterator[str]:
+    """The kinds of register models, with their keys in a card file."""
+    for kind in KINDS.values():
+        keys = ", ".join(["reset", *kind.KEYS])
+        yield from entries([(kind.kind, f"{kind.title} Keys: {keys}.")])
+
+
 def main_page() -> list[str]:
     """mmiotools(1)"""
     lines = head("mmiotools", 1, "record, convert, filter, diff and replay memory-mapped-I/O traces", "User Commands")
@@ -253,6 +261,8 @@ def command_page(name: str) -> list[str]:
     lines += [".SH OPTIONS", *options(command)]
     for heading, registry, where in FAMILIES.get(name, ()):
         lines += family(heading, registry, where)
+    if name == "learn":
+        lines += [".SH KINDS", prose("What a register can be, as the card file names it."), *kinds()]
     lines += [*statuses(name), ".SH EXAMPLES", *example_lines(module.EXAMPLES)]
     others = ["mmiotools(1)", "mmiotools-formats(5)"]
     return lines + list(see_also(*others, *(["mmiotools-filter(7)"] if name == "filter" else [])))

@@ -10,7 +10,9 @@ import click
 
 from mmiotools.cli.common import F, Run, load_regs, regs_option
 from mmiotools.engine.inject import Tally
+from mmiotools.errors import UsageError
 from mmiotools.filters.masks import read_all
+from mmiotools.models.cardfile import read_card
 from mmiotools.replay import DEFAULT, POLICIES
 from mmiotools.replay.entries import AUTO
 from mmiotools.replay.settings import WINDOW, Settings, parse_timing
@@ -64,6 +66,15 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--ignore", multiple=True, metavar="PLACE", help="Registers to set aside altogether, as in BAR0+0x100-0x1ff."
     ),
     regs_option,
+    click.option(
+        "--card",
+        "cards",
+        multiple=True,
+        type=click.Path(),
+        metavar="FILE",
+        help="Policy model: register models from a card file (see mmiotools-learn(1)) instead of learned ones. "
+        "Repeatable, the first wins.",
+    ),
 )
 
 
@@ -94,15 +105,18 @@ class Terms:
     mask: tuple[str, ...]
     ignore: tuple[str, ...]
     regs: tuple[str, ...]
+    cards: tuple[str, ...]
 
     def __post_init__(self) -> None:
         POLICIES.get(self.policy)
         parse_timing(self.timing or "none")
+        if self.cards and self.policy != "model":
+            raise UsageError("--card needs --policy model")
 
     @property
     def settings(self) -> Settings:
         """Of policy and interrupts."""
-        return Settings(self.window, parse_timing(self.timing or "none"))
+        return Settings(self.window, parse_timing(self.timing or "none"), tuple(map(read_card, self.cards)))
 
     @property
     def pace(self) -> float:

@@ -39,6 +39,7 @@ POLICIES: Registry[Callable[[Tape], Policy]] = Registry(
         "window": "mmiotools.replay.window:Window",
         "strict": "mmiotools.replay.policy:Strict",
         "queue": "mmiotools.replay.queue:Queue",
+        "model": "mmiotools.replay.model:Model",
     },
 )
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mmiotools.errors import UsageError
+
+if TYPE_CHECKING:
+    from mmiotools.models.card import Card
 
 #: Recorded accesses not yet done that the policy window looks at.
 WINDOW = 300
@@ -25,10 +28,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """For policies and the interrupt line."""
+    """For policies and the interrupt line. Models of `cards` win over what the policy model learns."""
 
     window: int = WINDOW
     timing: Timing = Timing()
+    cards: tuple[Card, ...] = ()
 
 
 @runtime_checkable

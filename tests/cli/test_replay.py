@@ -21,7 +21,7 @@ def recordings(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("policy", ["window", "strict", "queue"])
+@pytest.mark.parametrize("policy", ["window", "strict", "queue", "model"])
 def test_the_recorded_driver_completes(recordings, policy, capfd):
     assert run(["replay", "--json", "--policy", policy, str(recordings / "nv-test@2.mmiotrace")]) == 0
     report = json.loads(capfd.readouterr().out)
@@ -29,7 +29,7 @@ def test_the_recorded_driver_completes(recordings, policy, capfd):
     assert report["matched"] == report["accesses"] > 3
 
 
-@pytest.mark.parametrize("policy", ["window", "strict", "queue"])
+@pytest.mark.parametrize("policy", ["window", "strict", "queue", "model"])
 def test_another_version_diverges(recordings, policy, capfd):
     trace = str(recordings / "nv-test@1.mmiotrace")
     assert run(["replay", "--policy", policy, "--driver", "nv-test@2", trace]) == 1

@@ -13,7 +13,7 @@ from mmiotools.replay import MockCard, Tape, load_tape, replay
 from mmiotools.replay.run import replay_header
 from mmiotools.trace.header import Trace
 
-POLICY = pytest.mark.parametrize("policy", ["window", "strict", "queue"])
+POLICY = pytest.mark.parametrize("policy", ["window", "strict", "queue", "model"])
 
 
 def recorded_with(word: str, **options) -> Tape:
