@@ -31,7 +31,10 @@ from mmiotools.drivers import DRIVERS  # noqa: E402
 from mmiotools.filters.predicates import LANGUAGE, PREDICATES  # noqa: E402
 from mmiotools.formats import FORMATS  # noqa: E402
 from mmiotools.formats.base import EVERYTHING  # noqa: E402
+from mmiotools.models.kinds import KINDS  # noqa: E402
+from mmiotools.plugins import PLUGINS  # noqa: E402
 from mmiotools.replay.policy import POLICIES  # noqa: E402
+from mmiotools.serve import TRANSPORTS  # noqa: E402
 from mmiotools.trace.registry import Registry  # noqa: E402
 
 #: Exit statuses that every command has.
@@ -59,7 +62,11 @@ NO_INPUT = {"record", "list", "completion"}
 FAMILIES: dict[str, tuple[tuple[str, Registry[object], str], ...]] = {
     "record": (("DRIVERS", DRIVERS, "DRIVER"), ("DEVICES", DEVICES, "--card")),  # type: ignore[dict-item]
     "diff": (("VIEWS", VIEWS, "--view"),),  # type: ignore[dict-item]
-    "replay": (("POLICIES", POLICIES, "--policy"),),  # type: ignore[dict-item]
+    "replay": (
+        ("POLICIES", POLICIES, "--policy"),  # type: ignore[dict-item]
+        ("TRANSPORTS", TRANSPORTS, "--serve"),  # type: ignore[dict-item]
+        ("PLUGINS", PLUGINS, "--plugin"),  # type: ignore[dict-item]
+    ),
 }
 
 #: What `keeps` calls the fields, for people.
@@ -85,6 +92,7 @@ ENVIRONMENT = {
     "MMIOTOOLS_NO_PLUGINS": "If set, formats and devices of other packages are not loaded.",
     "MMIOTOOLS_WORKERS": "Processes that read a large text at once; one a processor when not set, 0 for none.",
     "MMIOTOOLS_ENGINE": "What does the hot loops: numpy, or compiled, which is taken where it was built when not set.",
+    "QEMU": "The QEMU that replay runs, a path or the name of a program; qemu-system-x86_64 when not set.",
     "MMIOTOOLS_DEBUG": "If set, an internal error shows its traceback.",
 }
 #: For mmiotools(1), and run by a test like those of the commands.
@@ -222,6 +230,13 @@ def family(heading: str, registry: Registry[object], where: str) -> Iterator[str
         yield from entries([(name, text)])
 
 
+def kinds() -> Iterator[str]:
+    """The kinds of register models, with their keys in a card file."""
+    for kind in KINDS.values():
+        keys = ", ".join(["reset", *kind.KEYS])
+        yield from entries([(kind.kind, f"{kind.title} Keys: {keys}.")])
+
+
 def main_page() -> list[str]:
     """mmiotools(1)"""
     lines = head("mmiotools", 1, "record, convert, filter, diff and replay memory-mapped-I/O traces", "User Commands")
@@ -247,6 +262,8 @@ def command_page(name: str) -> list[str]:
     lines += [".SH OPTIONS", *options(command)]
     for heading, registry, where in FAMILIES.get(name, ()):
         lines += family(heading, registry, where)
+    if name == "learn":
+        lines += [".SH KINDS", prose("What a register can be, as the card file names it."), *kinds()]
     lines += [*statuses(name), ".SH EXAMPLES", *example_lines(module.EXAMPLES)]
     others = ["mmiotools(1)", "mmiotools-formats(5)"]
     return lines + list(see_also(*others, *(["mmiotools-filter(7)"] if name == "filter" else [])))

@@ -62,6 +62,14 @@ class DriverError(MmioToolsError):
     """A bundled or user driver raised, or touched memory it may not touch. The trace so far is kept."""
 
 
+class ProtocolError(MmioToolsError):
+    """Who uses a served card sent a message that makes no sense; it is served no longer. The report so far is kept."""
+
+
+class QemuError(MmioToolsError):
+    """A QEMU that we started has ended, refuses, or does not answer. What was found until then is kept."""
+
+
 class EngineFailure(MmioToolsError):
     """The traced machine came to grief through the fault engine, not through the driver. The trace so far is kept.
 

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from mmiotools.errors import UsageError
+from mmiotools.serve.qemu import Qemu, find_qemu
+
 # No test asserts a time: neither an example's nor that of making one.
 settings.register_profile("mmiotools", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mmiotools")
@@ -42,3 +45,12 @@ def cli(top: Path) -> Cli:
         return subprocess.run(words, input=input, cwd=cwd, capture_output=True, env=environment, timeout=120)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def qemu() -> Qemu:
+    """The QEMU of this machine; the test is skipped where there is none."""
+    try:
+        return find_qemu()
+    except UsageError as error:
+        pytest.skip(f"needs QEMU: {error}")

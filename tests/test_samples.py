@@ -33,7 +33,13 @@ REMAKE = "run: python samples/remake.py"
 #: What stands beside the samples.
 OTHERS = {"INDEX.toml", "README.md", "remake.py"}
 #: Folders of what makes recordings, and the kinds that lie there.
-KINDS = {"drivers": {"driver", "header"}, "cards": {"card"}, "scenarios": {"scenario"}, "regmaps": {"register map"}}
+KINDS = {
+    "drivers": {"driver", "header"},
+    "cards": {"card"},
+    "guest": {"guest"},
+    "scenarios": {"scenario"},
+    "regmaps": {"register map"},
+}
 
 
 def events(row: dict[str, Any]) -> list[Event]:

@@ -18,7 +18,7 @@ from mmiotools.cli.progress import with_progress
 from mmiotools.errors import EXIT_DAMAGED, EXIT_OK, TargetCannotHold, UsageError, combine
 from mmiotools.events import Kind
 from mmiotools.formats import FORMATS, format_for_path, open_trace
-from mmiotools.formats.base import PreparingWriter
+from mmiotools.formats.base import NamingWriter, PreparingWriter
 from mmiotools.formats.source import compression_of, compressor, describe
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace, TraceHeader
@@ -150,11 +150,15 @@ def default_format(output: str | None) -> str:
 
 
 class Sink:
-    """An open output: `write` takes batches."""
+    """An open output: `write` takes batches. A format that names registers takes `names`, else the bundled maps."""
 
-    def __init__(self, out: BinaryIO, format_name: str, header: TraceHeader) -> None:
+    def __init__(self, out: BinaryIO, format_name: str, header: TraceHeader, names: Names | None = None) -> None:
         self._format = FORMATS.get(format_name)
         self._writer = self._format.writer(out, header)
+        if isinstance(self._writer, NamingWriter):
+            from mmiotools.regmaps import AUTO, load_names
+
+            self._writer.names = load_names([AUTO]) if names is None else names
         self.write = self._writer.write
 
     def copy(self, trace: Trace) -> None:
@@ -186,13 +190,14 @@ def open_output(
     header: TraceHeader,
     inputs: tuple[str | None, ...] = (),
     strict: bool = False,
+    names: Names | None = None,
 ) -> Iterator[Sink]:
     """A sink for batches. Regular files are written beside and renamed when all went well; an input is never
     overwritten; binary formats are refused on a terminal. Raises UsageError.
     """
     binary = FORMATS.get(format_name).binary
     with open_bytes(path, inputs, binary=binary) as out:
-        sink = Sink(out, format_name, header)
+        sink = Sink(out, format_name, header, names)
         yield sink
         sink.close(run, strict)
 

@@ -15,7 +15,7 @@ from mmiotools.errors import UsageError
 
 if TYPE_CHECKING:
     from mmiotools.diff.learn import Noise
-    from mmiotools.diff.masks import MaskFile
+    from mmiotools.filters.masks import MaskFile
     from mmiotools.trace.names import Names
 
 
@@ -84,12 +84,9 @@ class Told:
 
     def said(self, names: Names | None) -> MaskFile:
         """All masks, in which registers may have these names. Raises UsageError."""
-        from mmiotools.diff.masks import NOTHING_SAID, MaskFile, ignore, read_masks
+        from mmiotools.filters.masks import read_all
 
-        found = NOTHING_SAID
-        for path in self.mask:
-            found += read_masks(path, names)
-        return found + MaskFile(tuple(ignore(text, names) for text in self.ignore))
+        return read_all(self.mask, self.ignore, names)
 
     def paths(self, traces: Sequence[str]) -> dict[str, list[str]]:
         """The files of each version, the one that stands for it first. Raises UsageError."""

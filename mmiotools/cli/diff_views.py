@@ -33,13 +33,13 @@ from mmiotools.diff.marks import MarkFinder
 from mmiotools.diff.tally import volatile_accesses
 from mmiotools.diff.views import DEFAULT, VIEWS, Options
 from mmiotools.diff.views.base import count_text
-from mmiotools.diff.views.naming import Naming
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.events import Kind
 from mmiotools.formats import open_trace
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Trace, TraceHeader
 from mmiotools.trace.matching import COLLECTED, Accesses, collect
+from mmiotools.trace.naming import Naming
 
 if TYPE_CHECKING:
     # Only --regs pays for names of registers.

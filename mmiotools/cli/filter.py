@@ -161,7 +161,7 @@ def command(
         if fold_polls:
             batches = fold(batches, poll_turns)
         target = choose_format(to_format, output, _same_format(trace.container))
-        with open_output(run, output, target, trace.header, (input,), strict) as sink:
+        with open_output(run, output, target, trace.header, (input,), strict, names) as sink:
             for batch in batches:
                 sink.write(batch)
     if exit_status and not tally.selected:

@@ -26,6 +26,8 @@ FAMILIES: dict[str, str | None] = {
     "predicates": "mmiotools.filters.predicates:PREDICATES",
     "views": "mmiotools.diff.views:VIEWS",
     "policies": "mmiotools.replay.policy:POLICIES",
+    "plugins": "mmiotools.plugins:PLUGINS",
+    "transports": "mmiotools.serve:TRANSPORTS",
     "quirks": "mmiotools.engine.quirks:QUIRKS",
     "scenarios": "mmiotools.record.plan:bundled_scenarios",
     "rules": "mmiotools.diff.rules:RULES",
@@ -38,8 +40,8 @@ FAMILIES: dict[str, str | None] = {
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @quiet_option
 def command(family: str, as_json: bool, quiet: bool) -> int:
-    """List what can be named: formats, drivers, devices, predicates, views, policies, quirks, scenarios,
-    rules or regmaps.
+    """List what can be named: formats, drivers, devices, predicates, views, policies, plugins, transports,
+    quirks, scenarios, rules or regmaps.
 
     A plug-in that does not work is listed with the reason.
     """

@@ -24,6 +24,7 @@ COMMANDS = {
     "filter": "Keep the events that an expression selects.",
     "diff": "Show what differs between two traces.",
     "replay": "Answer a driver from a recording, and report where it parts.",
+    "learn": "Infer from recordings what a card's registers do.",
     "info": "One screen about a trace: devices, maps, counts, losses.",
     "show": "Print a trace decoded for people.",
     "check": "Say whether a trace is complete.",

@@ -65,7 +65,10 @@ def complete_scenarios(ctx: click.Context, param: click.Parameter, incomplete: s
 @click.command()
 @click.argument("driver", metavar="DRIVER|SCENARIO.toml", required=False, shell_complete=complete_drivers)
 @click.option(
-    "--card", metavar="NAME|FILE", shell_complete=complete_devices, help="Device to record on; the driver's own if not."
+    "--card",
+    metavar="NAME|FILE",
+    shell_complete=complete_devices,
+    help="Device to record on, or a card file from mmiotools-learn(1); the driver's own if not.",
 )
 @click.option(
     "--scenario",

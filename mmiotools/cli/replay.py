@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from mmiotools.cli.common import Run, choose_format, from_option, open_output, quiet_option
+from mmiotools.cli.replay_terms import Terms, tell_rules, terms_options
 from mmiotools.devices import make_device
 from mmiotools.drivers import Chosen, choose_driver
 from mmiotools.engine.inject_data import Rule
 from mmiotools.engine.inject_rules import parse_rules
-from mmiotools.errors import EXIT_DIFFERENT, UsageError
-from mmiotools.replay import POLICIES, Report, Tape, apply_to, load_tape, recorded_driver, replay
+from mmiotools.engine.interface import Plugin
+from mmiotools.errors import EXIT_DIFFERENT, EXIT_USAGE, UsageError
+from mmiotools.plugins import PLUGINS, make_plugin
+from mmiotools.replay import Report, Tape, apply_to, load_tape, recorded_driver, replay
 from mmiotools.replay.run import replay_header
+from mmiotools.serve.qtest_card import PREFIX, QemuModel, QtestCard
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [
@@ -28,85 +35,187 @@ EXAMPLES = [
         "mmiotools record nv-test | mmiotools replay --device nv-card",
     ),
     (
+        "What version 2 of a driver does differently, by the names of registers (exit status 1):",
+        "mmiotools record nic-init | mmiotools replay --driver nic-init@2 --regs e1000 --irq ICR || true",
+    ),
+    (
+        "The same, with registers set aside whose values are known to differ, and two accesses more tolerated:",
+        "mmiotools record nv-init | mmiotools replay --driver nv-init@2 --ignore BAR0+0x680600 --fuzz 2",
+    ),
+    (
         "What the driver does when the card goes away under it (exit status 1):",
         "mmiotools record nv-init | mmiotools replay --inject 'remove after 20' || true",
+    ),
+    (
+        "Offer the mock card to a client of vfio-user, for a tenth of a second (exit status 2, for nobody comes):",
+        "mmiotools record nv-test -o test.mmio && "
+        "mmiotools replay test.mmio --serve vfio-user:./card --timeout 0.1 || true",
     ),
 ]
 
 
-def complete_policies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion: names of policies."""
-    return [name for name in POLICIES.names() if name.startswith(incomplete)]
+def complete_transports(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion: names of transports."""
+    from mmiotools.serve import TRANSPORTS
+
+    return [name for name in TRANSPORTS.names() if name.startswith(incomplete)]
+
+
+def complete_plugins(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Shell completion: names of plugins, and files."""
+    found = [CompletionItem(name) for name in PLUGINS.names() if name.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="file")]
 
 
 @click.command()
 @click.argument("trace", required=False, type=click.Path(), metavar="[TRACE]")
-@click.option(
-    "--policy",
-    metavar="NAME",
-    default="strict",
-    show_default=True,
-    shell_complete=complete_policies,
-    help="How recorded accesses answer the driver's (see `mmiotools list policies`).",
-)
+@terms_options
 @click.option("--driver", metavar="NAME[@VERSION]|FILE", help="Run this driver, not the one the recording names.")
-@click.option("--device", metavar="NAME|FILE", help="Apply the recording to a device model, and compare its reads.")
+@click.option(
+    "--device",
+    metavar="NAME|FILE|qemu:NAME",
+    help="Apply the recording to a device model, and compare its reads; QEMU's are qemu:NAME[,PROPERTY=VALUE...].",
+)
 @click.option("--pci", metavar="ADDRESS|IDS", help="The card to mock, like 00:03.0 or 8086:100e.")
 @click.option("--seed", type=int, metavar="N", help="Seed of clock and --inject; the recording's when not given.")
 @click.option("--inject", multiple=True, metavar="RULE", help="Make the mock card misbehave, as in 'remove after 20'.")
+@click.option(
+    "--serve",
+    metavar="TRANSPORT[:PATH]",
+    shell_complete=complete_transports,
+    help="Serve the mock card to a QEMU: vfio-user:PATH, or mpqemu with --qemu (see `mmiotools list transports`).",
+)
+@click.option(
+    "--qemu",
+    metavar="'ARGS...'",
+    help="Start a QEMU with the card in it, and these arguments; the program's name may come first.",
+)
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="How long --serve or --qemu may take."
+)
+@click.option(
+    "--plugin",
+    metavar="NAME|FILE",
+    shell_complete=complete_plugins,
+    help="What the card does to memory (see `mmiotools list plugins`).",
+)
+@click.option(
+    "--config",
+    type=click.Path(),
+    metavar="FILE|CLASS",
+    help="Configuration space of the served card, from /sys/bus/pci/devices/ADDRESS/config; or its class, as 0x010802.",
+)
 @click.option("--as-trace", type=click.Path(), metavar="FILE", help="Write what the driver did to FILE, as a trace.")
 @click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
 @from_option
 @quiet_option
 def command(
     trace: str | None,
-    policy: str,
     driver: str | None,
     device: str | None,
     pci: str | None,
     seed: int | None,
     inject: tuple[str, ...],
+    serve: str | None,
+    qemu: str | None,
+    timeout: float | None,
+    plugin: str | None,
+    config: str | None,
     as_trace: str | None,
     as_json: bool,
     from_format: str | None,
     quiet: bool,
+    **chosen_terms: Any,
 ) -> int:
     """Answer a driver from a recording, and report where it parts.
 
     TRACE is a file, or standard input when it is missing or "-". The card with most accesses in it becomes a mock
     card: it answers by BAR and offset, wherever its BARs lie. The driver is the one that the recording names, if it
     is a bundled one; --driver names another, or a Python file that defines DRIVER. With --device no driver runs:
-    the recorded accesses are applied to a device model, and its reads are compared.
+    the recorded accesses are applied to a device model, and its reads are compared. A device model of QEMU's gets
+    them through QEMU's qtest protocol, at the recorded times: where this QEMU has no `accel=qtest`, as in Debian 12,
+    that takes as long as the recording did.
+
+    Policy window, the default, keeps the recorded order, and looks for an access that comes early or late among the
+    next recorded ones that are not done; strict wants the next one; queue takes each register by itself. Under window
+    a register that is polled until it changes may be read more or less often than recorded. With --timing recorded it
+    changes when its time has come, not after as many reads.
+
+    The card raises its interrupt line where the recording has a handler begin: before a read of the cause register that
+    is not 0. --irq names that register; if it does not, recorded interrupts are taken, or the model of a bundled card,
+    or a register that behaves like one. For recordings of bundled cards the model also does what the card does to
+    memory.
+
+    --fuzz tolerates that many accesses that are extra, missed or differing. --mask and --ignore take what diff takes:
+    masked bits do not make a written value differ, and ignored registers are answered, but not in the report.
 
     --inject puts a fault between the driver and the mock card, by a rule like 'read BAR0+0x8 -> 0xffffffff after 10',
     'read BAR0+0x100-0x1ff flip 0.01', 'write BAR0+0x10 drop', 'irq spurious every 100' or 'remove after 1000'; it may
     be given several times. The report is of what reaches the card. Rules that the recording was made with are not
     applied again, because the recorded values hold their effect.
 
-    The exit status is 0 when the replay completed, and 1 when any access was extra, missed or differing.
+    --qemu starts a QEMU with the mock card in it, so that the driver is a real one: its words are QEMU's arguments, as
+    "-kernel vmlinuz -initrd initrd.img -append 'console=ttyS0'", and the program before them if it is not
+    qemu-system-x86_64 or what the environment variable QEMU names. Shared memory, the card in its recorded slot and a
+    serial console on standard error are added. The transport is vfio-user where that QEMU has vfio-user-pci (10.1 and
+    later), else mpqemu where it has x-pci-proxy-dev and needs no KVM for it (before 8.2, as in Debian 12); --serve
+    vfio-user or --serve mpqemu decides. The report comes when the guest has powered off, or at --timeout, with
+    Ctrl-C, and when anything breaks; no QEMU is left over.
+
+    --serve vfio-user:PATH listens at a UNIX socket for one client, such as a QEMU with -device
+    '{"driver":"vfio-user-pci","socket":{"path":"PATH","type":"unix"}}'. --serve mpqemu:PATH does so for
+    x-pci-proxy-dev, which takes a descriptor and no path: `python -m mmiotools.serve.connect PATH qemu-system-x86_64
+    -device x-pci-proxy-dev,fd={fd},addr=3 -qtest unix:PATH.qtest ...` connects, and becomes QEMU; interrupts go
+    through its qtest. In both cases the guest's memory must be shared: -object
+    memory-backend-memfd,id=ram,size=1G,share=on -machine memory-backend=ram.
+
+    The exit status is 0 when the replay completed, and 1 when more accesses than --fuzz says (none) were extra, missed
+    or differing.
     """
     run = Run(quiet)
     if driver is not None and device is not None:
         raise UsageError("--driver and --device exclude each other")
+    if device is not None and plugin is not None:
+        raise UsageError("--plugin needs a driver; with --device none runs")
     if device is not None and as_trace is not None:
         raise UsageError("--as-trace needs a driver; with --device none runs")
     rules = parse_rules(inject)
     if device is not None and rules:
         raise UsageError("--inject needs a driver; with --device none runs")
-    POLICIES.get(policy)
+    terms = Terms(**chosen_terms)
+    card = terms.card(run)
+    plan = None
+    if serve is not None or qemu is not None:
+        if driver is not None or device is not None:
+            raise UsageError("--serve and --qemu bring a driver of their own: leave --driver and --device out")
+        from mmiotools.cli.replay_serve import Options, Plan, serve_tape
+
+        plan = Plan(Options(serve, qemu, timeout, plugin, config, as_trace, rules, seed))
+    elif timeout is not None or config is not None:
+        raise UsageError("--timeout and --config need --serve or --qemu")
     chosen = None if driver is None else choose_driver(driver)
-    model = None if device is None else make_device(device)
+    model = None if device is None else QemuModel.parse(device) if device.startswith(PREFIX) else make_device(device)
     opened = run.open_input(trace, from_format)
     tape = load_tape(opened, pci)
-    if model is not None:
+    if plan is not None:
+        report = serve_tape(run, tape, terms, card, plan, trace)
+    elif isinstance(model, QemuModel):
+        with QtestCard(model, tape.pci, tape.bars, terms.pace) as served:
+            report = apply_to(tape, served)
+        report.limits = [*report.limits, *served.notes]
+    elif model is not None:
         report = apply_to(tape, model)
     else:
         if chosen is None:
             chosen = recorded_driver(tape.meta, opened.name)
-        report = _replay(run, tape, chosen, policy, seed, rules, as_trace, trace)
+        made = None if plugin is None else make_plugin(plugin)
+        report = _replay(run, tape, chosen, terms, card, seed, rules, as_trace, trace, made)
     click.echo(json.dumps(report.to_json()) if as_json else "\n".join(report.lines()))
     if report.diverged:
         run.set_status(EXIT_DIFFERENT)
+    if model is not None and report.problem is not None:
+        run.say(report.problem)
+        run.set_status(EXIT_USAGE)
     return run.status
 
 
@@ -114,25 +223,27 @@ def _replay(
     run: Run,
     tape: Tape,
     chosen: Chosen,
-    policy: str,
+    terms: Terms,
+    card: dict[str, Any],
     seed: int | None,
     rules: Sequence[Rule],
     as_trace: str | None,
     trace: str | None,
+    plugin: Plugin | None,
 ) -> Report:
+    run_it = partial(replay, tape, chosen, seed=seed, rules=rules, fuzz=terms.fuzz, plugin=plugin, **card)
     if as_trace is None:
-        done = replay(tape, chosen, policy, seed=seed, rules=rules)
+        done = run_it()
     else:
         target = choose_format(None, as_trace, "native")
-        header = replay_header(tape, chosen, policy, seed, rules)
+        header = replay_header(tape, chosen, terms.policy, seed, rules)
         with open_output(run, as_trace, target, header, (trace,)) as sink:
-            done = replay(tape, chosen, policy, seed=seed, sink=sink.write, rules=rules)
+            done = run_it(sink=sink.write)
+    if done.report.interrupts.guessed:
+        run.say(f"interrupts: {done.report.interrupts.source}; --irq names another register, or none")
     for line in done.outcome.log:
         run.say(f"kernel: {line}")
-    for rule in done.tally:
-        if not rule.acted:
-            what = f"matched {rule.matched} times, never acted" if rule.matched else "matched nothing"
-            run.say(f"inject: {what}: {rule.text}")
+    tell_rules(run, done.tally)
     if done.outcome.returned:
         run.say(f"the driver's probe returned {done.outcome.returned}")
     if done.outcome.error is not None and not done.report.diverged:

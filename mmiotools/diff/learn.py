@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.diff.floating import Blocks
-from mmiotools.diff.masks import NOTHING_SAID, Mask, MaskFile
 from mmiotools.diff.moves import Left, block_moves
 from mmiotools.diff.pairs import Pairs, pair, runs
 from mmiotools.diff.runs import gaps
 from mmiotools.diff.varying import Values
+from mmiotools.filters.masks import NOTHING_SAID, Mask, MaskFile
 from mmiotools.trace.matching import Accesses, accesses_of
 
 Indexes = NDArray[np.int64]

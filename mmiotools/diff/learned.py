@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from mmiotools.diff.learn import Noise
-from mmiotools.diff.masks import FLOATING, Mask, access_line, mask_lines
 from mmiotools.events import Kind
+from mmiotools.filters.masks import FLOATING, Mask, access_line, mask_lines
 from mmiotools.trace.matching import Access, Accesses
 
 #: Longer blocks say too little about anything but the recordings at hand.

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 from mmiotools.engine.inject_carrier import Carrier
 from mmiotools.engine.inject_data import Delay, Drop, Remove, Rule, Spurious, locate
 from mmiotools.engine.inject_irq import Lines
-from mmiotools.engine.interface import CONFIG, Device, Host, Seen
+from mmiotools.engine.interface import CONFIG, Device, Host, Seen, Timed
 from mmiotools.errors import ExpressionError, UsageError
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.intervals import IntervalIndex
@@ -153,6 +153,15 @@ class Injector:
             late = [c for c in due if not c.rule.early]
             self.inner.write(region, offset, width, self._changed("W", region, offset, width, value, late))
         self._end(region)
+
+    def due(self) -> int | None:
+        """When the device inside does something by itself, if it ever does."""
+        return self.inner.due() if isinstance(self.inner, Timed) else None
+
+    def tick(self) -> None:
+        """It does."""
+        if isinstance(self.inner, Timed):
+            self.inner.tick()
 
     def _find(self, op: str, known: _Known, region: str, offset: int) -> tuple[Carrier, ...]:
         """The rules on a register, in the order in which they were given; from now on it is known."""

@@ -5,7 +5,7 @@ A device never sleeps and never reads real time; it keeps its own log of what it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from mmiotools.trace.header import PciDevice
@@ -87,6 +87,32 @@ class Timed(Protocol):
         """It is that time, or later: raise what is to be raised."""
 
 
+class Step(NamedTuple):
+    """One access to be made, of 1, 2, 4 or 8 bytes. `time` is nanoseconds, `value` what a write stores."""
+
+    time: int
+    op: str
+    region: str
+    offset: int
+    width: int
+    value: int
+
+
+@runtime_checkable
+class Pipelined(Protocol):
+    """A device that is far away: accesses go to it before the answers to earlier ones are back."""
+
+    name: str
+
+    def attach(self, host: Host) -> None:
+        """Called once before the first access."""
+
+    def answers(self, steps: Iterable[Step]) -> Iterator[int | None]:
+        """What each access gave, in order: a read's value, None for a write. Raises QemuError when the device has
+        gone; what it gave before stands.
+        """
+
+
 class Plugin(Protocol):
     """What a recording cannot tell of a card, beside a mock card: what it does to memory by itself."""
 
@@ -102,6 +128,14 @@ class Plugin(Protocol):
 
     def reset(self) -> None:
         """Back to power-on state."""
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """A plugin to which it matters what the driver reads as well."""
+
+    def read(self, region: str, offset: int, width: int) -> int:
+        """The driver has read from the card, before its read returns; the value does not count."""
 
 
 @runtime_checkable

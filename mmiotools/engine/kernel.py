@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from mmiotools.engine.bus import RAM_SIZE
 from mmiotools.engine.cpu import IF, Cpu, Instruction
 from mmiotools.engine.instructions import Alter, Copy, Fill, Load, Store, StoreImmediate
-from mmiotools.engine.interface import Device
+from mmiotools.engine.interface import Device, Timed
 from mmiotools.engine.machine import Machine, Steps
 from mmiotools.engine.mmiotrace import MmioTrace
 from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE
@@ -66,6 +66,7 @@ class Kernel(PciKernel):
         #: first page of a mapping → virtual address given out, bytes
         self._mappings: dict[int, tuple[int, int]] = {}
         self.initiators: list[int] = []
+        self._timed = device if isinstance(device, Timed) else None
         machine.bus.attach(device, Initiators(device, machine, self.initiators) if self.cpus > 1 else device)
         device.attach(self)
 
@@ -209,6 +210,8 @@ class Kernel(PciKernel):
     def _after(self) -> None:
         if self.machine.bus.unclaimed_count != self._unclaimed_logged:
             self._log_unclaimed()
+        if self._timed is not None:
+            self._tick(self._timed)
         if self.interrupts.pending and self.cpu.flags & IF:
             self._interrupt()
 
@@ -330,12 +333,23 @@ class Kernel(PciKernel):
             self.tracer.marker(text)
 
     def udelay(self, microseconds: int) -> None:
-        """Let virtual time pass."""
-        self.machine.now += max(0, int(microseconds * 1000))
+        """Let virtual time pass; what a device does meanwhile, and its interrupts, come in their time."""
+        until = self.machine.now + max(0, int(microseconds * 1000))
+        while self._timed is not None and (due := self._timed.due()) is not None and due <= until:
+            self.machine.now = max(self.machine.now, due)
+            self._timed.tick()
+            if self.interrupts.pending and self.cpu.flags & IF:
+                self._interrupt()
+        self.machine.now = max(self.machine.now, until)
 
     # -- inside -------------------------------------------------------------------------------------------
 
     _unclaimed_logged = 0
+
+    def _tick(self, device: Timed) -> None:
+        due = device.due()
+        if due is not None and due <= self.machine.now:
+            device.tick()
 
     def _log_unclaimed(self) -> None:
         bus = self.machine.bus

@@ -14,6 +14,7 @@ import numpy as np
 from mmiotools.events import Kind
 from mmiotools.filters import pollnote
 from mmiotools.trace.batch import MAX_EVENTS, Array, Batch, BoolArray, Column, concatenate
+from mmiotools.trace.polls import stretches
 
 #: Longest loop, in accesses.
 MAX_PERIOD = 4
@@ -140,19 +141,13 @@ def _open_from(batch: Batch) -> int:
     return first
 
 
-def _stretches(mask: BoolArray) -> Array:
-    """[start, stop) of every run of True, (k, 2)."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
-    return edges.reshape(-1, 2)
-
-
 def _runs(batch: Batch, turns: int) -> list[_Run]:
     """The loops, by row; a shorter period goes first where two fit."""
     foldable = _foldable(batch)
     reads = np.concatenate([[0], np.cumsum(batch.kind == Kind.READ)])
     runs: list[_Run] = []
     for period in range(1, MAX_PERIOD + 1):
-        for start, stop in _stretches(_repeats(batch, foldable, period)).tolist():
+        for start, stop in stretches(_repeats(batch, foldable, period)).tolist():
             repeated = (stop - start) // period
             if repeated + 1 < turns or reads[start] == reads[start - period]:
                 continue

@@ -22,6 +22,10 @@ FORMATS: Registry[Format] = Registry(
         "jsonl": "mmiotools.formats.jsonl:FORMAT",
         "csv": "mmiotools.formats.csv:CSV",
         "tsv": "mmiotools.formats.csv:TSV",
+        "c": "mmiotools.formats.c:FORMAT",
+        "python": "mmiotools.formats.python:FORMAT",
+        "qtest": "mmiotools.formats.qtest:FORMAT",
+        "devmem": "mmiotools.formats.devmem:FORMAT",
     },
     group="mmiotools.formats",
 )

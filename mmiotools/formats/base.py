@@ -11,6 +11,7 @@ from mmiotools.events import Event, Kind
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.names import Names
 
 
 class Sniff(IntEnum):
@@ -45,6 +46,13 @@ class PreparingWriter(Writer, Protocol):
 
     def accept(self, prepared: Any) -> None:
         """Append a batch that was prepared."""
+
+
+@runtime_checkable
+class NamingWriter(Writer, Protocol):
+    """A writer that names registers. `names` is set before the first batch."""
+
+    names: Names
 
 
 class Format(Protocol):

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats import mmiotrace_compiled
 from mmiotools.formats.mmiotrace_lines import render
+from mmiotools.formats.text_page import Bytes, Mask, Page
 from mmiotools.speed import compiled
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, Batch
 
 #: Lines that are printed at once.
 _PAGE = 1 << 13
-Bytes = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
-_HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
 class TextWriter:
@@ -120,64 +117,9 @@ def _regular(batch: Batch) -> Mask:
     return np.asarray(regular, np.bool_)
 
 
-class _Page:
-    """Lines side by side: fields of characters, NUL where a row has none there; the NULs are dropped at the end."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-        self._fields: list[Bytes] = []
-
-    def literal(self, text: bytes, rows: Mask | None = None) -> None:
-        """The same text in every row, or in some."""
-        characters = np.broadcast_to(np.frombuffer(text, np.uint8), (self.n, len(text)))
-        self._fields.append(characters if rows is None else characters * rows[:, None])
-
-    def decimal(self, numbers: NDArray[np.uint64], rows: Mask | None = None, *, fixed: int = 0) -> None:
-        """Decimals without leading zeros, or with exactly `fixed` digits."""
-        digits = fixed or len(str(int(numbers.max())))
-        self._number(numbers, 10, digits, rows, bool(fixed))
-
-    def hexadecimal(self, numbers: NDArray[np.uint64], rows: Mask | None = None) -> None:
-        """0x and lower-case digits, without leading zeros."""
-        self.literal(b"0x", rows)
-        self._number(numbers, 16, max(1, (int(numbers.max()).bit_length() + 3) // 4), rows, False)
-
-    def opcode(self, packed: NDArray[np.uint64], rows: Mask) -> None:
-        """Three bytes, two digits each, with commas."""
-        for place in (16, 8, 0):
-            byte = packed >> np.uint64(place) & np.uint64(0xFF)
-            self._number(byte, 16, 2, rows, True)
-            if place:
-                self.literal(b",", rows)
-
-    def _number(self, numbers: NDArray[Any], base: int, digits: int, rows: Mask | None, fixed: bool) -> None:
-        characters = np.empty((digits, self.n), np.uint8)
-        if int(numbers.max()) < 1 << 32:
-            numbers = numbers.astype(np.uint32)  # divides several times faster
-        rest = numbers
-        for place in range(digits - 1, -1, -1):
-            if base == 16:
-                digit, following = (rest & 15).astype(np.uint8), rest >> 4
-            else:
-                following = rest // 10
-                digit = (rest - following * 10).astype(np.uint8)
-            np.take(_HEX, digit, out=characters[place])
-            if not fixed and place != digits - 1:
-                characters[place] *= rest != 0
-            rest = following
-        if rows is not None:
-            characters *= rows
-        self._fields.append(characters.T)
-
-    def join(self) -> tuple[bytes, Bytes]:
-        """All rows as bytes, and the matrix (n, width) that they came from."""
-        characters = np.concatenate(self._fields, axis=1)
-        return characters.tobytes().translate(None, b"\0"), characters
-
-
 def _print(batch: Batch) -> tuple[bytes, Bytes]:
     """Lines of a batch of regular rows, and the characters of each row with NULs between."""
-    page = _Page(len(batch))
+    page = Page(len(batch))
     unknown = batch.kind == Kind.UNKNOWN
     some, mixed = bool(unknown.any()), None
     known: Mask | None = None

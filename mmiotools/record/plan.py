@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmiotools.devices import make_device
+from mmiotools.devices.storage import ConfigSpace
 from mmiotools.drivers import Chosen, choose_driver, is_driver_file
 from mmiotools.engine.inject import Injector
 from mmiotools.engine.inject_rules import locate_ranges, parse_range, parse_rule, parse_rules
@@ -39,7 +40,7 @@ _MAX_ERRNO = 4095
 class Plan:
     """A recording that can be made.
 
-    card      the word for the device: a model's name, or a Python file
+    card      the word for the device: a model's name, a Python file, or a card file of `mmiotools learn`
     setup     the machine and its tracer; what it probes is in `probe` and `setup.only`
     fail      kernel call → negative errno that it returns instead of working
     inject    rules of fault injection
@@ -58,7 +59,7 @@ class Plan:
 
     def device(self) -> Device:
         """A new device for one run, with the injector around it if there are rules. Raises UsageError."""
-        device = make_device(self.card)
+        device = _make_device(self.card)
         return Injector(device, parse_rules(self.inject), self.seed) if self.inject else device
 
     def setup_for(self, device: Device) -> Setup:
@@ -135,6 +136,16 @@ def make_plan(
     )
 
 
+def _make_device(word: str) -> Device:
+    if not word.endswith(".toml"):
+        return make_device(word)
+    from mmiotools.models.cardfile import read_card
+    from mmiotools.models.device import ModelDevice
+
+    card = read_card(word)
+    return ModelDevice(card, ConfigSpace(card.pci))
+
+
 class Scenario(NamedTuple):
     """A bundled scenario, for listings."""
 
@@ -150,7 +161,7 @@ def bundled_scenarios() -> list[Scenario]:
 def read_scenario(word: str) -> dict[str, Any]:
     """The checked contents of a scenario file, or of a bundled scenario by its name.
 
-    Python and object files in it are relative to it. Raises UsageError.
+    Python, object and card files in it are relative to it. Raises UsageError.
     """
     path = word
     if not word.endswith(".toml"):
@@ -177,7 +188,9 @@ def read_scenario(word: str) -> dict[str, Any]:
     if "driver" not in held:
         raise UsageError(f"{path}: key 'driver' is missing")
     for key in ("driver", "card"):
-        if key in held and is_driver_file(held[key].rpartition("@")[0] or held[key]):
+        if key in held and (
+            is_driver_file(held[key].rpartition("@")[0] or held[key]) or (key == "card" and held[key].endswith(".toml"))
+        ):
             held[key] = str(Path(path).parent / held[key])
     try:
         Setup.from_options(held)

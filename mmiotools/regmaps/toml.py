@@ -5,6 +5,8 @@ ids = ["1234:b11c"]
 [registers]
 ID = 0x00
 PERIOD = { offset = 0x04, title = "microseconds", fields = { US = "15-0", ON = 31 } }
+
+Card files of `mmiotools learn` are maps too: a table `card`, and registers of several BARs, each with its `model`.
 """
 
 from __future__ import annotations
@@ -12,14 +14,33 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mmiotools.errors import FormatError, UsageError
 from mmiotools.regmaps.source import Collector, Reader, Source, distinct, number
 from mmiotools.trace.regmap import NAME, Binding, Field, Register, RegisterMap
 
-_KEYS = {"title": str, "ids": list, "bar": int, "address": int, "size": int, "width": int, "registers": dict}
-_REGISTER_KEYS = {"offset": int, "width": int, "count": int, "stride": int, "title": str, "fields": dict}
+_KEYS = {
+    "title": str,
+    "ids": list,
+    "bar": int,
+    "address": int,
+    "size": int,
+    "width": int,
+    "registers": dict,
+    "card": dict,
+}
+_REGISTER_KEYS = {
+    "bar": int,
+    "offset": int,
+    "width": int,
+    "count": int,
+    "stride": int,
+    "title": str,
+    "fields": dict,
+    "model": dict,
+}
 _WORDS = {str: "a string", int: "a whole number", list: "a list of strings", dict: "a table"}
 _KEY = re.compile(r"""\s*(?:\[registers\.)?["']?([^\s"'=\]]+(?:\[\])?[^\s"'=]*?)["']?\s*[\]=]""")
 _BITS = re.compile(r"([0-9]{1,3})-([0-9]{1,3})")
@@ -37,11 +58,13 @@ def _read(source: Source) -> list[RegisterMap]:
         raise source.error(f"is not valid TOML: {error}", int(place[1]) if place else None) from error
     except RecursionError as error:
         raise source.error("is nested too deep") from error
+    except ValueError as error:  # a number without end
+        raise source.error(f"is not valid TOML: {error}") from error
     _check(source, held, _KEYS, "", None)
     if "registers" not in held:
         raise source.error("holds no table 'registers'")
     binding = _binding(source, held)
-    found = Collector(source)
+    found: dict[int | None, Collector] = {}
     lines = _lines(source.text)
     for name, entry in held["registers"].items():
         line = lines.get(name)
@@ -59,8 +82,14 @@ def _read(source: Source) -> list[RegisterMap]:
         count = entry.get("count", 1)
         stride = entry.get("stride", width)
         register = Register(name, entry["offset"], width, fields, count, stride, entry.get("title", ""))
-        found.add(register, line)
-    return [found.map(held.get("title", ""), binding)]
+        bar = entry.get("bar", binding.bar)
+        if not 0 <= (bar or 0) <= 6 or ("bar" in entry and binding.address is not None):
+            raise source.error(f"register '{name}': 'bar' must be from 0 to 6, in a map without 'address'", line)
+        found.setdefault(bar, Collector(source)).add(register, line)
+    title = held.get("title", "")
+    if not found:
+        raise source.error("holds no registers")
+    return [part.map(title, replace(binding, bar=bar)) for bar, part in found.items()]
 
 
 def _check(source: Source, held: Mapping[str, Any], keys: Mapping[str, type], where: str, line: int | None) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 
-from mmiotools.engine.interface import Device
+from mmiotools.engine.interface import Device, Pipelined, Step
+from mmiotools.errors import QemuError
+from mmiotools.replay.interrupts import Delivered
 from mmiotools.replay.ledger import Done, Ledger
 from mmiotools.replay.report import RegisterScore, Report
 from mmiotools.trace.tape import Row, Tape
@@ -37,48 +39,84 @@ class _Bench:
         """Dropped."""
 
 
-def apply_to(tape: Tape, device: Device) -> Report:
+def apply_to(tape: Tape, device: Device | Pipelined) -> Report:
     """Do every recorded access on a device, at its recorded time, and compare what the reads give.
 
     Writes match by being done. UNKNOWN accesses, and accesses without width or of more than 8 bytes, cannot be done;
-    they and reads without a recorded value are counted as `unknown`, and are neither matched nor missed.
+    they and reads without a recorded value are counted as `unknown`, and are neither matched nor missed. A device that
+    is lost on the way is the report's `problem`.
     """
     bench = _Bench()
     ledger = Ledger(tape)
     reads: Counter[tuple[str, int]] = Counter()
     differing: Counter[tuple[str, int]] = Counter()
-    unknown = 0
-    attached = False
-    for position, (row, time) in enumerate(_timed(tape)):
-        bench.time = max(bench.time, time)
-        if not attached:
-            device.attach(bench)
-            attached = True
-        if row.op == "U" or row.width not in _WIDTHS or (row.op == "W" and row.value is None):
-            unknown += 1
-            ledger.open[position] = False
-        elif row.op == "W":
-            device.write(row.bar, row.offset, row.width, row.value or 0)
-            ledger.match(position)
-        else:
-            value = device.read(row.bar, row.offset, row.width) & (1 << 8 * row.width) - 1
+    unknown = compared = 0
+    under_way: deque[tuple[int, Row]] = deque()
+
+    def steps() -> Iterator[Step]:
+        nonlocal unknown
+        time = 0
+        for position, (row, recorded) in enumerate(_timed(tape)):
+            time = max(time, recorded)
+            if row.op == "U" or row.width not in _WIDTHS or (row.op == "W" and row.value is None):
+                unknown += 1
+                ledger.open[position] = False
+                continue
+            under_way.append((position, row))
+            yield Step(time, row.op, row.bar, row.offset, row.width, row.value or 0)
+
+    problem = None
+    device.attach(bench)
+    answers = device.answers(steps()) if isinstance(device, Pipelined) else _answers(bench, device, steps())
+    try:
+        for answer in answers:
+            position, row = under_way.popleft()
+            if answer is None:
+                ledger.match(position)
+                continue
+            value = answer & (1 << 8 * row.width) - 1
             register = (row.bar, row.offset)
             reads[register] += 1
             if row.value is None:
                 unknown += 1
                 ledger.open[position] = False
-            elif row.value == value:
+                continue
+            compared += 1
+            if row.value == value:
                 ledger.match(position)
             else:
                 differing[register] += 1
                 ledger.add_differing(Done(position, "R", row.bar, row.offset, row.width, value), position)
+    except QemuError as error:
+        problem = str(error)
     ledger.close()
     scores = [
         RegisterScore(f"{tape.pci.address}/{bar}", offset, reads[bar, offset], count)
         for (bar, offset), count in differing.most_common()
     ]
     subject = f"device {device.name}"
-    return Report(ledger, "device", subject, tape.pci, delivered=bench.irqs, unknown=unknown, registers=scores)
+    return Report(
+        ledger,
+        "device",
+        subject,
+        tape.pci,
+        interrupts=Delivered(tape.irqs, bench.irqs, source="device"),
+        unknown=unknown,
+        reads=compared,
+        registers=scores,
+        problem=problem,
+    )
+
+
+def _answers(bench: _Bench, device: Device, steps: Iterable[Step]) -> Iterator[int | None]:
+    """What a device at hand gives to each access."""
+    for step in steps:
+        bench.time = step.time
+        if step.op == "W":
+            device.write(step.region, step.offset, step.width, step.value)
+            yield None
+        else:
+            yield device.read(step.region, step.offset, step.width)
 
 
 def _timed(tape: Tape) -> Iterator[tuple[Row, int]]:

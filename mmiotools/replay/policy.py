@@ -30,11 +30,16 @@ class Policy(Protocol):
         """The driver has ended; the books, closed."""
 
 
+#: The policy when none is named.
+DEFAULT = "window"
+
 POLICIES: Registry[Callable[[Tape], Policy]] = Registry(
     "policy",
     {
+        "window": "mmiotools.replay.window:Window",
         "strict": "mmiotools.replay.policy:Strict",
         "queue": "mmiotools.replay.queue:Queue",
+        "model": "mmiotools.replay.model:Model",
     },
 )
 

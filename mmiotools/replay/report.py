@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmiotools.replay.interrupts import Delivered
 from mmiotools.replay.ledger import KEEP, Done, Ledger, Parting
+from mmiotools.trace.addrmap import Region
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.matching import Access, access_json, register_name
+from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
 
 SCHEMA = "mmiotools.replay/1"
@@ -22,7 +25,7 @@ SHOWN = 10
 _KINDS = {
     "extra": "the driver did what the recording does not have here",
     "differing": "the same access with another value",
-    "missed": "the driver ended before this",
+    "missed": "the driver did not do this",
 }
 
 
@@ -44,11 +47,15 @@ class Report:
     policy     the policy's name, or "device"
     subject    what was run: "driver nv-test@1", "device nv-card"
     pci        the card as the driver saw it
-    delivered  interrupts that were raised
+    interrupts  those of the recording, and what became of them
+    model      the model beside the mock card that served the driver's memory and interrupts, None where there is none
     unknown    recorded accesses that could not be tried, because the recording does not know what they were
+    fuzz       accesses that may be extra, missed or differing before the replay has diverged
+    names      of registers
     stray      accesses of the driver where no device is; more than the recording has elsewhere are extra
+    reads      of a device model: how many reads were compared
     registers  of a device model: every register that answered differently, the worst first
-    problem    why the driver did not come to its end, None when it did
+    problem    why the driver, or the device, did not come to its end, None when it did
     limits     what the driver met on the recorded run, and cannot meet here, a line each
     """
 
@@ -56,9 +63,13 @@ class Report:
     policy: str
     subject: str
     pci: PciDevice
-    delivered: int = 0
+    interrupts: Delivered = field(default_factory=Delivered)
+    model: str | None = None
     unknown: int = 0
+    fuzz: int = 0
+    names: Names | None = None
     stray: int = 0
+    reads: int = 0
     registers: list[RegisterScore] = field(default_factory=list)
     problem: str | None = None
     limits: Sequence[str] = ()
@@ -70,10 +81,13 @@ class Report:
 
     @property
     def diverged(self) -> bool:
-        """Whether any access was extra, missed or differing."""
-        ledger = self.ledger
-        strayed = self.stray > self.tape.elsewhere
-        return bool(ledger.extra_count or ledger.missed_count or ledger.differing_count or strayed)
+        """Whether more accesses than `fuzz` were extra, missed or differing."""
+        return self.out_of_place > self.fuzz or self.stray > self.tape.elsewhere
+
+    @property
+    def out_of_place(self) -> int:
+        """Accesses that were extra, missed or differing."""
+        return self.ledger.extra_count + self.ledger.missed_count + self.ledger.differing_count
 
     @property
     def verdict(self) -> str:
@@ -98,21 +112,29 @@ class Report:
             "policy": self.policy,
             "subject": self.subject,
             "card": {"address": self.pci.address, "ids": self.pci.ids},
-            "accesses": len(self.tape),
+            "accesses": len(self.tape) + self.tape.left_out,
+            "ignored": self.tape.left_out,
+            "excused": ledger.excused,
             "elsewhere": self.tape.elsewhere,
             "matched": ledger.matched,
             "first_divergence": self._divergence(),
-            "extra": [access_json(self.driver_access(done)) for done in ledger.extra],
+            "extra": [self._driver(done) for done in ledger.extra],
             "extra_count": ledger.extra_count,
             "missed": [self._recorded(position) for position in ledger.missed()],
             "missed_count": ledger.missed_count,
             "differing": entries,
             "differing_count": ledger.differing_count,
             "unknown": self.unknown,
+            "fuzz": self.fuzz,
             "stray": self.stray,
-            "interrupts": {"recorded": self.tape.irqs, "delivered": self.delivered},
+            "in_order": ledger.in_order,
+            "out_of_order": ledger.matched - ledger.in_order,
+            "polls": {"more": ledger.polls_more, "fewer": ledger.polls_fewer},
+            "interrupts": self.interrupts._asdict(),
+            "model": self.model,
         }
         if self.policy == "device":
+            held["reads"] = self.reads
             held["registers"] = [
                 {"region": s.region, "offset": f"{s.offset:#x}", "reads": s.reads, "differing": s.differing}
                 for s in self.registers[:KEEP]
@@ -128,7 +150,28 @@ class Report:
         return Access(done.number, done.op, done.width, region, (), done.offset, address, done.value)
 
     def _recorded(self, position: int) -> dict[str, Any]:
-        return access_json(self.tape.access(position))
+        access = self.tape.access(position)
+        return access_json(access, register=self._register(access))
+
+    def _driver(self, done: Done) -> dict[str, Any]:
+        access = self.driver_access(done)
+        return access_json(access, register=self._register(access))
+
+    def _register(self, access: Access) -> str | None:
+        """The name of an access's register; that of the BAR's where the driver's BARs lie elsewhere."""
+        if self.names is None:
+            return None
+        bar = str(access.region).rpartition("/")[2]
+        found = self.names.find(self._regions().get(bar), access.offset)
+        return None if found is None else found.text
+
+    def _regions(self) -> dict[str, Region]:
+        regions, ids = self.tape.accesses.regions, self.tape.pci.ids
+        return {str(r.identity[2]): r for r in regions if r.device is not None and r.device.ids == ids}
+
+    def _describe(self, access: Access) -> str:
+        name = self._register(access)
+        return describe(access) + ("" if name is None else f"  {name}")
 
     def _divergence(self) -> dict[str, Any] | None:
         first = self.ledger.first
@@ -138,7 +181,7 @@ class Report:
         return {
             "kind": first.kind,
             "expected": self._recorded(first.position) if first.expected else None,
-            "got": None if first.done is None else access_json(self.driver_access(first.done)),
+            "got": None if first.done is None else self._driver(first.done),
             "before": [self._recorded(position) for position in before],
             "after": [self._recorded(position) for position in after],
         }
@@ -155,19 +198,41 @@ class Report:
         ledger = self.ledger
         out = [
             f"{self.verdict}: {self.subject} against {self.pci.address} ({self.pci.ids}), policy {self.policy}",
-            f"  {len(self.tape)} recorded, {ledger.matched} matched, {ledger.extra_count} extra, "
+            f"  {len(self.tape) + self.tape.left_out} recorded, {ledger.matched} matched, {ledger.extra_count} extra, "
             f"{ledger.missed_count} missed, {ledger.differing_count} differing",
         ]
+        if self.reads:
+            equal = self.reads - ledger.differing_count
+            share = int(10000 * equal / self.reads) / 100  # rounded down: 100 % is all of them
+            out.append(f"  {equal} of {self.reads} reads answered as recorded, {share:.2f} %")
         if self.tape.elsewhere:
             out.append(f"  {self.tape.elsewhere} recorded accesses are not this card's, and were not replayed")
+        if self.tape.left_out or ledger.excused:
+            aside = f"masks set aside {self.tape.left_out} recorded accesses"
+            out.append(f"  {aside}, and {ledger.excused} that come at any time" if ledger.excused else f"  {aside}")
+        if self.fuzz and self.out_of_place:
+            out.append(f"  {self.out_of_place} out of place; up to {self.fuzz} are tolerated")
         if self.unknown:
             out.append(f"  {self.unknown} recorded accesses have no value, and were not tried")
         if self.stray:
             out.append(f"  {self.stray} accesses of the driver were made where no device is")
-        if self.tape.irqs:
-            out.append(f"  {self.tape.irqs} interrupts recorded, {self.delivered} delivered")
+        if ledger.in_order != ledger.matched:
+            out.append(
+                f"  {ledger.in_order} of those that matched came in the recorded order, "
+                f"{ledger.matched - ledger.in_order} earlier or later"
+            )
+        if ledger.polls_more or ledger.polls_fewer:
+            out.append(f"  waits took {ledger.polls_more} reads more and {ledger.polls_fewer} fewer than recorded")
+        told = self.interrupts
+        if told.recorded or told.delivered:
+            idle = f", {told.idle} of them because the driver was idle" if told.idle else ""
+            recorded = f"{told.recorded} recorded, " if told.recorded else ""
+            out.append(f"  interrupts ({told.source}): {recorded}{told.delivered} delivered{idle}")
+        if self.model is not None:
+            out.append(f"  the model {self.model} stands in for what the card does to memory")
         if self.problem is not None:
-            out.append(f"  the driver did not come to its end: {self.problem.splitlines()[0]}")
+            what = "device was lost" if self.policy == "device" else "driver did not come to its end"
+            out.append(f"  the {what}: {self.problem.splitlines()[0]}")
         out += [f"  {limit}" for limit in self.limits]
         if ledger.first is not None:
             out += ["", *self._divergence_lines(ledger.first)]
@@ -188,15 +253,15 @@ class Report:
     def _lists(self) -> list[tuple[str, int, list[str]]]:
         ledger = self.ledger
         differing = [
-            f"{describe(self.tape.access(position))}, but got {done.value:#x}"
+            f"{self._describe(self.tape.access(position))}, but got {done.value:#x}"
             for position, done in ledger.differing[:SHOWN]
         ]
         return [
-            ("extra", ledger.extra_count, [describe(self.driver_access(done)) for done in ledger.extra[:SHOWN]]),
+            ("extra", ledger.extra_count, [self._describe(self.driver_access(done)) for done in ledger.extra[:SHOWN]]),
             (
                 "missed",
                 ledger.missed_count,
-                [describe(self.tape.access(position)) for position in ledger.missed()[:SHOWN]],
+                [self._describe(self.tape.access(position)) for position in ledger.missed()[:SHOWN]],
             ),
             ("differing", ledger.differing_count, differing),
         ]
@@ -204,16 +269,19 @@ class Report:
     def _divergence_lines(self, first: Parting) -> list[str]:
         """The recording around the place, the expected access marked `->`, what was done instead marked `+`."""
         before, after = self._neighbours(first)
-        out = [f"first divergence: {_KINDS[first.kind]}"]
-        out += [f"     {describe(self.tape.access(position))}" for position in before]
+        lost = first.kind == "missed" and self.policy == "device"
+        out = [f"first divergence: {'the device was lost before this' if lost else _KINDS[first.kind]}"]
+        out += [f"     {self._describe(self.tape.access(position))}" for position in before]
         if first.expected:
-            out.append(f"  -> {describe(self.tape.access(first.position))}   expected")
+            out.append(f"  -> {self._describe(self.tape.access(first.position))}   expected")
         if first.done is not None:
             who = "the device" if self.policy == "device" else "the driver"
-            out.append(f"   + {describe(self.driver_access(first.done))}   {who}")
+            out.append(f"   + {self._describe(self.driver_access(first.done))}   {who}")
         elif self.policy != "device":
-            out.append("   + the driver did nothing more" if not self.ledger.extra_count else "   + nothing like it")
-        out += [f"     {describe(self.tape.access(position))}" for position in after]
+            went_on = not self.ledger.open[first.position :].all()
+            what = "nothing like it" if self.ledger.extra_count else "the driver did nothing more"
+            out.append(f"   + {'the driver went on without it' if went_on else what}")
+        out += [f"     {self._describe(self.tape.access(position))}" for position in after]
         return out
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from mmiotools.drivers import Chosen, find_driver
 from mmiotools.engine.inject import Injector, Tally
 from mmiotools.engine.inject_data import Rule
-from mmiotools.engine.interface import Device
+from mmiotools.engine.interface import Device, Plugin
 from mmiotools.engine.kernel import Kernel
 from mmiotools.engine.pci import FAILABLE
 from mmiotools.engine.quirks import FIXED
@@ -16,12 +16,19 @@ from mmiotools.engine.session import Outcome, run_driver
 from mmiotools.engine.setup import Setup
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
+from mmiotools.filters.masks import NOTHING_SAID, MaskFile
 from mmiotools.replay.card import MockCard
+from mmiotools.replay.entries import AUTO, NONE, find_entries
+from mmiotools.replay.interrupts import Delivered
+from mmiotools.replay.policy import DEFAULT
 from mmiotools.replay.report import Report
+from mmiotools.replay.settings import Settings
+from mmiotools.replay.shadow import Shadow, recorded_model
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.gather import gather
 from mmiotools.trace.header import PciDevice, TraceHeader
 from mmiotools.trace.intervals import OverlapError
+from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
 
 #: Accesses that a driver may make beyond those recorded, before it is taken for one that will never end.
@@ -101,15 +108,50 @@ def replay_header(
     return TraceHeader(format="mmiotrace", clock="boot", time_digits=6, meta=meta)
 
 
+def mock_card(
+    tape: Tape,
+    policy: str = DEFAULT,
+    pci: PciDevice | None = None,
+    *,
+    settings: Settings | None = None,
+    irq: Sequence[str] = (AUTO,),
+    names: Names | None = None,
+    masks: MaskFile = NOTHING_SAID,
+    plugin: Plugin | None = None,
+) -> tuple[MockCard, Shadow | None]:
+    """The mock card of a recording, with the model beside it that the recording names, if it is a bundled one.
+
+    plugin  what the card does to memory, in place of that model
+    irq    where interrupts come from: as `find_entries` has it, but "auto" prefers the model to a guess
+    names  of registers, for `irq`
+    masks  registers and bits that do not count
+
+    Raises UsageError.
+    """
+    model = recorded_model(tape.meta, tape.pci) if plugin is None else None
+    by_model = model is not None and AUTO in irq and not len(tape.irq_places)
+    entries = find_entries(tape, (NONE,) if by_model and len(irq) == 1 else irq, names)
+    if model is None:
+        return MockCard(tape, policy, pci, plugin, settings=settings, masks=masks, irq=entries), None
+    shadow = Shadow(model, by_model)
+    return MockCard(tape, policy, pci, shadow, settings=settings, masks=masks, irq=entries), shadow
+
+
 def replay(
     tape: Tape,
     chosen: Chosen,
-    policy: str = "strict",
+    policy: str = DEFAULT,
     *,
     seed: int | None = None,
     sink: Callable[[Batch], None] | None = None,
     pci: PciDevice | None = None,
     rules: Sequence[Rule] = (),
+    settings: Settings | None = None,
+    irq: Sequence[str] = (AUTO,),
+    names: Names | None = None,
+    masks: MaskFile = NOTHING_SAID,
+    fuzz: int = 0,
+    plugin: Plugin | None = None,
 ) -> Replayed:
     """Run a driver against the mock card of a tape.
 
@@ -117,12 +159,16 @@ def replay(
     sink   given what the driver does, as a trace, in batches
     pci    how the card shall appear, if not as recorded
     rules  of fault injection between the driver and the mock card, whose books are of what reaches it
+    settings, irq, names, masks, plugin  as `mock_card` has them; the report has the names too
+    fuzz   accesses that may be extra, missed or differing before the replay has diverged
 
     The machine, its CPUs and its tracer are those of the recording. Kernel calls that failed in it fail again. Rules
     that it was made with are not applied: their effect is in the recorded values. Raises ExpressionError for a rule
-    that does not fit the card, and UsageError for a machine that there is not.
+    that does not fit the card, and UsageError for a machine or a register that there is not.
     """
-    card = MockCard(tape, policy, pci)
+    card, shadow = mock_card(
+        tape, policy, pci, settings=settings, irq=irq, names=names, masks=masks, plugin=plugin
+    )
     setup = recorded_setup(tape.meta)
     meta = replay_header(tape, chosen, policy, seed, rules).meta
     injector = Injector(card, rules, meta["seed"]) if rules else None
@@ -147,16 +193,25 @@ def replay(
         raise UsageError(f"the card's BARs overlap in the recording: {error}") from error
     finally:
         flush()
+    interrupts = card.interrupts
+    if shadow is not None and shadow.interrupts:
+        interrupts = Delivered(None, shadow.raised, 0, f"model {shadow.device.name}")
     ledger = card.finish()
     report = Report(
         ledger,
         policy,
         f"driver {chosen.driver.name}@{chosen.version}",
         card.pci,
-        delivered=len(outcome.irqs),
+        interrupts=interrupts,
+        model=None if shadow is None or not services.used else shadow.device.name,
+        fuzz=fuzz,
+        names=names,
         stray=outcome.unclaimed_count,
         problem=None if outcome.error is None else str(outcome.error),
-        limits=[*services.limits(), *(_unrecorded(tape, setup) if ledger.extra_count else ())],
+        limits=[
+            *services.limits(shadow is not None or plugin is not None, interrupts.source != NONE),
+            *(_unrecorded(tape, setup) if ledger.extra_count else ()),
+        ],
     )
     return Replayed(report, outcome, () if injector is None else injector.tally)
 
@@ -170,7 +225,8 @@ class _Services:
     def __init__(self, card: MockCard, by_cpu: bool) -> None:
         self._card = card
         self._by_cpu = by_cpu
-        self._used: set[str] = set()
+        #: "dma" and "irq"
+        self.used: set[str] = set()
 
     def watch(self, kernel: Kernel) -> None:
         """To be called before the driver is."""
@@ -179,28 +235,28 @@ class _Services:
         dma_alloc, request_irq = kernel.dma_alloc, kernel.request_irq
 
         def watched_dma_alloc(length: int) -> tuple[int, int]:
-            self._used.add("dma")
+            self.used.add("dma")
             return dma_alloc(length)
 
         def watched_request_irq(handler: Callable[[], None]) -> int:
-            self._used.add("irq")
+            self.used.add("irq")
             return request_irq(handler)
 
         kernel.dma_alloc = watched_dma_alloc  # type: ignore[method-assign]
         kernel.request_irq = watched_request_irq  # type: ignore[method-assign]
 
-    def limits(self) -> list[str]:
-        """What of it the mock card did not do."""
+    def limits(self, model: bool, interrupts: bool) -> list[str]:
+        """What of it the mock card did not do, without a model beside it, or without interrupts."""
         found = []
-        if "dma" in self._used:
+        if "dma" in self.used and not model:
             found.append(
                 "the driver shares memory with the card: a trace does not hold what the card does there, and the mock "
                 "card does nothing there; a driver that goes by it leaves the recording"
             )
-        if "irq" in self._used:
+        if "irq" in self.used and not interrupts:
             found.append(
-                "the driver has an interrupt handler: a trace does not hold when the card raised its line, and the "
-                "mock card never does; what the handler did is missed"
+                "the driver has an interrupt handler, and nothing says when the card raised its line: the mock card "
+                "never does, and what the handler did is missed; --irq REGISTER names the register that it reads first"
             )
         return found
 

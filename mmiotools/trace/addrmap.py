@@ -95,6 +95,11 @@ class AddressMap:
         self.devices[device.bdf] = device
         self._tables.clear()
 
+    @property
+    def windows(self) -> list[tuple[int, int]]:
+        """Physical start and length (0: not known) of every map so far, without repetitions, by ordinal."""
+        return list(self._windows)
+
     def device_identity(self, device: PciDevice) -> tuple[str, int]:
         """vendor:device and the ordinal among the devices of the same ids, in order of appearance."""
         same = [d.bdf for d in self.devices.values() if d.ids == device.ids]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,10 @@ from mmiotools.trace.header import PciDevice, Trace
 from mmiotools.trace.matching import Access, Accesses, collect
 
 _CHUNK = 4096
+#: Chunks of rows that are kept.
+_KEPT = 4
 _LETTERS = "RWU"
+_COLUMNS = ("rows", "op", "width", "bar", "offset", "value", "has_value")
 
 
 class Row(NamedTuple):
@@ -38,9 +41,12 @@ class Tape:
     op width offset value has_value   as in `Accesses`; values cut to the width
     bar        index into `bars`, names of regions
     elsewhere  accesses of the recording that are not the card's
+    left_out   accesses of the card that were taken out, to be left out of comparisons
     irqs       IRQ events of the recording
+    irq_places   positions of the card's accesses before which they lie, ascending, each once
     cpu        the CPU of each, -1 where the recording does not say; None where it never does
     meta       what the recording says about how it was made
+    config     the function's configuration space, empty where the recording does not have it
     """
 
     pci: PciDevice
@@ -54,23 +60,35 @@ class Tape:
     has_value: NDArray[np.bool_]
     bars: list[str]
     elsewhere: int = 0
+    left_out: int = 0
     irqs: int = 0
+    irq_places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     cpu: NDArray[np.int32] | None = None
     meta: dict[str, Any] = field(default_factory=dict)
-    _chunk: list[Row] = field(default_factory=list)
-    _chunk_start: int = -1
+    config: bytes = b""
+    _chunks: dict[int, list[Row]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    def take(self, places: NDArray[np.intp]) -> Tape:
+        """The accesses at these positions, ascending; `left_out` counts the others. IRQ events have no place in it."""
+        columns = {name: getattr(self, name)[places] for name in _COLUMNS}
+        cpu = None if self.cpu is None else self.cpu[places]
+        left_out = self.left_out + len(self) - len(places)
+        return replace(
+            self, **columns, cpu=cpu, left_out=left_out, irq_places=np.zeros(0, np.int64), _chunks={}
+        )
+
     def row(self, position: int) -> Row:
-        """Access number `position` of the card; quick when positions follow each other."""
-        at = position - self._chunk_start
-        if self._chunk_start < 0 or not 0 <= at < len(self._chunk):
-            self._chunk_start = position - position % _CHUNK
-            self._chunk = list(self._read(self._chunk_start, min(self._chunk_start + _CHUNK, len(self))))
-            at = position - self._chunk_start
-        return self._chunk[at]
+        """Access number `position` of the card; quick when positions lie near each other."""
+        start = position - position % _CHUNK
+        chunk = self._chunks.get(start)
+        if chunk is None:
+            if len(self._chunks) >= _KEPT:
+                del self._chunks[next(iter(self._chunks))]
+            chunk = self._chunks[start] = list(self._read(start, min(start + _CHUNK, len(self))))
+        return chunk[position - start]
 
     def _read(self, start: int, stop: int) -> Iterator[Row]:
         part = slice(start, stop)
@@ -123,9 +141,17 @@ def load_tape(trace: Trace, select: str | None = None) -> Tape:
         names,
         elsewhere=len(accesses) - len(rows),
         irqs=watched.irqs,
+        irq_places=_before(rows, watched.irq_at),
         cpu=None if cpus is None else cpus[rows],
         meta={**watched.meta, **trace.header.meta},
+        config=watched.configs.get(pci.bdf, b""),
     )
+
+
+def _before(rows: NDArray[np.intp], at: list[int]) -> NDArray[np.int64]:
+    """Positions in `rows` of the first access from each index on, each once; without those behind the last."""
+    places = np.unique(np.searchsorted(rows, np.array(at, np.int64), "left"))
+    return np.asarray(places[places < len(rows)], np.int64)
 
 
 class _Watched:
@@ -134,7 +160,12 @@ class _Watched:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self.irqs = 0
+        #: How many accesses the recording has before each of them.
+        self.irq_at: list[int] = []
+        self._count = 0
         self.meta: dict[str, Any] = {}
+        #: Configuration space by bus and function.
+        self.configs: dict[int, bytes] = {}
         self._cpus: list[NDArray[np.int32]] = []
 
     @property
@@ -146,9 +177,21 @@ class _Watched:
     def batches(self) -> Iterator[Batch]:
         """The trace's batches."""
         for batch in self._trace.batches:
-            self.irqs += len(batch.rows(Kind.IRQ))
+            irqs = batch.rows(Kind.IRQ)
+            self.irqs += len(irqs)
+            if len(irqs):
+                before = np.cumsum(batch.accesses)
+                self.irq_at += [
+                    self._count + int(before[row]) for row in irqs.tolist() if batch.extras.get(row, {}).get("level", 1)
+                ]
+            self._count += int(np.count_nonzero(batch.accesses))
             cpu = np.where(batch.present("cpu"), batch.data("cpu").astype(np.int32), np.int32(-1))
             self._cpus.append(cpu[batch.accesses])
+            for row in batch.rows(Kind.DEVICE).tolist():
+                extra = batch.extras.get(row, {})
+                config = extra.get("config")
+                if isinstance(config, bytes) and len(config) in (64, 256, 4096):
+                    self.configs[int(extra.get("bdf", 0))] = config
             for row in batch.rows(Kind.HEADER).tolist():
                 meta = batch.extras.get(row, {}).get("meta")
                 if isinstance(meta, dict):

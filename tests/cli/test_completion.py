@@ -12,7 +12,7 @@ import pytest
 
 CASES = {
     "mmiotools co": ["plain,convert", "plain,completion"],
-    "mmiotools replay --policy ": ["plain,strict", "plain,queue"],
+    "mmiotools replay --policy ": ["plain,window", "plain,strict", "plain,queue", "plain,model"],
     "mmiotools diff --view su": ["plain,summary"],
     "mmiotools convert -t ts": ["plain,tsv"],
     "mmiotools record nv-t": ["plain,nv-test"],

@@ -10,8 +10,8 @@ from diff_helpers import recording
 from mmiotools.diff.classify import compare_noisy
 from mmiotools.diff.hunks import DRIVER, Comparison
 from mmiotools.diff.learn import learn
-from mmiotools.diff.masks import MaskFile, access_line, ignore, read_masks
 from mmiotools.errors import UsageError
+from mmiotools.filters.masks import MaskFile, access_line, ignore, read_masks
 
 Rows = list[tuple[str, int, int | None]]
 

@@ -11,7 +11,7 @@ from mmiotools.diff.classify import compare_noisy
 from mmiotools.diff.hunks import DRIVER, Comparison
 from mmiotools.diff.learn import Noise, learn
 from mmiotools.diff.learned import learned_lines
-from mmiotools.diff.masks import read_masks
+from mmiotools.filters.masks import read_masks
 from mmiotools.formats import open_trace
 from mmiotools.trace.matching import Accesses, collect
 

@@ -17,6 +17,8 @@ from mmiotools.formats.base import read_all
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
 
+#: Formats whose page has another name.
+PAGES = {"tsv": "csv", "c": "programs", "python": "programs", "qtest": "programs", "devmem": "programs"}
 ALL = vectors()
 IDS = [f"{vector.format}/{vector.name}" for vector in ALL]
 
@@ -39,7 +41,7 @@ def test_vector(vector: Vector) -> None:
 
 @pytest.mark.parametrize("name", FORMATS.builtin_names())
 def test_every_format_has_a_page_and_a_vector(name: str) -> None:
-    page = ROOT.parent / f"{'csv' if name == 'tsv' else name}.md"
+    page = ROOT.parent / f"{PAGES.get(name, name)}.md"
     assert page.exists(), f"write {page}, after formats/TEMPLATE.md"
     assert any(vector.format == name for vector in ALL), f"write {ROOT / name}/CASE.vec, as formats/README.md says"
 

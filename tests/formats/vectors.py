@@ -1,9 +1,13 @@
-"""Loads test vectors: title, annotated bytes, expected events. The syntax is described in formats/README.md."""
+"""Loads test vectors: title, annotated bytes, expected events. The syntax is described in formats/README.md.
+
+python tests/formats/vectors.py c python      write the bytes of these formats' write-only vectors anew
+"""
 
 from __future__ import annotations
 
 import io
 import re
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,3 +99,28 @@ def parse_events(lines: list[str]) -> tuple[TraceHeader, list[Event]]:
 def vectors() -> list[Vector]:
     """All vectors, by format and name."""
     return [load(path) for path in sorted(ROOT.glob("*/*.vec"))]
+
+
+def rewrite(path: Path) -> None:
+    """Put what the writer writes now into a write-only vector."""
+    from mmiotools.formats import FORMATS
+    from mmiotools.trace.batch import Batch
+
+    vector = load(path)
+    if "write-only" not in vector.flags:
+        return
+    out = io.BytesIO()
+    writer = FORMATS.get(vector.format).writer(out, vector.header)
+    writer.write(Batch.from_events(vector.events))
+    writer.close()
+    text = path.read_text("utf-8")
+    title, events = text.partition("--- bytes\n")[0], text.partition("--- events\n")[2]
+    lines = [line.replace("\\", "\\\\").replace('"', '\\"') for line in out.getvalue().decode("ascii").split("\n")]
+    shown = "".join(f'"{line}\\n"\n' for line in lines[:-1]) + (f'"{lines[-1]}"\n' if lines[-1] else "")
+    path.write_text(f"{title}--- bytes\n{shown}--- events\n{events}")
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        for found in sorted((ROOT / name).glob("*.vec")):
+            rewrite(found)

@@ -27,7 +27,7 @@ def counts(ledger):
     return ledger.matched, ledger.extra_count, ledger.missed_count, ledger.differing_count
 
 
-@pytest.mark.parametrize("policy", ["strict", "queue"])
+@pytest.mark.parametrize("policy", ["window", "strict", "queue", "model"])
 def test_the_recording_itself_matches(policy):
     tape = tape_of(("R", *A, 4, 1), ("W", *B, 2, 5), ("R", *A, 4, 2), ("R", "BAR2", 0x10, 1, 0xFF))
     answers, ledger = play(tape, policy, ("R", *A, 4), ("W", *B, 2, 5), ("R", *A, 4), ("R", "BAR2", 0x10, 1))
@@ -60,14 +60,14 @@ def test_queue_last_value_sticks_and_is_extra():
     assert (ledger.first.kind, ledger.first.done.number) == ("extra", 2)
 
 
-@pytest.mark.parametrize("policy", ["strict", "queue"])
+@pytest.mark.parametrize("policy", ["window", "strict", "queue"])
 def test_unrecorded_reads_get_the_last_known_value_or_all_ones(policy):
     tape = tape_of(("R", *A, 4, 1), ("W", *B, 4, 9))
     answers, _ = play(tape, policy, ("R", *A, 4), ("R", *B, 2), ("W", *B, 4, 9), ("R", *B, 4), ("R", "BAR1", 0, 8))
     assert answers == [1, 0xFFFF, 9, (1 << 64) - 1]
 
 
-@pytest.mark.parametrize("policy", ["strict", "queue"])
+@pytest.mark.parametrize("policy", ["window", "strict", "queue", "model"])
 def test_another_value_is_differing(policy):
     tape = tape_of(("W", *A, 4, 1), ("W", *B, 4, 2))
     _, ledger = play(tape, policy, ("W", *A, 4, 7), ("W", *B, 4, 2))
@@ -86,7 +86,7 @@ def test_queue_pairs_writes_by_value_first():
     assert ledger.missed() == [2]
 
 
-@pytest.mark.parametrize("policy", ["strict", "queue"])
+@pytest.mark.parametrize("policy", ["window", "strict", "queue", "model"])
 def test_what_the_driver_left_out_is_missed(policy):
     tape = tape_of(("R", *A, 4, 1), ("W", *B, 4, 2), ("W", *B, 4, 3))
     _, ledger = play(tape, policy, ("R", *A, 4))
@@ -94,13 +94,13 @@ def test_what_the_driver_left_out_is_missed(policy):
     assert (ledger.first.kind, ledger.first.position, ledger.first.done) == ("missed", 1, None)
 
 
-@pytest.mark.parametrize("policy", ["strict", "queue"])
+@pytest.mark.parametrize("policy", ["window", "strict", "queue", "model"])
 def test_width_is_part_of_the_register(policy):
     _, ledger = play(tape_of(("R", *A, 4, 1)), policy, ("R", *A, 2))
     assert counts(ledger) == (0, 1, 1, 0)
 
 
-@pytest.mark.parametrize("policy", ["strict", "queue"])
+@pytest.mark.parametrize("policy", ["window", "strict", "queue", "model"])
 def test_values_wider_than_the_access_are_cut(policy):
     tape = tape_of(("R", *A, 1, 0xFFFFFF80), ("W", *B, 2, 0x12345))
     answers, ledger = play(tape, policy, ("R", *A, 1), ("W", *B, 2, 0x2345))
@@ -111,7 +111,7 @@ def test_values_wider_than_the_access_are_cut(policy):
 R_A, W_A = ("R", *A, 4), ("W", *A, 4, 5)
 
 
-@pytest.mark.parametrize("policy", ["strict", "queue"])
+@pytest.mark.parametrize("policy", ["window", "strict", "queue", "model"])
 @pytest.mark.parametrize(
     ("unknown", "accesses"),
     [
@@ -131,7 +131,7 @@ def test_unknown_stands_for_one_instruction(policy, unknown, accesses):
     assert counts(ledger) == (unknown + 1, 0, 0, 0)
 
 
-@pytest.mark.parametrize("policy", ["strict", "queue"])
+@pytest.mark.parametrize("policy", ["window", "strict", "queue", "model"])
 @pytest.mark.parametrize(
     ("recording", "accesses"),
     [
@@ -162,12 +162,14 @@ def test_many_writes_out_of_order_in_one_register_are_found_quickly():
 
 def test_policies_are_listed():
     assert [(row.name, row.problem, bool(row.title)) for row in POLICIES.listing()] == [
+        ("window", None, True),
         ("strict", None, True),
         ("queue", None, True),
+        ("model", None, True),
     ]
 
 
-@pytest.mark.parametrize("policy", ["strict", "queue"])
+@pytest.mark.parametrize("policy", ["window", "strict", "queue", "model"])
 def test_card_snapshot_and_reset(policy):
     tape = tape_of(("R", *A, 4, 1), ("R", *A, 4, 2), ("R", *A, 4, 3))
     card = MockCard(tape, policy)

@@ -10,17 +10,25 @@ from hypothesis import strategies as st
 from replay_helpers import CARD, chosen, recorded, tape_of, tape_of_run, trace_of
 
 from mmiotools.devices.nv_card import NvCard
-from mmiotools.drivers import choose_driver
+from mmiotools.drivers import DRIVERS, choose_driver
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
-from mmiotools.replay import apply_to, load_tape, recorded_driver, replay
+from mmiotools.replay import POLICIES, apply_to, load_tape, recorded_driver, replay
 from mmiotools.replay import run as run_module
 
-POLICY = pytest.mark.parametrize("policy", ["strict", "queue"])
+POLICY = pytest.mark.parametrize("policy", ["window", "strict", "queue"])
+
+#: Every bundled driver of one CPU, and every version.
+BUNDLED = [
+    f"{name}@{version}"
+    for name in DRIVERS.builtin_names()
+    if name != "nv-smp"
+    for version in DRIVERS.get(name).versions
+]
 
 
 @POLICY
-@pytest.mark.parametrize("word", ["nv-test@1", "nv-test@2", "nv-init@1", "nv-init@2"])
+@pytest.mark.parametrize("word", BUNDLED)
 def test_a_driver_completes_against_its_own_recording(word, policy):
     tape = recorded(word)
     done = replay(tape, recorded_driver(tape.meta), policy)
@@ -110,7 +118,7 @@ def test_any_program_matches_its_own_recording(program):
     if all(step[0] == "udelay" for step in program):
         return
     tape = tape_of_run(probe, NvCard())
-    for policy in ("strict", "queue"):
+    for policy in POLICIES.names():
         report = replay(tape, chosen(probe), policy).report
         assert report.verdict == "completed", "\n".join(report.lines())
         assert report.ledger.matched == len(tape)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from mmiotools.diff.hunks import VOLATILE, Comparison, Hunk
-from mmiotools.diff.views.naming import Naming
 from mmiotools.trace.matching import Access, register_name
+from mmiotools.trace.naming import Naming
 
 
 @dataclass(frozen=True, slots=True)

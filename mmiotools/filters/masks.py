@@ -125,13 +125,26 @@ class MaskFile(NamedTuple):
 NOTHING_SAID = MaskFile()
 
 
+def register_mask(text: str, names: Names | None = None) -> Mask:
+    """A mask of all bits of a register or a range, or of the register that has this name. Raises ValueError."""
+    spans, places = _meaning(text, names)
+    return Mask(text, spans, places=places)
+
+
 def ignore(text: str, names: Names | None = None) -> Mask:
     """What `--ignore PLACE` means. Raises UsageError."""
     try:
-        spans, places = _meaning(text, names)
-        return Mask(text, spans, reason=f"ignored: {text}", ignore=True, places=places)
+        return register_mask(text, names)._replace(reason=f"ignored: {text}", ignore=True)
     except ValueError as error:
         raise UsageError(f"--ignore '{text}': {error}") from error
+
+
+def read_all(paths: Iterable[str], ignored: Iterable[str] = (), names: Names | None = None) -> MaskFile:
+    """What `--mask` and `--ignore` say. Raises UsageError."""
+    found = NOTHING_SAID
+    for path in paths:
+        found += read_masks(path, names)
+    return found + MaskFile(tuple(ignore(text, names) for text in ignored))
 
 
 def read_masks(path: str, names: Names | None = None) -> MaskFile:

@@ -1,4 +1,4 @@
-"""Names of registers and of their fields, where a view prints an access."""
+"""Names of registers and of their fields, where an access is printed."""
 
 from __future__ import annotations
 

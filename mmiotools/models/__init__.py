@@ -1,0 +1,1 @@
+"""Register models learned from recordings: what a card's registers do, as far as accesses show it."""

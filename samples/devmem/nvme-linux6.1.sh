@@ -1,0 +1,386 @@
+#!/bin/sh
+# The accesses of a recording, as a script of busybox devmem. Made by `mmiotools convert -t devmem`; what is around the
+# table may be used in any way, without conditions.
+#
+#   sh script.sh                 as root: does them at the recorded addresses, and tells which reads differ
+#   R0=0xf7c00000 sh script.sh   where region 0 lies elsewhere in this machine; `grep ^R script.sh` shows the regions
+#   DELAYS=no sh script.sh       without the recorded pauses
+#   DEVMEM=... sh script.sh      another program with the arguments ADDRESS BITS [VALUE]
+#
+# Exit status: 0 if every read was as recorded, 1 if not, 2 if an access could not be made.
+
+DEVMEM=${DEVMEM:-busybox devmem}
+DELAYS=${DELAYS:-yes}
+differing=0
+
+access() {
+    got=$($DEVMEM "$@") || { echo "cannot access $1" >&2; exit 2; }
+}
+differs() {
+    echo "$(printf '0x%x' "$1"): $got, recorded $2"
+    differing=$((differing + 1))
+}
+# w BITS ADDRESS VALUE: write
+w() {
+    access "$2" "$1" "$3"
+}
+# a BITS ADDRESS: read; the recording does not say what came
+a() {
+    access "$2" "$1"
+}
+# r BITS ADDRESS VALUE [COUNT SECONDS]: read COUNT times, at intervals of SECONDS, and expect VALUE
+r() {
+    left=${4:-1}
+    while [ "$left" -gt 0 ]; do
+        access "$2" "$1"
+        [ "$got" = "$3" ] || differs "$2" "$3"
+        left=$((left - 1))
+        [ "$left" -eq 0 ] || d "${5:-0}"
+    done
+}
+# u BITS ADDRESS VALUE OTHER COUNT SECONDS: read until the bits in which VALUE differs from OTHER are as in VALUE; the
+# recording has COUNT reads of OTHER, at intervals of SECONDS
+u() {
+    left=$(($5 * 100 + 1000))
+    while :; do
+        access "$2" "$1"
+        if [ "$1" = 64 ]; then
+            [ "$got" != "$3" ] || return 0
+        else
+            [ $(((got ^ $3) & ($3 ^ $4))) -ne 0 ] || return 0
+        fi
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || break
+        d "$6"
+    done
+    differs "$2" "$3"
+}
+# d SECONDS: a pause of the recording
+d() {
+    [ "$DELAYS" = no ] || [ "$1" = 0 ] || sleep "$1"
+}
+
+# mark: load crct10dif_common.ko
+# mark: load crc64.ko
+# mark: load crct10dif-pclmul.ko
+# mark: load crct10dif_generic.ko
+# mark: load crc-t10dif.ko
+# mark: load crc64-rocksoft.ko
+# mark: load t10-pi.ko
+# mark: load nvme-core.ko
+# mark: load nvme.ko
+# region 0: 00:03.0/BAR0 at 0xfebf0000
+R0=${R0:-0xfebf0000}
+r 32 $((R0+0x1c)) 0x00000001 # CSTS
+d 0.003504
+r 32 $((R0+0x200c)) 0x00000001 # MSIX_CTRL[0]
+d 0.003178
+w 32 $((R0+0x2000)) 0xFEE01004 # MSIX_ADDR[0]
+w 32 $((R0+0x2004)) 0x00000000 # MSIX_ADDR_HIGH[0]
+w 32 $((R0+0x2008)) 0x000000EF # MSIX_DATA[0]
+r 32 $((R0+0x2008)) 0x000000EF # MSIX_DATA[0]
+w 32 $((R0+0x200c)) 0x00000001 # MSIX_CTRL[0]
+w 32 $((R0+0x201c)) 0x00000001 # MSIX_CTRL[1]
+w 32 $((R0+0x202c)) 0x00000001 # MSIX_CTRL[2]
+w 32 $((R0+0x203c)) 0x00000001 # MSIX_CTRL[3]
+w 32 $((R0+0x204c)) 0x00000001 # MSIX_CTRL[4]
+w 32 $((R0+0x205c)) 0x00000001 # MSIX_CTRL[5]
+w 32 $((R0+0x206c)) 0x00000001 # MSIX_CTRL[6]
+w 32 $((R0+0x207c)) 0x00000001 # MSIX_CTRL[7]
+w 32 $((R0+0x208c)) 0x00000001 # MSIX_CTRL[8]
+w 32 $((R0+0x209c)) 0x00000001 # MSIX_CTRL[9]
+w 32 $((R0+0x20ac)) 0x00000001 # MSIX_CTRL[10]
+w 32 $((R0+0x20bc)) 0x00000001 # MSIX_CTRL[11]
+w 32 $((R0+0x20cc)) 0x00000001 # MSIX_CTRL[12]
+w 32 $((R0+0x20dc)) 0x00000001 # MSIX_CTRL[13]
+w 32 $((R0+0x20ec)) 0x00000001 # MSIX_CTRL[14]
+w 32 $((R0+0x20fc)) 0x00000001 # MSIX_CTRL[15]
+w 32 $((R0+0x210c)) 0x00000001 # MSIX_CTRL[16]
+w 32 $((R0+0x211c)) 0x00000001 # MSIX_CTRL[17]
+w 32 $((R0+0x212c)) 0x00000001 # MSIX_CTRL[18]
+w 32 $((R0+0x213c)) 0x00000001 # MSIX_CTRL[19]
+w 32 $((R0+0x214c)) 0x00000001 # MSIX_CTRL[20]
+w 32 $((R0+0x215c)) 0x00000001 # MSIX_CTRL[21]
+w 32 $((R0+0x216c)) 0x00000001 # MSIX_CTRL[22]
+w 32 $((R0+0x217c)) 0x00000001 # MSIX_CTRL[23]
+w 32 $((R0+0x218c)) 0x00000001 # MSIX_CTRL[24]
+w 32 $((R0+0x219c)) 0x00000001 # MSIX_CTRL[25]
+w 32 $((R0+0x21ac)) 0x00000001 # MSIX_CTRL[26]
+w 32 $((R0+0x21bc)) 0x00000001 # MSIX_CTRL[27]
+w 32 $((R0+0x21cc)) 0x00000001 # MSIX_CTRL[28]
+w 32 $((R0+0x21dc)) 0x00000001 # MSIX_CTRL[29]
+w 32 $((R0+0x21ec)) 0x00000001 # MSIX_CTRL[30]
+w 32 $((R0+0x21fc)) 0x00000001 # MSIX_CTRL[31]
+w 32 $((R0+0x220c)) 0x00000001 # MSIX_CTRL[32]
+w 32 $((R0+0x221c)) 0x00000001 # MSIX_CTRL[33]
+w 32 $((R0+0x222c)) 0x00000001 # MSIX_CTRL[34]
+w 32 $((R0+0x223c)) 0x00000001 # MSIX_CTRL[35]
+w 32 $((R0+0x224c)) 0x00000001 # MSIX_CTRL[36]
+w 32 $((R0+0x225c)) 0x00000001 # MSIX_CTRL[37]
+w 32 $((R0+0x226c)) 0x00000001 # MSIX_CTRL[38]
+w 32 $((R0+0x227c)) 0x00000001 # MSIX_CTRL[39]
+w 32 $((R0+0x228c)) 0x00000001 # MSIX_CTRL[40]
+w 32 $((R0+0x229c)) 0x00000001 # MSIX_CTRL[41]
+w 32 $((R0+0x22ac)) 0x00000001 # MSIX_CTRL[42]
+w 32 $((R0+0x22bc)) 0x00000001 # MSIX_CTRL[43]
+w 32 $((R0+0x22cc)) 0x00000001 # MSIX_CTRL[44]
+w 32 $((R0+0x22dc)) 0x00000001 # MSIX_CTRL[45]
+w 32 $((R0+0x22ec)) 0x00000001 # MSIX_CTRL[46]
+w 32 $((R0+0x22fc)) 0x00000001 # MSIX_CTRL[47]
+w 32 $((R0+0x230c)) 0x00000001 # MSIX_CTRL[48]
+w 32 $((R0+0x231c)) 0x00000001 # MSIX_CTRL[49]
+w 32 $((R0+0x232c)) 0x00000001 # MSIX_CTRL[50]
+w 32 $((R0+0x233c)) 0x00000001 # MSIX_CTRL[51]
+w 32 $((R0+0x234c)) 0x00000001 # MSIX_CTRL[52]
+w 32 $((R0+0x235c)) 0x00000001 # MSIX_CTRL[53]
+w 32 $((R0+0x236c)) 0x00000001 # MSIX_CTRL[54]
+w 32 $((R0+0x237c)) 0x00000001 # MSIX_CTRL[55]
+w 32 $((R0+0x238c)) 0x00000001 # MSIX_CTRL[56]
+w 32 $((R0+0x239c)) 0x00000001 # MSIX_CTRL[57]
+w 32 $((R0+0x23ac)) 0x00000001 # MSIX_CTRL[58]
+w 32 $((R0+0x23bc)) 0x00000001 # MSIX_CTRL[59]
+w 32 $((R0+0x23cc)) 0x00000001 # MSIX_CTRL[60]
+w 32 $((R0+0x23dc)) 0x00000001 # MSIX_CTRL[61]
+w 32 $((R0+0x23ec)) 0x00000001 # MSIX_CTRL[62]
+w 32 $((R0+0x23fc)) 0x00000001 # MSIX_CTRL[63]
+w 32 $((R0+0x240c)) 0x00000001 # MSIX_CTRL[64]
+r 32 $((R0+0x0)) 0x0F0107FF # CAP
+r 32 $((R0+0x4)) 0x00401820 # CAP_HIGH
+r 32 $((R0+0x3c)) 0x00000000 # CMBSZ
+r 32 $((R0+0x8)) 0x00010400 # VS
+w 32 $((R0+0x14)) 0x00000000 # CC
+r 32 $((R0+0x1c)) 0x00000000 # CSTS
+d 0.001308
+w 32 $((R0+0x24)) 0x001F001F # AQA
+w 32 $((R0+0x28)) 0x05EA3000 # ASQ
+w 32 $((R0+0x2c)) 0x00000000 # ASQ_HIGH
+w 32 $((R0+0x30)) 0x05EA1000 # ACQ
+w 32 $((R0+0x34)) 0x00000000 # ACQ_HIGH
+r 32 $((R0+0x0)) 0x0F0107FF # CAP
+r 32 $((R0+0x4)) 0x00401820 # CAP_HIGH
+w 32 $((R0+0x14)) 0x00460060 # CC
+r 32 $((R0+0x14)) 0x00460060 # CC
+r 32 $((R0+0x0)) 0x0F0107FF # CAP
+r 32 $((R0+0x4)) 0x00401820 # CAP_HIGH
+w 32 $((R0+0x14)) 0x00460061 # CC
+r 32 $((R0+0x1c)) 0x00000001 # CSTS
+d 0.007691
+w 32 $((R0+0x2000)) 0xFEE01004 # MSIX_ADDR[0]
+w 32 $((R0+0x2004)) 0x00000000 # MSIX_ADDR_HIGH[0]
+w 32 $((R0+0x2008)) 0x00000026 # MSIX_DATA[0]
+r 32 $((R0+0x2008)) 0x00000026 # MSIX_DATA[0]
+w 32 $((R0+0x2000)) 0xFEE01004 # MSIX_ADDR[0]
+w 32 $((R0+0x2004)) 0x00000000 # MSIX_ADDR_HIGH[0]
+w 32 $((R0+0x2008)) 0x00000026 # MSIX_DATA[0]
+r 32 $((R0+0x2008)) 0x00000026 # MSIX_DATA[0]
+w 32 $((R0+0x200c)) 0x00000000 # MSIX_CTRL[0]
+d 0.004487
+r 32 $((R0+0x8)) 0x00010400 # VS
+d 0.003248
+w 32 $((R0+0x1000)) 0x00000001 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x00000001 # CQHDBL[0]
+d 0.002381
+w 32 $((R0+0x1000)) 0x00000002 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x00000002 # CQHDBL[0]
+d 0.002170
+w 32 $((R0+0x1000)) 0x00000003 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x00000003 # CQHDBL[0]
+w 32 $((R0+0x1000)) 0x00000004 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x00000004 # CQHDBL[0]
+w 32 $((R0+0x1000)) 0x00000005 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x00000005 # CQHDBL[0]
+d 0.001886
+w 32 $((R0+0x1000)) 0x00000006 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x00000006 # CQHDBL[0]
+w 32 $((R0+0x200c)) 0x00000001 # MSIX_CTRL[0]
+r 32 $((R0+0x2000)) 0xFEE01004 # MSIX_ADDR[0]
+w 32 $((R0+0x2000)) 0x00000000 # MSIX_ADDR[0]
+w 32 $((R0+0x2004)) 0x00000000 # MSIX_ADDR_HIGH[0]
+w 32 $((R0+0x2008)) 0x00000000 # MSIX_DATA[0]
+r 32 $((R0+0x2008)) 0x00000000 # MSIX_DATA[0]
+w 32 $((R0+0x200c)) 0x00000001 # MSIX_CTRL[0]
+r 32 $((R0+0x2000)) 0x00000000 # MSIX_ADDR[0]
+d 0.016376
+r 32 $((R0+0x200c)) 0x00000001 # MSIX_CTRL[0]
+r 32 $((R0+0x201c)) 0x00000001 # MSIX_CTRL[1]
+w 32 $((R0+0x2000)) 0xFEE01004 # MSIX_ADDR[0]
+w 32 $((R0+0x2004)) 0x00000000 # MSIX_ADDR_HIGH[0]
+w 32 $((R0+0x2008)) 0x000000EF # MSIX_DATA[0]
+r 32 $((R0+0x2008)) 0x000000EF # MSIX_DATA[0]
+w 32 $((R0+0x2010)) 0xFEE01004 # MSIX_ADDR[1]
+w 32 $((R0+0x2014)) 0x00000000 # MSIX_ADDR_HIGH[1]
+w 32 $((R0+0x2018)) 0x000000EF # MSIX_DATA[1]
+r 32 $((R0+0x2018)) 0x000000EF # MSIX_DATA[1]
+w 32 $((R0+0x200c)) 0x00000001 # MSIX_CTRL[0]
+w 32 $((R0+0x201c)) 0x00000001 # MSIX_CTRL[1]
+w 32 $((R0+0x202c)) 0x00000001 # MSIX_CTRL[2]
+w 32 $((R0+0x203c)) 0x00000001 # MSIX_CTRL[3]
+w 32 $((R0+0x204c)) 0x00000001 # MSIX_CTRL[4]
+w 32 $((R0+0x205c)) 0x00000001 # MSIX_CTRL[5]
+w 32 $((R0+0x206c)) 0x00000001 # MSIX_CTRL[6]
+w 32 $((R0+0x207c)) 0x00000001 # MSIX_CTRL[7]
+w 32 $((R0+0x208c)) 0x00000001 # MSIX_CTRL[8]
+w 32 $((R0+0x209c)) 0x00000001 # MSIX_CTRL[9]
+w 32 $((R0+0x20ac)) 0x00000001 # MSIX_CTRL[10]
+w 32 $((R0+0x20bc)) 0x00000001 # MSIX_CTRL[11]
+w 32 $((R0+0x20cc)) 0x00000001 # MSIX_CTRL[12]
+w 32 $((R0+0x20dc)) 0x00000001 # MSIX_CTRL[13]
+w 32 $((R0+0x20ec)) 0x00000001 # MSIX_CTRL[14]
+w 32 $((R0+0x20fc)) 0x00000001 # MSIX_CTRL[15]
+w 32 $((R0+0x210c)) 0x00000001 # MSIX_CTRL[16]
+w 32 $((R0+0x211c)) 0x00000001 # MSIX_CTRL[17]
+w 32 $((R0+0x212c)) 0x00000001 # MSIX_CTRL[18]
+w 32 $((R0+0x213c)) 0x00000001 # MSIX_CTRL[19]
+w 32 $((R0+0x214c)) 0x00000001 # MSIX_CTRL[20]
+w 32 $((R0+0x215c)) 0x00000001 # MSIX_CTRL[21]
+w 32 $((R0+0x216c)) 0x00000001 # MSIX_CTRL[22]
+w 32 $((R0+0x217c)) 0x00000001 # MSIX_CTRL[23]
+w 32 $((R0+0x218c)) 0x00000001 # MSIX_CTRL[24]
+w 32 $((R0+0x219c)) 0x00000001 # MSIX_CTRL[25]
+w 32 $((R0+0x21ac)) 0x00000001 # MSIX_CTRL[26]
+w 32 $((R0+0x21bc)) 0x00000001 # MSIX_CTRL[27]
+w 32 $((R0+0x21cc)) 0x00000001 # MSIX_CTRL[28]
+w 32 $((R0+0x21dc)) 0x00000001 # MSIX_CTRL[29]
+w 32 $((R0+0x21ec)) 0x00000001 # MSIX_CTRL[30]
+w 32 $((R0+0x21fc)) 0x00000001 # MSIX_CTRL[31]
+w 32 $((R0+0x220c)) 0x00000001 # MSIX_CTRL[32]
+w 32 $((R0+0x221c)) 0x00000001 # MSIX_CTRL[33]
+w 32 $((R0+0x222c)) 0x00000001 # MSIX_CTRL[34]
+w 32 $((R0+0x223c)) 0x00000001 # MSIX_CTRL[35]
+w 32 $((R0+0x224c)) 0x00000001 # MSIX_CTRL[36]
+w 32 $((R0+0x225c)) 0x00000001 # MSIX_CTRL[37]
+w 32 $((R0+0x226c)) 0x00000001 # MSIX_CTRL[38]
+w 32 $((R0+0x227c)) 0x00000001 # MSIX_CTRL[39]
+w 32 $((R0+0x228c)) 0x00000001 # MSIX_CTRL[40]
+w 32 $((R0+0x229c)) 0x00000001 # MSIX_CTRL[41]
+w 32 $((R0+0x22ac)) 0x00000001 # MSIX_CTRL[42]
+w 32 $((R0+0x22bc)) 0x00000001 # MSIX_CTRL[43]
+w 32 $((R0+0x22cc)) 0x00000001 # MSIX_CTRL[44]
+w 32 $((R0+0x22dc)) 0x00000001 # MSIX_CTRL[45]
+w 32 $((R0+0x22ec)) 0x00000001 # MSIX_CTRL[46]
+w 32 $((R0+0x22fc)) 0x00000001 # MSIX_CTRL[47]
+w 32 $((R0+0x230c)) 0x00000001 # MSIX_CTRL[48]
+w 32 $((R0+0x231c)) 0x00000001 # MSIX_CTRL[49]
+w 32 $((R0+0x232c)) 0x00000001 # MSIX_CTRL[50]
+w 32 $((R0+0x233c)) 0x00000001 # MSIX_CTRL[51]
+w 32 $((R0+0x234c)) 0x00000001 # MSIX_CTRL[52]
+w 32 $((R0+0x235c)) 0x00000001 # MSIX_CTRL[53]
+w 32 $((R0+0x236c)) 0x00000001 # MSIX_CTRL[54]
+w 32 $((R0+0x237c)) 0x00000001 # MSIX_CTRL[55]
+w 32 $((R0+0x238c)) 0x00000001 # MSIX_CTRL[56]
+w 32 $((R0+0x239c)) 0x00000001 # MSIX_CTRL[57]
+w 32 $((R0+0x23ac)) 0x00000001 # MSIX_CTRL[58]
+w 32 $((R0+0x23bc)) 0x00000001 # MSIX_CTRL[59]
+w 32 $((R0+0x23cc)) 0x00000001 # MSIX_CTRL[60]
+w 32 $((R0+0x23dc)) 0x00000001 # MSIX_CTRL[61]
+w 32 $((R0+0x23ec)) 0x00000001 # MSIX_CTRL[62]
+w 32 $((R0+0x23fc)) 0x00000001 # MSIX_CTRL[63]
+w 32 $((R0+0x240c)) 0x00000001 # MSIX_CTRL[64]
+w 32 $((R0+0x2000)) 0xFEE01004 # MSIX_ADDR[0]
+w 32 $((R0+0x2004)) 0x00000000 # MSIX_ADDR_HIGH[0]
+w 32 $((R0+0x2008)) 0x00000027 # MSIX_DATA[0]
+r 32 $((R0+0x2008)) 0x00000027 # MSIX_DATA[0]
+w 32 $((R0+0x2000)) 0xFEE01004 # MSIX_ADDR[0]
+w 32 $((R0+0x2004)) 0x00000000 # MSIX_ADDR_HIGH[0]
+w 32 $((R0+0x2008)) 0x00000027 # MSIX_DATA[0]
+r 32 $((R0+0x2008)) 0x00000027 # MSIX_DATA[0]
+w 32 $((R0+0x200c)) 0x00000000 # MSIX_CTRL[0]
+w 32 $((R0+0x1000)) 0x00000007 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x00000007 # CQHDBL[0]
+w 32 $((R0+0x1000)) 0x00000008 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x00000008 # CQHDBL[0]
+w 32 $((R0+0x2010)) 0xFEE01004 # MSIX_ADDR[1]
+w 32 $((R0+0x2014)) 0x00000000 # MSIX_ADDR_HIGH[1]
+w 32 $((R0+0x2018)) 0x00000026 # MSIX_DATA[1]
+r 32 $((R0+0x2018)) 0x00000026 # MSIX_DATA[1]
+w 32 $((R0+0x2010)) 0xFEE01004 # MSIX_ADDR[1]
+w 32 $((R0+0x2014)) 0x00000000 # MSIX_ADDR_HIGH[1]
+w 32 $((R0+0x2018)) 0x00000026 # MSIX_DATA[1]
+r 32 $((R0+0x2018)) 0x00000026 # MSIX_DATA[1]
+w 32 $((R0+0x201c)) 0x00000000 # MSIX_CTRL[1]
+d 0.001341
+w 32 $((R0+0x1000)) 0x00000009 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x00000009 # CQHDBL[0]
+w 32 $((R0+0x1000)) 0x0000000A # SQTDBL[0]
+d 0.001366
+w 32 $((R0+0x1004)) 0x0000000A # CQHDBL[0]
+w 32 $((R0+0x1000)) 0x0000000B # SQTDBL[0]
+w 32 $((R0+0x1000)) 0x0000000C # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x0000000B # CQHDBL[0]
+w 32 $((R0+0x1000)) 0x0000000D # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x0000000C # CQHDBL[0]
+w 32 $((R0+0x1000)) 0x0000000E # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x0000000D # CQHDBL[0]
+w 32 $((R0+0x1000)) 0x0000000F # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x0000000E # CQHDBL[0]
+d 0.003869
+w 32 $((R0+0x1000)) 0x00000010 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x0000000F # CQHDBL[0]
+w 32 $((R0+0x1000)) 0x00000011 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x00000010 # CQHDBL[0]
+d 0.012617
+w 32 $((R0+0x1008)) 0x00000001 # SQTDBL[1]
+d 0.001571
+w 32 $((R0+0x100c)) 0x00000001 # CQHDBL[1]
+d 0.008407
+w 32 $((R0+0x1008)) 0x00000002 # SQTDBL[1]
+w 32 $((R0+0x100c)) 0x00000002 # CQHDBL[1]
+w 32 $((R0+0x1008)) 0x00000003 # SQTDBL[1]
+w 32 $((R0+0x100c)) 0x00000003 # CQHDBL[1]
+d 2.024215
+w 32 $((R0+0x1008)) 0x00000004 # SQTDBL[1]
+d 0.001036
+w 32 $((R0+0x100c)) 0x00000004 # CQHDBL[1]
+d 0.002443
+w 32 $((R0+0x1008)) 0x00000005 # SQTDBL[1]
+d 0.001999
+w 32 $((R0+0x100c)) 0x00000006 # CQHDBL[1]
+d 0.001160
+w 32 $((R0+0x1008)) 0x00000007 # SQTDBL[1]
+w 32 $((R0+0x100c)) 0x00000007 # CQHDBL[1]
+d 0.008789
+w 32 $((R0+0x1008)) 0x00000008 # SQTDBL[1]
+w 32 $((R0+0x100c)) 0x00000008 # CQHDBL[1]
+d 0.001186
+w 32 $((R0+0x1008)) 0x00000009 # SQTDBL[1]
+w 32 $((R0+0x100c)) 0x00000009 # CQHDBL[1]
+w 32 $((R0+0x1008)) 0x0000000A # SQTDBL[1]
+w 32 $((R0+0x100c)) 0x0000000A # CQHDBL[1]
+w 32 $((R0+0x1008)) 0x0000000B # SQTDBL[1]
+w 32 $((R0+0x100c)) 0x0000000B # CQHDBL[1]
+w 32 $((R0+0x1008)) 0x0000000C # SQTDBL[1]
+w 32 $((R0+0x100c)) 0x0000000C # CQHDBL[1]
+d 0.013167
+w 32 $((R0+0x1008)) 0x0000000D # SQTDBL[1]
+d 0.001740
+w 32 $((R0+0x100c)) 0x0000000D # CQHDBL[1]
+d 1.043057
+r 32 $((R0+0x1c)) 0x00000001 # CSTS
+w 32 $((R0+0x1000)) 0x00000012 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x00000011 # CQHDBL[0]
+w 32 $((R0+0x1000)) 0x00000013 # SQTDBL[0]
+w 32 $((R0+0x1004)) 0x00000012 # CQHDBL[0]
+d 0.001554
+w 32 $((R0+0x14)) 0x00464061 # CC
+r 32 $((R0+0x1c)) 0x00000009 # CSTS
+w 32 $((R0+0x201c)) 0x00000001 # MSIX_CTRL[1]
+r 32 $((R0+0x2000)) 0xFEE01004 # MSIX_ADDR[0]
+w 32 $((R0+0x2010)) 0x00000000 # MSIX_ADDR[1]
+w 32 $((R0+0x2014)) 0x00000000 # MSIX_ADDR_HIGH[1]
+w 32 $((R0+0x2018)) 0x00000000 # MSIX_DATA[1]
+r 32 $((R0+0x2018)) 0x00000000 # MSIX_DATA[1]
+d 0.010449
+w 32 $((R0+0x200c)) 0x00000001 # MSIX_CTRL[0]
+r 32 $((R0+0x2000)) 0xFEE01004 # MSIX_ADDR[0]
+w 32 $((R0+0x2000)) 0x00000000 # MSIX_ADDR[0]
+w 32 $((R0+0x2004)) 0x00000000 # MSIX_ADDR_HIGH[0]
+w 32 $((R0+0x2008)) 0x00000000 # MSIX_DATA[0]
+r 32 $((R0+0x2008)) 0x00000000 # MSIX_DATA[0]
+w 32 $((R0+0x200c)) 0x00000001 # MSIX_CTRL[0]
+r 32 $((R0+0x2000)) 0x00000000 # MSIX_ADDR[0]
+w 32 $((R0+0x201c)) 0x00000001 # MSIX_CTRL[1]
+r 32 $((R0+0x2000)) 0x00000000 # MSIX_ADDR[0]
+# mark: done
+
+echo "$differing reads differ"
+[ "$differing" -eq 0 ]
