@@ -63,7 +63,7 @@ def noise_options(function: F) -> F:
     return function
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Told:
     """What the options say about noise; a field an option."""
 

@@ -91,7 +91,7 @@ def view_options(function: F) -> F:
     return function
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Wanted:
     """What the options ask for; a field an option. Raises UsageError where they contradict each other."""
 
@@ -153,7 +153,7 @@ def _option(name: str) -> str:
     return {"everything": "--all", "to_format": "-t", "output": "-o"}.get(name, f"--{name.replace('_', '-')}")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Side:
     """One of the two inputs: its accesses, and what is needed to read it again."""
 

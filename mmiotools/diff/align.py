@@ -19,7 +19,7 @@ _CHUNK = 1 << 15
 _LONG = 128
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Alignment:
     """`runs` of accesses that are the same. `coarse` counts the accesses of both sides in gaps whose answer is right,
     but perhaps not the shortest.

@@ -21,7 +21,7 @@ LOCATION = ("identity", "offset", "width")
 VALUE = (*REGISTER, "has_value", "value")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Groups:
     """The groups of the accesses of a and b, numbered in the order of their fields.
 

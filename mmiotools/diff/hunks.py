@@ -41,7 +41,7 @@ class Hunk(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Hunks:
     """All hunks as columns, (h,) each, ordered by place in a, then in b; iterate for `Hunk`s.
 
@@ -77,7 +77,7 @@ class Hunks:
         return {DRIVER: len(self) - volatile, VOLATILE: volatile}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Comparison:
     """Two recordings and what differs between them.
 

@@ -26,7 +26,7 @@ _BLOCKS = 50_000
 _NEAR = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Left:
     """What is left over on one side: `rows` (n,), ascending, with their keys, and a mask of those still free."""
 

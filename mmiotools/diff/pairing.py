@@ -26,7 +26,7 @@ _APART_A, _APART_B = np.uint64(0x6A09E667F3BCC908), np.uint64(0xBB67AE8584CAA73B
 _CHUNK = 1 << 15
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Pairing:
     """same and changed accesses as runs, which do not cross; moved ones as pairs, ascending on the left.
 
@@ -70,7 +70,7 @@ class Pairing:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Side:
     """One recording, and how it is to be looked at.
 

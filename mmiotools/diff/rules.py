@@ -45,7 +45,7 @@ _PAGE = 1 << _PAGE_SHIFT
 _LOWEST_ADDRESS, _HIGHEST_ADDRESS = 0x100000, 1 << 48
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Open:
     """Two recordings, and what differs between them that nothing explains so far. Rows ascend; of pairs in A.
 

@@ -12,7 +12,7 @@ Indexes = NDArray[np.int64]
 Rows = tuple[Indexes, Indexes, Indexes]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Runs:
     """Accesses a[i]..a[i] + count[i] - 1 belong to b[i]..b[i] + count[i] - 1; (r,) each. Ascending in both sides."""
 

@@ -16,7 +16,7 @@ Indexes = NDArray[np.int64]
 SAME = -1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Labels:
     """Of one side, (n,) each: `kind` int8, index into KINDS or SAME; `volatile` bool, whether its hunk is."""
 
@@ -59,7 +59,7 @@ def volatile_accesses(comparison: Comparison) -> int:
     return int(sizes[volatile_hunks(hunks)].sum())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Tally:
     """Differences by register: `count` (2, kinds, g) int64, of driver hunks and of volatile ones, over the groups of
     `registers`. The two accesses of a change or a move count once.

@@ -54,7 +54,7 @@ class Access:
         return (self.op, self.width, self.identity, self.offset, self.value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Accesses:
     """All accesses of a trace as columns, (n,) each. -1 in `identity` stands for "no region".
 
