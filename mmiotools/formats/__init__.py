@@ -21,6 +21,7 @@ FORMATS: Registry[Format] = Registry(
         "jsonl": "mmiotools.formats.jsonl:FORMAT",
         "csv": "mmiotools.formats.csv:CSV",
         "tsv": "mmiotools.formats.csv:TSV",
+        "qemu-log": "mmiotools.formats.qemu_log:FORMAT",
     },
     group="mmiotools.formats",
 )

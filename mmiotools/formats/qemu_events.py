@@ -1,0 +1,51 @@
+"""What QEMU's trace events say about accesses, whichever back end wrote them: regions and their spaces."""
+
+from __future__ import annotations
+
+import re
+
+from mmiotools.events import Event
+from mmiotools.trace.batch import Regions
+
+#: Ports of a PC, and of every other machine that QEMU gives an I/O space, lie below.
+PORTS = 1 << 16
+#: Regions whose name says that they are memory, wherever they lie.
+_MEMORY = re.compile(r"flash|rom\b|ram\b|mem\b|mmio")
+#: No machine has near as many regions. Accesses to further ones keep their name in their spelling alone.
+MOST_REGIONS = 1 << 15
+
+
+def space_of(name: str, address: int) -> str:
+    """ "port" or "mem" for a named region with an access at that address. QEMU's events do not tell them apart: low
+    addresses are taken for ports, unless the region's name says memory.
+    """
+    return "port" if address < PORTS and _MEMORY.search(name) is None else "mem"
+
+
+def region_name(device: str, number: int) -> str:
+    """How a vfio device's region is called: DEVICE/BAR0 … BAR5, ROM, region7 and up."""
+    return f"{device}/{f'BAR{number}' if number < 6 else 'ROM' if number == 6 else f'region{number}'}"
+
+
+def text_of(name: bytes) -> str:
+    """A name as text; what is not UTF-8 in it is escaped."""
+    return name.decode("utf-8", "backslashreplace")
+
+
+def region_code(event: Event, regions: Regions) -> int | None:
+    """The code of an event's region, entered with its space; None when it has none or the table is full."""
+    name = event.region
+    if name is None:
+        return None
+    if event.addr is not None:
+        space = space_of(name, event.addr)
+    else:
+        space = "config" if name.endswith("/config") else "mem"
+    return code_of(name, space, regions)
+
+
+def code_of(name: str, space: str, regions: Regions) -> int | None:
+    """The code of a region, or None when it is new and the table is full."""
+    if len(regions.names) >= MOST_REGIONS and (name, space) not in regions:
+        return None
+    return regions.code(name, space)
