@@ -22,6 +22,7 @@ FORMATS: Registry[Format] = Registry(
         "csv": "mmiotools.formats.csv:CSV",
         "tsv": "mmiotools.formats.csv:TSV",
         "qemu-log": "mmiotools.formats.qemu_log:FORMAT",
+        "qemu-simple": "mmiotools.formats.qemu_simple:FORMAT",
     },
     group="mmiotools.formats",
 )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+
+import numpy as np
 
 from mmiotools.events import Event
-from mmiotools.trace.batch import Regions
+from mmiotools.trace.batch import Batch, Column, Regions, columnise
 
 #: Ports of a PC, and of every other machine that QEMU gives an I/O space, lie below.
 PORTS = 1 << 16
@@ -49,3 +52,19 @@ def code_of(name: str, space: str, regions: Regions) -> int | None:
     if len(regions.names) >= MOST_REGIONS and (name, space) not in regions:
         return None
     return regions.code(name, space)
+
+
+def single_events(events: list[Event], regions: Regions, spell: Callable[[Event], bytes | None]) -> Batch:
+    """Single events as a batch, their regions entered with their spaces. Where the table of regions is full an event
+    has no region, and `spell` gives its spelling.
+    """
+    codes = [region_code(event, regions) for event in events]
+    for row, event in enumerate(events):
+        if event.region is not None and codes[row] is None:
+            raw = event.extra.get("raw") or spell(event) or b""
+            events[row] = event._replace(region=None, extra={**event.extra, "raw": raw})
+    batch = columnise(events, regions)
+    if "region" in batch.columns:
+        data = np.array([code or 0 for code in codes], np.uint32)
+        batch.columns["region"] = Column(data, batch.columns["region"].present)
+    return batch

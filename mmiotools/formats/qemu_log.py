@@ -8,9 +8,10 @@ from typing import BinaryIO, ClassVar
 
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.lines import LineBatches, Parsed, without_end
+from mmiotools.formats.qemu_events import single_events
 from mmiotools.formats.qemu_log_lines import parse_line
-from mmiotools.formats.qemu_log_print import LogWriter
-from mmiotools.formats.qemu_log_scan import Scanner, single_events
+from mmiotools.formats.qemu_log_print import LogWriter, render
+from mmiotools.formats.qemu_log_scan import Scanner
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import TraceHeader
@@ -71,7 +72,7 @@ class _Parser:
                 yield Parsed(batch, len(batch))
         else:
             event = without_end(parse_line(block, line, ended=False))
-            yield Parsed(single_events([event], regions), 1)
+            yield Parsed(single_events([event], regions, render), 1)
 
 
 FORMAT = QemuLog()

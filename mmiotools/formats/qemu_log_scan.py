@@ -9,18 +9,19 @@ that does not fit goes there, and keeps its place.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmiotools.events import Event, Kind
+from mmiotools.formats.alike import alike, text_words
 from mmiotools.formats.line_columns import MARGIN, Place, Store
-from mmiotools.formats.qemu_events import PORTS, code_of, region_code, space_of
+from mmiotools.formats.qemu_events import PORTS, code_of, region_code, single_events, space_of
 from mmiotools.formats.qemu_log_lines import parse_line
+from mmiotools.formats.qemu_log_print import render
 from mmiotools.formats.qemu_log_stamps import Stamps, iso_stamps, pid_stamps
-from mmiotools.formats.text_numbers import U64, Index, Mask, Words, characters, hex_before, u64
-from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions, columnise
+from mmiotools.formats.text_numbers import U64, Index, Mask, Words, characters, hex_before
+from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions
 
 #: Fewer lines of a kind than this are read one by one.
 _WORTHWHILE = 16
@@ -30,9 +31,6 @@ _LONGEST = 88
 _PIECE = 1 << 17
 #: Templates that are kept parsed.
 _KEPT = 1 << 12
-#: Odd numbers for hashing, one a round: lines whose hash is that of another template try again.
-_ROUNDS = tuple(u64(n) for n in (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xFF51AFD7ED558CCD))
-_U32, _U48 = u64(32), u64(48)
 
 
 class _Shape(NamedTuple):
@@ -102,7 +100,7 @@ class Scanner:
         if len(others):
             spans = zip(others.tolist(), lines.starts[others].tolist(), lines.ends[others].tolist(), strict=True)
             events = [parse_line(lines.block[start:end], first_line + row) for row, start, end in spans]
-            slow = single_events(events, regions)
+            slow = single_events(events, regions, render)
             kind[others] = slow.kind
             for name, column in slow.columns.items():
                 present = slice(None) if column.present is None else column.present
@@ -140,7 +138,7 @@ class Scanner:
             stamps = None if stamps is None else stamps.take(good)
         if not len(rows):
             return _Fields(rows, {}, {})
-        which, examples = _alike([_text(words, first, last) for first, last in _pairs(cuts)])
+        which, examples = alike([text_words(words, first, last) for first, last in _pairs(cuts)])
         spans = zip(*(cut[examples].tolist() for cut in cuts), strict=True)
         table = [self._template(lines.block, *span) for span in spans]
         usable = np.array([*(event is not None for event in table), False])[which]
@@ -238,26 +236,6 @@ def _spread(
                 present[name] = mask
 
 
-def single_events(events: list[Event], regions: Regions) -> Batch:
-    """Single events as a batch, their regions entered with their spaces."""
-    codes = [region_code(event, regions) for event in events]
-    for row, event in enumerate(events):
-        if event.region is not None and codes[row] is None:
-            text = event.extra.get("raw") or event.extra.get("text") or _spelled(event)
-            events[row] = event._replace(region=None, extra={**event.extra, "raw": text})
-    batch = columnise(events, regions)
-    if "region" in batch.columns:
-        data = np.array([code or 0 for code in codes], np.uint32)
-        batch.columns["region"] = Column(data, batch.columns["region"].present)
-    return batch
-
-
-def _spelled(event: Event) -> bytes:
-    from mmiotools.formats.qemu_log_print import render
-
-    return render(event) or b""
-
-
 class _Lines:
     """Where the lines of a block are, and what they begin with.
 
@@ -336,58 +314,3 @@ class _Lines:
         self.name_starts = name_ends - length
         self._prefix = np.where(iso, _ISO, np.where(self.name_starts == self.starts, _NONE, _PID))
         self._shape[self.name_starts < self.starts] = 0
-
-
-def _text(words: Words, first: Index, last: Index) -> U64:
-    """Text first..last-1 of each row as words (n, w), NUL before its beginning."""
-    length = last - first
-    least, most = int(length.min()), int(length.max())
-    width = max(8, -most % 8 + most)
-    text = words.before_wide(last, width)
-    if least < width:
-        text &= _masks(width)[length] if least != most else _masks(width)[most]
-    return text
-
-
-@cache
-def _masks(width: int) -> U64:
-    """Masks (width + 1, w) of the last n of `width` bytes."""
-    keep = np.arange(width)[None, :] >= width - np.arange(width + 1)[:, None]
-    return (keep * np.uint8(255)).view(np.uint64)
-
-
-def _alike(texts: list[U64]) -> tuple[Index, Index]:
-    """Rows whose texts are the same: the number of its example of each row (n,), or -1; and the examples' rows."""
-    n = len(texts[0])
-    which = np.full(n, -1, np.int64)
-    examples: list[Index] = []
-    count = 0
-    left = np.arange(n)
-    for odd in _ROUNDS:
-        here = texts if len(left) == n else [text[left] for text in texts]
-        key = np.zeros(len(left), np.uint64)
-        for text in here:
-            for at in range(text.shape[1]):
-                key ^= text[:, at]
-                key *= odd
-                key ^= key >> _U32
-        slot = (key >> _U48).astype(np.int64)
-        own = np.arange(len(left))
-        table = np.empty(1 << 16, np.int64)
-        table[slot] = own
-        example = table[slot]
-        heads = np.flatnonzero(example == own)
-        if len(heads) > _KEPT:
-            break
-        equal = np.ones(len(left), np.bool_)
-        for text in here:
-            equal &= (text == text[example]).all(axis=1)
-        number = np.empty(len(left), np.int64)
-        number[heads] = np.arange(count, count + len(heads))
-        count += len(heads)
-        examples.append(left[heads])
-        which[left[equal]] = number[example[equal]]
-        left = left[~equal]
-        if not len(left):
-            break
-    return which, np.concatenate(examples) if examples else np.zeros(0, np.int64)

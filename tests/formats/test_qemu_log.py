@@ -17,7 +17,8 @@ from mmiotools.formats.jsonl import FORMAT as JSONL
 from mmiotools.formats.native import FORMAT as NATIVE
 from mmiotools.formats.qemu_log import FORMAT
 from mmiotools.formats.qemu_log_lines import parse_line
-from mmiotools.formats.qemu_log_scan import Scanner, single_events
+from mmiotools.formats.qemu_log_print import render
+from mmiotools.formats.qemu_log_scan import Scanner
 from mmiotools.formats.source import ByteSource, open_source
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import TraceHeader
@@ -130,7 +131,7 @@ def test_the_scanner_agrees_with_the_line_parser(some: list[bytes], worthwhile: 
         qemu_log_scan._WORTHWHILE = usual
     expected = one_by_one(block)
     assert [event for batch in scanned for event in batch.events()] == expected
-    single = single_events(list(expected), Regions())
+    single = qemu_events.single_events(list(expected), Regions(), render)
     assert spaces(scanned) == spaces([single])
 
 
