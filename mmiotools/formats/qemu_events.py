@@ -14,6 +14,7 @@ from mmiotools.trace.batch import Batch, Column, Regions, columnise
 PORTS = 1 << 16
 #: Regions whose name says that they are memory, wherever they lie.
 _MEMORY = re.compile(r"flash|rom\b|ram\b|mem\b|mmio")
+_PCI = re.compile(r"[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 #: No machine has near as many regions. Accesses to further ones keep their name in their spelling alone.
 MOST_REGIONS = 1 << 15
 
@@ -27,7 +28,17 @@ def space_of(name: str, address: int) -> str:
 
 def region_name(device: str, number: int) -> str:
     """How a vfio device's region is called: DEVICE/BAR0 … BAR5, ROM, region7 and up."""
-    return f"{device}/{f'BAR{number}' if number < 6 else 'ROM' if number == 6 else f'region{number}'}"
+    return f"{short(device)}/{f'BAR{number}' if number < 6 else 'ROM' if number == 6 else f'region{number}'}"
+
+
+def short(device: str) -> str:
+    """A device's name: that of a PCI device in domain 0 without its domain, as other formats call it."""
+    return device[5:] if device.startswith("0000:") and _PCI.fullmatch(device[5:]) else device
+
+
+def full(device: str) -> str:
+    """What `short` was given."""
+    return f"0000:{device}" if _PCI.fullmatch(device) else device
 
 
 def text_of(name: bytes) -> str:

@@ -15,7 +15,7 @@ from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
 from mmiotools.formats.mmiotrace_lines import DAMAGED, META
 from mmiotools.formats.mmiotrace_lines import parse_line as parse_comment
-from mmiotools.formats.qemu_events import region_name, text_of
+from mmiotools.formats.qemu_events import region_name, short, text_of
 from mmiotools.formats.qemu_log_print import render
 
 _HEX = rb"(0x[0-9a-f]{1,16}|0)"
@@ -114,9 +114,12 @@ def parse_line(line: bytes, number: int, *, ended: bool = True) -> Event:
             return damaged("the last line is cut off", text=line, line=number)
         event = event._replace(time=time, pid=pid)
         return event if render(event) == line else event._replace(extra={**event.extra, "raw": line})
-    problem = _unreadable(line, body, number, ended)
-    if problem is not None:
-        return problem
+    if not ended or b"0x" in line or b"memory_region_" in line or b"vfio_" in line:  # else it cannot be one
+        problem = _unreadable(line, body, number, ended)
+        if problem is not None:
+            return problem
+    if time is None:
+        return Event(Kind.NOTE, extra={"text": line})
     note = Event(Kind.NOTE, time, pid=pid, extra={"text": body})
     return note if render(note) == line else Event(Kind.NOTE, extra={"text": line})
 
@@ -204,7 +207,7 @@ def _parse_config_write(body: bytes) -> Event | None:
 
 
 def _in_config(kind: Kind, device: bytes, offset: bytes, width: bytes, value: bytes) -> Event:
-    name = f"{text_of(device)}/config"
+    name = f"{short(text_of(device))}/config"
     return Event(kind, width=int(width, 16), region=name, offset=int(offset, 16), value=int(value, 16))
 
 

@@ -20,7 +20,7 @@ from mmiotools.formats.qemu_events import PORTS, code_of, region_code, single_ev
 from mmiotools.formats.qemu_log_lines import parse_line
 from mmiotools.formats.qemu_log_print import render
 from mmiotools.formats.qemu_log_stamps import Stamps, iso_stamps, pid_stamps
-from mmiotools.formats.text_numbers import U64, Index, Mask, Words, characters, hex_before
+from mmiotools.formats.text_numbers import U64, Index, Mask, Words, characters, hex_before, u64
 from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions
 
 #: Fewer lines of a kind than this are read one by one.
@@ -81,6 +81,7 @@ class Scanner:
         kind = np.full(n, Kind.NOTE, np.uint8)
         store = Store(n)
         done = np.zeros(n, np.bool_)
+        odd: list[int] = []
         for rows, shape, prefix in lines.groups():
             fields = self._take(lines, rows, shape, prefix, regions)
             place = Place(fields.rows)
@@ -88,6 +89,8 @@ class Scanner:
             for name, values in fields.columns.items():
                 if name == "kind":
                     place.into(kind, values)
+                elif name == "raw":
+                    odd += fields.rows[values].tolist()
                 else:
                     given = fields.present.get(name)
                     whole = given is None or bool(given.all())
@@ -95,7 +98,8 @@ class Scanner:
                         store.put(name, place, values)
                     else:
                         store.put(name, Place(fields.rows[given]), values[given])
-        extras: dict[int, dict[str, Any]] = {}
+        spelled = zip(odd, lines.starts[odd].tolist(), lines.ends[odd].tolist(), strict=True)
+        extras: dict[int, dict[str, Any]] = {row: {"raw": lines.block[start:end]} for row, start, end in spelled}
         others = np.flatnonzero(~done)
         if len(others):
             spans = zip(others.tolist(), lines.starts[others].tolist(), lines.ends[others].tolist(), strict=True)
@@ -105,7 +109,8 @@ class Scanner:
             for name, column in slow.columns.items():
                 present = slice(None) if column.present is None else column.present
                 store.put(name, Place(others[present]), column.data[present])
-            extras = {int(others[row]): extra for row, extra in slow.extras.items()}
+            extras |= {int(others[row]): extra for row, extra in slow.extras.items()}
+            extras = dict(sorted(extras.items()))
         columns = store.columns()
         if lines.crlf is not None:
             columns["eol"] = Column(np.where(lines.crlf, np.uint8(EOL_CRLF), np.uint8(EOL_LF)))
@@ -123,6 +128,12 @@ class Scanner:
         place, before_place, right = hex_before(words, np.where(good, place_end, end), form.lead[0])
         good &= right
         value, before_value, right = hex_before(words, np.where(good, value_end, end), form.lead[1])
+        if form.lead[1] == b" ":
+            zero = words.before(value_end) & u64(0xFFFF) == characters(b" 0")  # as `%#x` prints it
+            right |= zero
+            value[zero], before_value[zero] = 0, value_end[zero] - 2
+        else:
+            zero = np.zeros(len(rows), np.bool_)
         good &= right
         stamps: Stamps | None = None
         if prefix:
@@ -133,7 +144,7 @@ class Scanner:
             length = last - first
             good &= (length >= 0) & (length <= _LONGEST)
         if not good.all():
-            rows, place, value = rows[good], place[good], value[good]
+            rows, place, value, zero = rows[good], place[good], value[good], zero[good]
             cuts = [cut[good] for cut in cuts]
             stamps = None if stamps is None else stamps.take(good)
         if not len(rows):
@@ -142,14 +153,17 @@ class Scanner:
         spans = zip(*(cut[examples].tolist() for cut in cuts), strict=True)
         table = [self._template(lines.block, *span) for span in spans]
         usable = np.array([*(event is not None for event in table), False])[which]
+        if not usable.any():
+            return _Fields(rows[:0], {}, {})
         if not usable.all():
-            rows, which, place, value = rows[usable], which[usable], place[usable], value[usable]
+            rows, which, place, value, zero = rows[usable], which[usable], place[usable], value[usable], zero[usable]
             stamps = None if stamps is None else stamps.take(usable)
         columns: dict[str, Any] = {"value": value}
         if stamps is not None:
             columns["time"] = stamps.time
             if stamps.pid is not None:
                 columns["pid"] = stamps.pid
+        columns["raw"] = zero | np.array([event is not None and "raw" in event.extra for event in table])[which]
         return _assemble(rows, [event or _NOTHING for event in table], which, place, columns, regions)
 
     def _template(self, block: bytes, *spans: int) -> Event | None:
@@ -162,7 +176,7 @@ class Scanner:
         for number in (0x1, 0x2):
             event = parse_line(key[0] + b"0x%x" % number + key[1] + b"0x%x" % (number + 2) + key[2], 1)
             place = event.offset if event.addr is None else event.addr
-            if event.kind > Kind.WRITE or "raw" in event.extra or (place, event.value) != (number, number + 2):
+            if event.kind > Kind.WRITE or (place, event.value) != (number, number + 2):
                 event = None
                 break
         if len(self._known) >= _KEPT:
@@ -181,7 +195,9 @@ def _pairs(cuts: list[Index]) -> Iterator[tuple[Index, Index]]:
 
 
 class _Fields(NamedTuple):
-    """Columns of the rows taken, and where not all of them have a column, which."""
+    """Columns of the rows taken, and where not all of them have a column, which. `raw` says which lines are spelled
+    unlike the canonical ones.
+    """
 
     rows: Index
     columns: dict[str, Any]

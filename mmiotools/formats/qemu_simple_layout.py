@@ -9,7 +9,7 @@ import construct
 
 from mmiotools.errors import FormatError
 from mmiotools.events import Event, Kind
-from mmiotools.formats.qemu_events import region_name, text_of
+from mmiotools.formats.qemu_events import region_name, short, text_of
 
 MAGIC = 0xF2B177CB0AA429B4
 #: The number that stands for "no event" where an event's number would be: file headers have it.
@@ -169,7 +169,7 @@ def decode(name: str, payload: bytes, order: str) -> Event | None:
     elif "index" in found:
         region = region_name(text_of(found["device"]), found["index"])
     elif "device" in found:
-        region = f"{text_of(found['device'])}/{'ROM' if name == 'vfio_rom_read' else 'config'}"
+        region = f"{short(text_of(found['device']))}/{'ROM' if name == 'vfio_rom_read' else 'config'}"
     elif name.startswith("vfio_vga"):
         region = "VGA"
     fields = {field: found[field] for field in ("width", "addr", "offset", "value") if field in found}

@@ -48,7 +48,9 @@ def write(some: list[Batch], header: TraceHeader = OWN) -> bytes:
 
 # -- the scanner and the line parser say the same ----------------------------------------------------------------
 
-HEX = (st.integers(0, 2**64 - 1) | st.integers(0, 300) | st.integers(0xFFFE, 0x10002)).map(lambda n: f"{n:#x}")
+HEX = st.just("0") | (st.integers(0, 2**64 - 1) | st.integers(0, 300) | st.integers(0xFFFE, 0x10002)).map(
+    lambda n: f"{n:#x}"
+)
 PID = st.builds(
     "{}@{}.{:06d}:".format,
     st.sampled_from([1, 2175, 2181, 4194303, 12345678, 999999999]),
@@ -120,6 +122,10 @@ def one_by_one(block: bytes) -> list[Event]:
 @settings(max_examples=300)
 @given(st.lists(lines(), min_size=1, max_size=60), st.sampled_from([1, 16]))
 @example([b"0x0 mr value\n"] * 20, 1)
+@example(
+    [b"memory_region_ops_read cpu 0 mr 0x1 addr 0x1 value 0 size %d name 'x'\n" % n for n in (1, 4, 4, 300)] * 9, 1
+)
+@example([b"memory_region_ops_read cpu 0 mr 0x%x addr 0x1 value 0x1 size 4\n" % n for n in range(4200)], 1)
 def test_the_scanner_agrees_with_the_line_parser(some: list[bytes], worthwhile: int) -> None:
     block = b"# head\n" * 20 + b"".join(some)
     usual = qemu_log_scan._WORTHWHILE

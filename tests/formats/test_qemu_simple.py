@@ -115,8 +115,8 @@ def test_both_byte_orders_say_the_same() -> None:
         Event(Kind.WRITE, 2000, 1, None, 0x70, "rtc-index", None, 0x8F, None, 7, 3, {"mr": 0x55D1}),
         Event(Kind.READ, 2500, 4, None, 0xFEBC0008, None, None, 0x80080783, None, 7, 0, {"mr": 0x55D1}),
         Event(Kind.READ, 3000, 1, None, None, None, 1, 0xFF, None, 7, 0, {"mr": 0x7FB7}),
-        Event(Kind.WRITE, 4000, 8, None, None, "0000:03:00.0/BAR2", 0x26E120, 0x2C36, None, 7),
-        Event(Kind.READ, 5000, 4, None, None, "0000:03:00.0/BAR0", 0x4, 0x80, None, 7),
+        Event(Kind.WRITE, 4000, 8, None, None, "03:00.0/BAR2", 0x26E120, 0x2C36, None, 7),
+        Event(Kind.READ, 5000, 4, None, None, "03:00.0/BAR0", 0x4, 0x80, None, 7),
         Event(Kind.IRQ, 6000, pid=7, extra={"source": "ioapic_set_irq", "vector": 11, "level": 1}),
     ]
     assert little[8] == Event(Kind.LOST, 9000, pid=7, extra={"count": 17})
