@@ -55,6 +55,7 @@ class Event(NamedTuple):
               IRQ      vector, level
               DEVICE   bdf, vendor, device, irq, bars [{number, addr, size, flags}], driver, config (bytes)
               HEADER   format, version, meta
+              accesses mr (int): address of the object that answered in an emulator, the same for all its accesses
               any      raw (bytes): the source's own spelling of this event, without its line end
               any      eol (str): "lf", "crlf" or "none" where it is not the usual "lf"
     """

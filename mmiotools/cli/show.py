@@ -185,10 +185,16 @@ def _rare(event: Event) -> str:
     if event.kind == Kind.HEADER:
         return f"HEADER {printable(extra.get('format', ''))} {printable(extra.get('version', ''))}"
     if event.kind == Kind.IRQ:
-        return f"IRQ  vector {extra.get('vector', '?')} level {extra.get('level', '?')}"
+        return f"IRQ  {_interrupt(extra)}".rstrip()
     if extra.get("damaged"):
         return _damaged(extra)
     return f"{event.kind.name} {printable(extra.get('text', b''))}"
+
+
+def _interrupt(extra: Mapping[str, Any]) -> str:
+    """What is known of an interrupt: "vector 11 level 1 (ioapic_set_irq)"."""
+    known = [f"{name} {printable(extra[name])}" for name in ("vector", "level", "pin") if name in extra]
+    return " ".join([*known, f"({printable(extra['source'])})"] if "source" in extra else known)
 
 
 def _damaged(extra: Mapping[str, Any]) -> str:

@@ -91,7 +91,7 @@ class Predicate:
         if name == "op":
             return rows.batch.kind, rows.batch.accesses
         if name == "offset":
-            return rows.offset, (rows.code >= 0) | rows.batch.present("offset")
+            return rows.offset, self._addresses.has_offset(rows.batch, rows.code)
         if name == "bar":
             table = np.array([_bar_number(region.name) for region in self._addresses.regions] + [-1], np.int8)
             bars = table[rows.code]

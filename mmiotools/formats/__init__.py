@@ -26,6 +26,8 @@ FORMATS: Registry[Format] = Registry(
         "python": "mmiotools.formats.python:FORMAT",
         "qtest": "mmiotools.formats.qtest:FORMAT",
         "devmem": "mmiotools.formats.devmem:FORMAT",
+        "qemu-log": "mmiotools.formats.qemu_log:FORMAT",
+        "qemu-simple": "mmiotools.formats.qemu_simple:FORMAT",
     },
     group="mmiotools.formats",
 )

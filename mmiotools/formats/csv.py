@@ -78,7 +78,7 @@ class TableWriter:
             _decimals(batch, "map"),
             _hexes(batch.data("addr"), batch.present("addr")),
             [names[code] for code in named.tolist()],
-            _hexes(resolved.offset, (named >= 0) | batch.present("offset")),
+            _hexes(resolved.offset, self._addresses.has_offset(batch, named)),
             _hexes(batch.data("value"), batch.present("value")),
             _hexes(batch.data("pc"), batch.present("pc")),
             _decimals(batch, "pid"),

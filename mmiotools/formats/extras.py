@@ -27,4 +27,4 @@ def extra_fits(name: object, item: Any) -> bool:
         return False
     if name == "bars":
         return all(isinstance(bar, dict) and all(type(number) is int for number in bar.values()) for bar in item)
-    return name not in ("eol", "region")  # these are columns
+    return name not in ("eol", "region", "mr")  # these are columns

@@ -39,6 +39,7 @@ _TEMPLATES = {
     "pid": '"pid":%d',
     "cpu": '"cpu":%d',
     "opcode": '"opcode":"%s"',
+    "mr": '"mr":"0x%x"',
     "eol": '"eol":"%s"',
 }
 

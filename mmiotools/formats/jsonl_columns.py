@@ -27,7 +27,7 @@ _INTEGERS = {
     "pid": ("pid", -(1 << 63), (1 << 63) - 1),
     "cpu": ("cpu", -(1 << 31), (1 << 31) - 1),
 }
-_HEXES = ("addr", "offset", "value", "pc")
+_HEXES = ("addr", "offset", "value", "pc", "mr")
 #: Key of extras that need no decoding; no JSON key equals it.
 _READY = None
 _INT_OR_NONE = {int, NoneType}

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from mmiotools.events import Kind
-from mmiotools.formats.mmiotrace_scan import Store, complete
+from mmiotools.formats.line_columns import Store
+from mmiotools.formats.mmiotrace_scan import complete
 from mmiotools.trace.batch import DTYPES, EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions
 
 #: The columns that the engine fills, in its order.

@@ -44,6 +44,7 @@ class Words:
     """A block's bytes, and the 8 or 16 before any position as words. A gather costs the same for either."""
 
     def __init__(self, block: bytes) -> None:
+        self._block = block
         self.bytes = np.frombuffer(block, np.uint8)
         self._eight: NDArray[Any] = np.ndarray((max(len(block) - 7, 0),), "V8", block, 0, (1,))
         self._sixteen: NDArray[Any] = np.ndarray((max(len(block) - 15, 0),), "V16", block, 0, (1,))
@@ -60,6 +61,12 @@ class Words:
         """The 16 bytes before each position: the earlier 8, the later 8."""
         pairs = self._sixteen[end - 16].view(">u8").reshape(-1, 2)
         return pairs[:, 0].astype(np.uint64), pairs[:, 1].astype(np.uint64)
+
+    def before_wide(self, end: Index, width: int) -> U64:
+        """The `width` bytes, a multiple of 8, before each position, as they lie in memory: (n, width / 8)."""
+        wide: NDArray[Any] = np.ndarray((max(len(self._block) - width + 1, 0),), f"V{width}", self._block, 0, (1,))
+        found: U64 = wide[end - width].view(np.uint64).reshape(-1, width // 8)
+        return found
 
 
 def last_place(words: U64, character: np.uint64) -> U64:
@@ -135,8 +142,9 @@ class _Field(NamedTuple):
     good: Mask
 
 
-def hex_before(words: Words, end: Index) -> _Field:
-    """` 0x…` that ends before each position."""
+def hex_before(words: Words, end: Index, lead: bytes = b" ") -> _Field:
+    """` 0x…` that ends before each position, a blank or another character before it."""
+    zero, zero_x = characters(lead + b"0"), characters(lead + b"0x")
     early, late = words.wide_before(end)
     place = last_place(late, _B78)
     digits = count_digits(place)
@@ -151,15 +159,15 @@ def hex_before(words: Words, end: Index) -> _Field:
     np.left_shift(early, shift, out=shift)
     late |= shift
     late &= u64(0xFFFF)
-    good = late == 0x2030  # " 0" before the x
+    good = late == zero  # before the x
     full = digits == 8
     if full.all():
-        good = early & u64(0xFFFFFF) == 0x203078  # the x is the last of the earlier characters
+        good = early & u64(0xFFFFFF) == zero_x  # the x is the last of the earlier characters
     elif full.any():
-        good |= full & (early & u64(0xFFFFFF) == 0x203078)
+        good |= full & (early & u64(0xFFFFFF) == zero_x)
     longer = full & ~good
     if longer.any():
-        _longer_hex(words, end, early, np.flatnonzero(longer), value, digits, good, wrong)
+        _longer_hex(words, end, early, np.flatnonzero(longer), value, digits, good, wrong, zero_x)
     good &= digits > 0
     good &= value >= _LEAST_HEX[digits]
     np.logical_not(wrong, out=wrong)
@@ -168,7 +176,15 @@ def hex_before(words: Words, end: Index) -> _Field:
 
 
 def _longer_hex(
-    words: Words, end: Index, early: U64, rows: Index, value: U64, digits: Index, good: Mask, wrong: Mask
+    words: Words,
+    end: Index,
+    early: U64,
+    rows: Index,
+    value: U64,
+    digits: Index,
+    good: Mask,
+    wrong: Mask,
+    zero_x: np.uint64,
 ) -> None:
     """Nine to sixteen digits: the rest of the number is in the earlier word."""
     upper = early[rows]
@@ -180,7 +196,7 @@ def _longer_hex(
     digits[rows] += more
     at = end[rows] - digits[rows]
     prefix = words.before(at) & u64(0xFFFFFF)
-    good[rows] = prefix == characters(b" 0x")
+    good[rows] = prefix == zero_x
 
 
 def decimal_before(words: Words, end: Index) -> _Field:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,8 +91,8 @@ def _run_starts(keys: _U64) -> NDArray[np.intp]:
 class RegisterCounts:
     """Accesses by register. Feed it every batch; `hottest` names the registers when all was seen.
 
-    A register is an address, or a region and an offset where the format gives no address. Registers are named by the
-    devices and maps of the whole trace: an address whose BAR moved during it is named by the last.
+    A register is an address, or a region that the format named and the offset (else the address) in it. Addresses are
+    named by the devices and maps of the whole trace: one whose BAR moved during it is named by the last.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -108,17 +108,32 @@ class RegisterCounts:
 
     def merge(self, other: RegisterCounts) -> None:
         """Count all that another one counted, of the same stream."""
-        self._regions = other._regions if other._regions.names else self._regions
-        for mine, theirs in (
-            (self._by_address, other._by_address),
-            (self._high, other._high),
-            (self._by_offset, other._by_offset),
-        ):
-            mine.extend(theirs)
+        self._by_address.extend(other._by_address)
+        self._high.extend(other._high)
+        # The other one may come from another process, where regions are numbered otherwise.
+        other._by_offset.merge()
+        keys = other._by_offset.keys
+        if len(keys):
+            code = self._own(keys >> np.uint64(50), other._regions)
+            fits = code < 1 << 14
+            other._by_offset.keys = code[fits] << np.uint64(50) | keys[fits] & np.uint64((1 << 50) - 1)
+            other._by_offset.forgotten += int(other._by_offset.counts[~fits].sum())
+            other._by_offset.counts = other._by_offset.counts[fits]
+        self._by_offset.extend(other._by_offset)
+
+    def _own(self, code: NDArray[Any], regions: Regions) -> _U64:
+        """Codes of regions of another table as codes of this one's."""
+        table: _U64 = np.zeros(len(regions.names), np.uint64)
+        for used in np.flatnonzero(np.bincount(code.astype(np.intp))).tolist():
+            table[used] = self._regions.code(regions.names[used], regions.spaces[used])
+        own: _U64 = table[code]
+        return own
 
     def add(self, batch: Batch) -> None:
         """Count the accesses of a batch."""
         access = batch.kind <= Kind.UNKNOWN
+        if "region" in batch.columns:
+            access = access & ~self._add_by_offset(batch)
         column = batch.columns.get("addr")
         if column is not None:
             if column.present is not None:
@@ -134,8 +149,6 @@ class RegisterCounts:
                 addr, kind = addr[~high], kind[~high]
             if len(addr):
                 self._by_address.add(addr << np.uint64(2) | kind)
-        if "region" in batch.columns:
-            self._add_by_offset(batch)
 
     def _add_high(self, addr: _U64, kind: NDArray[np.uint8], top: int) -> None:
         # Canonical kernel addresses fill bits 62 and 63 alike, and have bits 60 and 61 equal to them.
@@ -143,17 +156,21 @@ class RegisterCounts:
         self._high.add((addr[fits] << np.uint64(4)) >> np.uint64(2) | np.uint64(top) << np.uint64(62) | kind[fits])
         self._high.forgotten += int((~fits).sum())
 
-    def _add_by_offset(self, batch: Batch) -> None:
-        self._regions = batch.regions
-        rows = batch.accesses & batch.present("region") & batch.present("offset") & ~batch.present("addr")
+    def _add_by_offset(self, batch: Batch) -> NDArray[np.bool_]:
+        """Count the accesses whose region is named; which rows these are, (n,)."""
+        has_offset = batch.present("offset")
+        near = batch.present("addr") & (batch.data("addr") < 1 << 48)
+        rows: NDArray[np.bool_] = batch.accesses & batch.present("region") & (has_offset | near)
         if not rows.any():
-            return
-        code, offset = batch.data("region")[rows].astype(np.uint64), batch.data("offset")[rows]
+            return rows
+        offset = np.where(has_offset, batch.data("offset"), batch.data("addr"))[rows]
+        code = self._own(batch.data("region")[rows], batch.regions)
         fits = (code < 1 << 14) & (offset < 1 << 48)
         self._by_offset.forgotten += int((~fits).sum())
         key = code[fits] << np.uint64(50) | offset[fits] << np.uint64(2) | batch.kind[rows][fits]
         if len(key):
             self._by_offset.add(key)
+        return rows
 
     def distinct(self) -> int:
         """How many registers were touched (at least, if some were forgotten)."""

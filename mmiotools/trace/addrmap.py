@@ -42,8 +42,9 @@ class Region(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """Where each row of a batch lies: `region` (n,) int32 code or -1, `offset` (n,) uint64 in that region
-    (the absolute address where the region is -1), `mapped` (n,) bool: inside the live map that the row names.
+    """Where each row of a batch lies: `region` (n,) int32 code or -1, `offset` (n,) uint64 in that region (the absolute
+    address where the region is -1, or was named without an offset), `mapped` (n,) bool: inside the live map that the
+    row names.
     """
 
     region: NDArray[np.int32]
@@ -180,6 +181,15 @@ class AddressMap:
             self._by_name(batch, region, offset)
         return Resolved(region, offset, mapped)
 
+    def has_offset(self, batch: Batch, region: NDArray[np.int32]) -> BoolArray:
+        """Rows with an offset in their region, (n,), of those that `resolve` gave: not where the format named a region
+        and an address alone.
+        """
+        if "region" not in batch.columns:
+            return np.asarray((region >= 0) | batch.present("offset"), np.bool_)
+        named = np.array([found.identity[0] == "named" for found in self.regions] + [True])
+        return np.asarray(~named[region] | batch.present("offset"), np.bool_)
+
     def registers(self, batch: Batch) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
         """`region` and `offset` as `resolve` gives them, for accesses alone; other rows hold anything.
 
@@ -227,13 +237,17 @@ class AddressMap:
                 offset[part][chosen] -= np.uint64(live.phys)
 
     def _by_name(self, batch: Batch, region: NDArray[np.int32], offset: NDArray[np.uint64]) -> None:
-        present = batch.present("region")
+        """Rows whose region the format named. One that has an address instead of an offset keeps its address, and is
+        told by its BAR or map where it lies in one.
+        """
+        present = batch.present("region") & (batch.present("offset") | ~batch.present("addr") | (region < 0))
         table = np.full(len(batch.regions.names), -1, np.int32)
         for code in np.unique(batch.data("region")[present]).tolist():
             name = batch.regions.names[code]
             table[code] = self._code(Region(name, ("named", name), batch.regions.spaces[code], None, None))
         region[present] = table[batch.data("region")[present]]
-        offset[present] = batch.data("offset")[present]
+        within = present & batch.present("offset")
+        offset[within] = batch.data("offset")[within]
 
 
 def _lookup(

@@ -34,6 +34,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "cpu": np.dtype(np.int32),
     "opcode": np.dtype(np.uint64),
     "eol": np.dtype(np.uint8),
+    "mr": np.dtype(np.uint64),
 }
 
 #: Line ends as the `eol` column holds them.
@@ -61,19 +62,25 @@ class Column(NamedTuple):
 
 @dataclass(slots=True)
 class Regions:
-    """The names behind the `region` column: an append-only table that all batches of a stream share."""
+    """The names behind the `region` column: an append-only table that all batches of a stream share. Two regions may
+    have one name if they lie in different spaces.
+    """
 
     names: list[str] = field(default_factory=list)
     spaces: list[str] = field(default_factory=list)
-    _codes: dict[str, int] = field(default_factory=dict)
+    _codes: dict[tuple[str, str | None], int] = field(default_factory=dict)
 
-    def code(self, name: str, space: str = "mem") -> int:
-        """The code of a region, added if it is new."""
-        code = self._codes.get(name)
+    def __contains__(self, pair: tuple[str, str]) -> bool:
+        return pair in self._codes
+
+    def code(self, name: str, space: str | None = None) -> int:
+        """The code of a region, added if it is new. Without a space: the first of that name, else one in "mem"."""
+        code = self._codes.get((name, space))
         if code is None:
-            code = self._codes[name] = len(self.names)
+            code = self._codes[name, space or "mem"] = len(self.names)
+            self._codes.setdefault((name, None), code)
             self.names.append(name)
-            self.spaces.append(space)
+            self.spaces.append(space or "mem")
         return code
 
 
@@ -185,13 +192,15 @@ class Batch:
         region = None
         if self.present("region")[row]:
             region = self.regions.names[int(self.data("region")[row])]
-        for name in ("opcode", "eol"):
+        for name in ("opcode", "eol", "mr"):
             column = self.columns.get(name)
             if column is None or not (column.present is None or column.present[row]):
                 continue
             number = int(column.data[row])
             if name == "opcode":
                 extra = {**extra, "opcode": unpack_opcode(number)}
+            elif name == "mr":
+                extra = {**extra, "mr": number}
             elif number != EOL_LF:
                 extra = {**extra, "eol": EOL_NAMES[number]}
         return Event(Kind(int(self.kind[row])), region=region, extra=extra, **values)
@@ -245,6 +254,8 @@ def columnise(events: Sequence[Event], regions: Regions) -> Batch:
         opcode = extra.get("opcode")
         if opcode is not None and len(opcode) <= 7:
             special.setdefault("opcode", [None] * n)[row] = pack_opcode(extra.pop("opcode"))
+        if "mr" in extra:
+            special.setdefault("mr", [None] * n)[row] = extra.pop("mr")
         eol = extra.pop("eol", "lf")
         if eol != "lf":
             special.setdefault("eol", [None] * n)[row] = EOL_NAMES.index(eol)
