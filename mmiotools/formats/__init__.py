@@ -21,6 +21,8 @@ FORMATS: Registry[Format] = Registry(
         "jsonl": "mmiotools.formats.jsonl:FORMAT",
         "csv": "mmiotools.formats.csv:CSV",
         "tsv": "mmiotools.formats.csv:TSV",
+        "relay": "mmiotools.formats.relay:FORMAT",
+        "mmt": "mmiotools.formats.mmt:FORMAT",
     },
     group="mmiotools.formats",
 )

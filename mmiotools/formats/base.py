@@ -114,6 +114,13 @@ def damaged(
     return Event(Kind.NOTE, extra=extra)
 
 
+def own_spelling(header: TraceHeader, name: str) -> bool:
+    """Whether `raw`, and the text of notes, is spelled as the format of that name spells events: a trace that first
+    came in another format has the bytes of that one.
+    """
+    return header.format in ("", name)
+
+
 def read_all(batches: Iterator[Batch]) -> list[Event]:
     """Every event of a stream as a list, for small traces and tests."""
     return [event for batch in batches for event in batch.events()]

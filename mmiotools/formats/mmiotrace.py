@@ -8,7 +8,7 @@ from functools import partial
 from typing import BinaryIO, ClassVar
 
 from mmiotools.events import Kind
-from mmiotools.formats.base import EVERYTHING, Sniff
+from mmiotools.formats.base import EVERYTHING, Sniff, own_spelling
 from mmiotools.formats.lines import LineBatches, Parsed, without_end
 from mmiotools.formats.mmiotrace_lines import VERSION, parse_line
 from mmiotools.formats.mmiotrace_print import TextWriter
@@ -51,7 +51,7 @@ class Mmiotrace:
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> TextWriter:
         """Lines onto `out`."""
-        return TextWriter(out)
+        return TextWriter(out, own_spelling(header, self.name))
 
 
 def _parse(block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:

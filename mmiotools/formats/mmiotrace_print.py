@@ -20,10 +20,13 @@ _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
 class TextWriter:
-    """Writes batches as lines. `lost` counts what the dialect has no place for."""
+    """Writes batches as lines. `lost` counts what the dialect has no place for. `own` says that `raw` and the text of
+    notes are lines of this dialect.
+    """
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: BinaryIO, own: bool = True) -> None:
         self._out = out
+        self._own = own
         self.lost: Counter[str] = Counter()
 
     def write(self, batch: Batch) -> None:
@@ -56,6 +59,8 @@ class TextWriter:
 
     def _line(self, event: Event) -> bytes:
         end = EOL_BYTES[EOL_NAMES.index(event.extra.get("eol", "lf"))]
+        if not self._own:
+            event = _foreign(event)
         raw = event.extra.get("raw")
         line = raw if isinstance(raw, bytes) else render(event)
         if line is None:
@@ -81,6 +86,15 @@ class TextWriter:
             self.lost["time below one microsecond"] += len(fine) - spelled
         for name in [name for name, count in self.lost.items() if not count]:
             del self.lost[name]
+
+
+def _foreign(event: Event) -> Event:
+    """An event of another dialect without what only that one can read; the bytes of damage are none of a text."""
+    hidden = {"raw", "text"} if event.kind == Kind.NOTE and event.extra.get("damaged") else {"raw"}
+    extra = {name: item for name, item in event.extra.items() if name not in hidden}
+    if event.kind == Kind.NOTE and isinstance(extra.get("text"), bytes):
+        extra["text"] = extra["text"].replace(b"\n", b"\\n")
+    return event._replace(extra=extra)
 
 
 def _regular(batch: Batch) -> Mask:
