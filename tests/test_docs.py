@@ -125,7 +125,7 @@ def test_exit_statuses_are_in_the_main_page_and_in_the_readme() -> None:
 def test_every_format_has_a_specification() -> None:
     listed = (TOP / "formats" / "README.md").read_text()
     for name in FORMATS.builtin_names():
-        row = re.search(rf"^\|[^|]*`{name}`[^|]*\| \[(\w+\.md)\]", listed, re.MULTILINE)
+        row = re.search(rf"^\|[^|]*`{name}`[^|]*\| \[([\w-]+\.md)\]", listed, re.MULTILINE)
         assert row is not None, f"format '{name}' has no row in formats/README.md"
         assert (TOP / "formats" / row[1]).is_file(), f"format '{name}' has no page: write formats/{row[1]}"
 

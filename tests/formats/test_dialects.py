@@ -21,6 +21,12 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 DIALECTS = {
     "relay": "relay/oddities.relay",
     "mmt": "mmt/oddities.mmt",
+    "mmt-text": "mmt-text/oddities.mmt.txt",
+    "renode": "renode/oddities.renode.log",
+    "serialice": "serialice/oddities.serialice",
+    "panda": "panda/oddities.panda.json",
+    "conware": "conware/oddities.conware.tsv",
+    "pcileech": "pcileech/trace.pcileech.json",
 }
 NAMES = list(DIALECTS)
 ROWS = tomllib.loads((SAMPLES / "INDEX.toml").read_text())["sample"]
