@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff, damaged, own_spelling
-from mmiotools.formats.line_columns import Place, Store
+from mmiotools.formats.line_columns import Lines, Place, Store
 from mmiotools.formats.lines import LineBatches, Parsed, by_line
 from mmiotools.formats.source import ByteSource
+from mmiotools.formats.text_numbers import Index
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, MAX_EVENTS, Batch, Regions
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
@@ -41,8 +42,10 @@ class LineFormat:
     heading         the first line of a file that this format writes for another one, if it has one
     line_end        of lines that come from another format
     records         finds a line that is surely a record of this format, with re.MULTILINE
+    begins          what a last line without line end begins with if it may be a record that was cut off
     bulk            the canonical spelling of the commonest line, as groups that `take` turns into columns; the first
                     group never matches nothing
+    scans           in place of `bulk`: whether `scan` does the same without Python per line
     """
 
     api: ClassVar[int] = API
@@ -58,7 +61,9 @@ class LineFormat:
     heading: ClassVar[bytes | None] = None
     line_end: ClassVar[bytes] = b"\n"
     records: ClassVar[re.Pattern[bytes]]
+    begins: ClassVar[re.Pattern[bytes] | None] = None
     bulk: ClassVar[bytes | None] = None
+    scans: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._lines = by_line(self._line)
@@ -84,6 +89,10 @@ class LineFormat:
         """The groups of `bulk` of many lines as columns."""
         raise NotImplementedError
 
+    def scan(self, lines: Lines, regions: Regions) -> tuple[Index, Taken] | None:
+        """The lines of a block that can be read on columns, and what they are."""
+        raise NotImplementedError
+
     # -- the plug-in object ---------------------------------------------------------------------------------
 
     def sniff(self, head: bytes) -> Sniff:
@@ -104,25 +113,45 @@ class LineFormat:
     # -- lines → batches ------------------------------------------------------------------------------------
 
     def _block(self, block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:
-        if self._bulk is None or not block.endswith(b"\n"):
+        if not block.endswith(b"\n") or (self._bulk is None and not self.scans):
             yield from self._lines(block, line, regions)
             return
-        found = _find(self._bulk, block)
-        for start in range(0, len(found), MAX_EVENTS):
-            some = found[start : start + MAX_EVENTS]
-            yield Parsed(self._batch(some, line + start, regions), len(some))
+        for lines, rows, taken in self._taken(block, regions):
+            yield Parsed(self._batch(lines, rows, taken, line, regions), len(lines))
+            line += len(lines)
 
-    def _batch(self, found: list[tuple[bytes, ...]], line: int, regions: Regions) -> Batch:
-        n = len(found)
-        others = [row for row, groups in enumerate(found) if not groups[0]]
+    def _taken(self, block: bytes, regions: Regions) -> Iterator[tuple[Sequence[bytes], Index, Taken | None]]:
+        """At most MAX_EVENTS lines at a time: the lines, which were taken in bulk, and as what."""
+        if self._bulk is not None:
+            found = _find(self._bulk, block)
+            for start in range(0, len(found), MAX_EVENTS):
+                some = found[start : start + MAX_EVENTS]
+                others = [groups[-1] for groups in some]
+                rows = np.flatnonzero([bool(groups[0]) for groups in some])
+                if len(rows) < len(some):
+                    some = [some[row] for row in rows.tolist()]
+                yield others, rows, self.take(some, regions) if some else None
+            return
+        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+        start = 0
+        for first in range(0, len(ends), MAX_EVENTS):
+            some_ends = ends[first : first + MAX_EVENTS]
+            stop = int(some_ends[-1]) + 1
+            lines = Lines(block[start:stop], some_ends - start)
+            rows, taken = self.scan(lines, regions) or (np.zeros(0, np.int64), None)
+            yield _LineTexts(lines), rows, taken
+            start = stop
+
+    def _batch(self, lines: Sequence[bytes], rows: Index, taken: Taken | None, line: int, regions: Regions) -> Batch:
+        """Events of lines that were taken in bulk, at `rows`, and of the others, each parsed alone."""
+        n = len(lines)
         kind = np.full(n, Kind.NOTE, np.uint8)
         store = Store(n)
         extras: dict[int, dict[str, Any]] = {}
-        if len(others) < n:
-            good = np.ones(n, np.bool_)
-            good[others] = False
-            rows = np.flatnonzero(good)
-            taken = self.take([found[row] for row in rows.tolist()] if others else found, regions)
+        alone = np.ones(n, np.bool_)
+        alone[rows] = False
+        others = np.flatnonzero(alone)
+        if taken is not None:
             Place(rows).into(kind, taken.kind)
             for name, (values, present) in taken.columns.items():
                 if present is not None:
@@ -131,26 +160,27 @@ class LineFormat:
                     store.put(name, Place(rows), values)
             if taken.extras is not None:
                 extras.update(zip(rows.tolist(), taken.extras, strict=True))
-        if others:
-            events = [event for row in others for event in self._alone(found[row][-1], line + row, regions)]
+        if len(others):
+            events = [self._alone(lines[row], line + row, regions) for row in others.tolist()]
             slow = Batch.from_events(events, regions)
-            where = np.array(others, np.int64)
-            kind[where] = slow.kind
+            kind[others] = slow.kind
             for name, column in slow.columns.items():
                 here = slice(None) if column.present is None else column.present
-                store.put(name, Place(where[here]), column.data[here])
-            extras.update((others[row], extra) for row, extra in slow.extras.items())
+                store.put(name, Place(others[here]), column.data[here])
+            extras.update((int(others[row]), extra) for row, extra in slow.extras.items())
         return Batch(kind, store.columns(), extras, regions)
 
-    def _alone(self, line: bytes, number: int, regions: Regions) -> Iterator[Event]:
+    def _alone(self, line: bytes, number: int, regions: Regions) -> Event:
         bare = line.removesuffix(b"\r")
         event = self._line(bare, number, True, regions) or Event(Kind.NOTE, extra={"text": bare})
-        yield event if len(bare) == len(line) else event._replace(extra={**event.extra, "eol": "crlf"})
+        return event if len(bare) == len(line) else event._replace(extra={**event.extra, "eol": "crlf"})
 
     def _line(self, line: bytes, number: int, ended: bool, regions: Regions) -> Event | None:
         event = self.parse(line, regions)
         if event is None:
-            return None
+            if ended or self.begins is None or self.begins.match(line) is None:
+                return None
+            event = "cut off"
         if isinstance(event, str):
             return damaged(event if ended else "the last line is cut off", text=line, line=number)
         if not ended and not self.whole(line):
@@ -158,6 +188,21 @@ class LineFormat:
         if self.render(event) != line:
             return event._replace(extra={**event.extra, "raw": line})
         return event
+
+
+class _LineTexts(Sequence[bytes]):
+    """The lines of a block as bytes, each made when it is asked for; CR is left on."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return self._lines.n
+
+    def __getitem__(self, row: Any) -> Any:
+        lines = self._lines
+        end = lines.text_ends[row] + (lines.crlf is not None and lines.crlf[row])
+        return lines.block[lines.starts[row] : end]
 
 
 def _find(pattern: re.Pattern[bytes], block: bytes) -> list[tuple[bytes, ...]]:

@@ -5,15 +5,16 @@ formats/mmt-text.md.
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import ClassVar
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
+from mmiotools.formats.line_columns import Lines
 from mmiotools.formats.line_format import LineFormat, Taken
-from mmiotools.formats.mapped import VIRT, MapRegions
+from mmiotools.formats.mapped import VIRT
 from mmiotools.formats.mmt_layout import STAMP
+from mmiotools.formats.mmt_text_scan import scan
+from mmiotools.formats.text_numbers import Index
 from mmiotools.trace.batch import Regions
 
 _N = rb"0[xX]([0-9a-fA-F]{1,16})"
@@ -47,33 +48,20 @@ class MmtText(LineFormat):
         *("time", "addr", "pc", "cpu", "opcode"),
         *("UNKNOWN", "LOST", "IRQ", "DEVICE", "HEADER"),
     }
+    begins: ClassVar[re.Pattern[bytes] | None] = re.compile(rb"--?(?:\d|$)")
     records: ClassVar[re.Pattern[bytes]] = re.compile(
         rb"^--\d{1,10}-- +(?:[rw] (?:\d{1,10}:)?0x[0-9a-fA-F]+, 0x|(?:got new|removed|changed) mmap )", re.MULTILINE
     )
-    bulk: ClassVar[bytes | None] = (
-        rb"--(0000|[1-9]\d{0,9})-- ([rw]) (0|[1-9]\d{0,9}):0x([0-9a-f]{4}|[1-9a-f][0-9a-f]{4,7}), "
-        rb"0x([0-9a-f]{8}|[0-9a-f]{4}|[0-9a-f]{2}) "
-    )
+    scans: ClassVar[bool] = True
 
     def sniff(self, head: bytes) -> Sniff:
         """Sure, too, when a record comes behind other lines of valgrind."""
         found = super().sniff(head)
         return Sniff.YES if found == Sniff.LIKELY and STAMP.match(head) else found
 
-    def take(self, found: list[tuple[bytes, ...]], regions: Regions) -> Taken:
+    def scan(self, lines: Lines, regions: Regions) -> tuple[Index, Taken] | None:
         """Plain loads and stores by map and offset."""
-        pid, op, number, offset, value, _ = zip(*found, strict=True)
-        maps = np.array(list(map(int, number)), np.int64)
-        known = np.array([one != b"0000" for one in pid])
-        columns: dict[str, Any] = {
-            "width": (np.array([len(digits) >> 1 for digits in value], np.uint8), None),
-            "map": (maps, None),
-            "region": (MapRegions(regions).codes(maps), None),
-            "offset": (np.array([int(digits, 16) for digits in offset], np.uint64), None),
-            "value": (np.array([int(digits, 16) for digits in value], np.uint64), None),
-            "pid": (np.array(list(map(int, pid)), np.int64), known),
-        }
-        return Taken(np.array([letter == b"w" for letter in op], np.uint8), columns)
+        return scan(lines, regions)
 
     def parse(self, line: bytes, regions: Regions) -> Event | str | None:
         """Loads, stores, maps and marks; the rest of valgrind's lines are notes."""

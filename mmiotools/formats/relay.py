@@ -114,7 +114,9 @@ class _Records:
             return MORE, None
         opcode = data[at]
         if opcode == MARK and not self._followed(data, end) and self.resume(data, at + 1) > 0:
-            return at, None  # the length is wrong: whole records would be its text
+            ahead = end + -(offset + end - at) % SUBBUFFER
+            if not seems(data, ahead):
+                return at, None  # the length is wrong: whole records would be its text
         extra: dict[str, Any] = {}
         if data[at + 1] or head["nsec"] >= WHOLE_SECOND or head["padding"]:
             extra["raw"] = data[at:end]

@@ -39,6 +39,7 @@ class Renode(LineFormat):
     }
     clock: ClassVar[str] = "wall"
     digits: ClassVar[int] = 4
+    begins: ClassVar[re.Pattern[bytes] | None] = re.compile(rb"\d{1,2}(?::|$)")
     records: ClassVar[re.Pattern[bytes]] = re.compile(
         rb"^(?:" + _TIME + rb" +\[[A-Z]+\] +)?[^:\n]+: (?:\[[^:\]\n]+: 0x[0-9a-fA-F]+\] )?"
         rb"(?:Read" + _TYPE + rb" from|Write" + _TYPE + rb" to) 0x",
@@ -133,7 +134,8 @@ def _said(cpu: bytes | None, register: bytes | None) -> Any:
 
 
 def _numbers(digits: tuple[bytes, ...]) -> NDArray[np.uint64]:
-    return np.array([int(one, 16) for one in digits], np.uint64)
+    padded = b"".join([one.rjust(16, b"0") for one in digits])
+    return np.frombuffer(bytes.fromhex(padded.decode()), ">u8").astype(np.uint64)
 
 
 def _times(stamps: tuple[bytes, ...]) -> NDArray[np.int64]:

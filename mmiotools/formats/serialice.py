@@ -36,6 +36,7 @@ class SerialIce(LineFormat):
         *("time", "map", "pid", "cpu", "opcode"),
         *("UNKNOWN", "MAP", "UNMAP", "MARK", "LOST", "IRQ", "DEVICE", "HEADER"),
     }
+    begins: ClassVar[re.Pattern[bytes] | None] = re.compile(rb"[0-9a-fA-F]{1,8}(?:\.|$)")
     records: ClassVar[re.Pattern[bytes]] = re.compile(
         rb"^" + _PREFIX + rb"(?:IO: +(?:in|out)[bwl]|MEM: +(?:read|write)[bwl]|CPU MSR: +\[|CPUID: )|^SerialICE: ",
         re.MULTILINE,
