@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 #: No object is longer; what is comes in pieces of PIECE, as broken.
 LONGEST, PIECE = 1 << 12, 1 << 16
+#: Why what stands behind the array is no object of it.
+BEHIND = "bytes behind the array"
 _BETWEEN = re.compile(rb"[\s,]*")
 _OBJECT = re.compile(rb'\{(?:[^{}"]|"(?:[^"\\]|\\.)*+")*+\}', re.DOTALL)
 _BEGIN = re.compile(rb'\{\s{0,99}"\w{1,99}"\s{0,99}:')
@@ -29,7 +31,8 @@ class Piece(NamedTuple):
 
 def pieces(chunks: Iterable[bytes], start: int) -> Iterator[Piece]:
     """The objects from byte `start` on, which is behind the array's opening bracket, up to its closing one. What is
-    none, up to where one begins again, is broken. Memory: a chunk and a piece.
+    none, up to where one begins again, is broken; so is all that stands behind the array, BEHIND. Memory: a chunk and
+    a piece.
     """
     yield from _Scan(start).pieces(chunks)
 
@@ -43,6 +46,7 @@ class _Scan:
         self._base = 0
         self._lost = False
         self._closed = False
+        self._first_behind = True
 
     def pieces(self, chunks: Iterable[bytes]) -> Iterator[Piece]:
         for chunk in chunks:
@@ -50,10 +54,16 @@ class _Scan:
                 skipped = min(self._skip, len(chunk))
                 chunk, self._skip, self._base = chunk[skipped:], self._skip - skipped, self._base + skipped
             self._data += chunk
-            yield from self._known(ended=False)
-            if self._closed:
-                return
-        yield from self._known(ended=True)
+            yield from self._behind(ended=False) if self._closed else self._known(ended=False)
+        if not self._closed:
+            yield from self._known(ended=True)
+        yield from self._behind(ended=True)
+
+    def _behind(self, ended: bool) -> Iterator[Piece]:
+        while self._data and (ended or len(self._data) > PIECE):
+            yield Piece(self._data[:PIECE], self._base, BEHIND, self._first_behind)
+            self._first_behind = False
+            self._data, self._base = self._data[PIECE:], self._base + PIECE
 
     def _known(self, ended: bool) -> Iterator[Piece]:
         """What can be told from the bytes that are there."""
@@ -66,6 +76,7 @@ class _Scan:
                 break
             if data[at] == 0x5D and not self._lost:
                 self._closed = True
+                at += 1
                 break
             found = _OBJECT.match(data, at, at + LONGEST)
             if found is not None:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, ClassVar
 from mmiotools.errors import FormatError, UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import Sniff, Writer, damaged
-from mmiotools.formats.json_objects import Piece, pieces
+from mmiotools.formats.json_objects import BEHIND, Piece, pieces
 from mmiotools.formats.pcileech_device import describe
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions
@@ -21,6 +21,8 @@ _RECORDS = re.compile(rb'"[Rr]ecords"\s*:\s*\[')
 _TRACE = re.compile(rb'"(?:bar_index|BARIndex)"\s*:')
 _DEVICE = re.compile(rb'"(?:config_space_hex|tool_version)"\s*:')
 _BDF = re.compile(r"(?:([0-9a-fA-F]{1,4}):)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})\.([0-7])\Z")
+#: What may stand behind the records.
+_TAIL = re.compile(rb'(?:\s*,\s*"\w{1,99}"\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[\w.+-]{1,99}))*+[\s}]*+$')
 #: What stands before the records is no longer, nor is a description of a device.
 _MAX_HEAD, _MAX_DEVICE = 1 << 16, 1 << 26
 _VERSION = 1
@@ -114,6 +116,8 @@ class _Trace:
         """HEADER and DEVICE, then an event a record."""
         events = list(self._first())
         for piece in pieces(source.chunks(), self._start):
+            if piece.broken == BEHIND and piece.begins and _TAIL.match(piece.text):
+                continue
             events.append(self._event(piece))
             if len(events) == MAX_EVENTS:
                 yield Batch.from_events(events, self._regions)
@@ -137,7 +141,8 @@ class _Trace:
     def _event(self, piece: Piece) -> Event:
         lost = max(1, len(re.findall(rb'"(?:operation|Type)"', piece.text)))
         if piece.broken is not None:
-            return damaged(piece.broken, text=piece.text, events=lost if piece.begins else 0, offset=piece.offset)
+            lost = lost if piece.begins and piece.broken != BEHIND else 0
+            return damaged(piece.broken, text=piece.text, events=lost, offset=piece.offset)
         try:
             found = json.loads(piece.text)
             event = self._access({_snake(key): item for key, item in found.items()})

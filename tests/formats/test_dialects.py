@@ -89,6 +89,13 @@ def test_a_sample_is_claimed_by_its_own_format_alone(row: dict[str, str]) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_the_size_of_pieces_does_not_matter(name: str, size: int) -> None:
+    data = sample(name)
+    assert read_all(iter(read(name, data, size)[1])) == read_all(iter(read(name, data)[1]))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_cut_off_anywhere_is_read_up_to_there(name: str) -> None:
     data = sample(name)
     for end in range(1, len(data), max(1, len(data) // 200)):
@@ -115,7 +122,7 @@ def test_damage_never_raises_and_nothing_is_lost(name: str, changes: list[tuple[
     for place, gone, come in changes:
         at = place * len(data) >> 16
         data = data[:at] + come + data[at + gone :]
-    if not data:
+    if not data or ByteSource(io.BytesIO(data), "x").compression is not None:
         return
     FORMATS.get(name).sniff(data)
     try:

@@ -128,6 +128,8 @@ def test_a_wrapped_trace_of_pcileech_and_another_schema() -> None:
     wrapped = b'{"trace": ' + trace + b"}"
     assert FORMATS.get("pcileech").sniff(wrapped) == Sniff.YES
     assert read("pcileech", wrapped)[1] == read("pcileech", trace)[1]
+    behind = read("pcileech", trace + b"and more")[1][-1].extra
+    assert behind["damaged"] and behind["events"] == 0 and behind["offset"] == trace.rindex(b"]") + 1
     with pytest.raises(FormatError, match="schema 2"):
         read("pcileech", trace.replace(b'"schema_version": 1', b'"schema_version": 2'))
     with pytest.raises(UsageError, match="mmiotrace"):
