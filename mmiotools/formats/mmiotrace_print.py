@@ -20,13 +20,14 @@ _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
 class TextWriter:
-    """Writes batches as lines. `lost` counts what the dialect has no place for. `own` says that `raw` and the text of
-    notes are lines of this dialect.
+    """Writes batches as lines. `lost` counts what the dialect has no place for.
+
+    spelled  unusual lines have their own bytes in `raw`; False where those are of another dialect
     """
 
-    def __init__(self, out: BinaryIO, own: bool = True) -> None:
+    def __init__(self, out: BinaryIO, spelled: bool = True) -> None:
         self._out = out
-        self._own = own
+        self._spelled = spelled
         self.lost: Counter[str] = Counter()
 
     def write(self, batch: Batch) -> None:
@@ -38,6 +39,8 @@ class TextWriter:
         """Nothing is held back."""
 
     def _write(self, batch: Batch) -> None:
+        if batch.extras and not self._spelled:
+            batch = _without_spelling(batch)
         regular = _regular(batch)
         self._count_losses(batch)
         if regular.all():
@@ -59,8 +62,6 @@ class TextWriter:
 
     def _line(self, event: Event) -> bytes:
         end = EOL_BYTES[EOL_NAMES.index(event.extra.get("eol", "lf"))]
-        if not self._own:
-            event = _foreign(event)
         raw = event.extra.get("raw")
         line = raw if isinstance(raw, bytes) else render(event)
         if line is None:
@@ -88,13 +89,15 @@ class TextWriter:
             del self.lost[name]
 
 
-def _foreign(event: Event) -> Event:
-    """An event of another dialect without what only that one can read; the bytes of damage are none of a text."""
-    hidden = {"raw", "text"} if event.kind == Kind.NOTE and event.extra.get("damaged") else {"raw"}
-    extra = {name: item for name, item in event.extra.items() if name not in hidden}
-    if event.kind == Kind.NOTE and isinstance(extra.get("text"), bytes):
-        extra["text"] = extra["text"].replace(b"\n", b"\\n")
-    return event._replace(extra=extra)
+def _without_spelling(batch: Batch) -> Batch:
+    """Without the lines of another dialect: a damaged one is told in this one's own words."""
+    extras = {}
+    for row, extra in batch.extras.items():
+        left = ("raw", "text") if extra.get("damaged") else ("raw",)
+        extra = {name: item for name, item in extra.items() if name not in left}
+        if extra:
+            extras[row] = extra
+    return Batch(batch.kind, batch.columns, extras, batch.regions)
 
 
 def _regular(batch: Batch) -> Mask:

@@ -158,12 +158,13 @@ def event(record: Record, raw: bytes) -> Event:
     fields = record.fields
     layout = LAYOUTS[record.type]
     if layout.say is not None:
-        return Event(Kind.NOTE, extra={"text": layout.say(*fields).encode(), "raw": raw})
+        text = layout.say(*fields).replace("\n", "\\n").encode()
+        return Event(Kind.NOTE, extra={"text": text, "raw": raw})
     extra: dict[str, Any]
     if record.type == b"nk":
-        text: bytes = fields[0]
-        extra = {"text": text.removesuffix(b"\0")}
-        return Event(Kind.MARK, extra=extra if text.endswith(b"\0") else {**extra, "raw": raw})
+        mark: bytes = fields[0]
+        extra = {"text": mark.removesuffix(b"\0")}
+        return Event(Kind.MARK, extra=extra if mark.endswith(b"\0") else {**extra, "raw": raw})
     if record.type in (b"M", b"nM"):
         offset, prot, flags, fd, number, start, length, *_ = fields
         extra = {"virt": start, "length": length, "file_offset": offset}

@@ -15,7 +15,7 @@ _HEX = rb'"0x([0-9a-fA-F]{1,16})"'
 _OBJECT = re.compile(
     rb'[ \t]*\{ *"type" *: *"([RW])" *, *"guest_pc" *: *' + _HEX + rb' *, *"phys_addr" *: *' + _HEX
     + rb' *, *"virt_addr" *: *' + _HEX + rb' *, *"size" *: *' + _HEX + rb' *, *"value" *: *' + _HEX
-    + rb' *, *"device" *: *"(.*)" *\}[ \t]*(,?)[ \t]*$'
+    + rb' *, *"device" *: *"(.*)" *\}[ \t]*+(,?)[ \t]*+$'
 )
 _FRAME = re.compile(rb"[ \t]*[\[\]][ \t]*$|[ \t]*$")
 _NOBODY = "[NONE]"

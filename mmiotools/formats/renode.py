@@ -20,8 +20,9 @@ _DECISECOND = 100_000
 _TIME = rb"(\d{2}):([0-5]\d):([0-5]\d)\.(\d{4})"
 _BEGIN = re.compile(_TIME + rb" \[[A-Z]+\] ")
 _ACCESS = re.compile(
-    rb"(?:" + _TIME + rb" +\[([A-Z]+)\] +)?([^:\n]+): (?:\[([^:\]\n]+): 0x([0-9a-fA-F]{1,16})\] )?(Read|Write)" + _TYPE
-    + rb" (from|to) 0x([0-9a-fA-F]{1,16})(?: \((.*)\))?, (returned|value) 0x([0-9a-fA-F]{1,16})(\.?)$"
+    rb"(?:" + _TIME + rb" ++\[([A-Z]+)\] ++)?+([^:\n]++): (?:\[([^:\]\n]++): 0x([0-9a-fA-F]{1,16})\] )?"
+    + rb"(Read|Write)" + _TYPE + rb" (from|to) 0x([0-9a-fA-F]{1,16})"
+    + rb"(?: \((.*)\))?, (returned|value) 0x([0-9a-fA-F]{1,16})(\.?)$"
 )
 _SEEMS = re.compile(rb"(?:\] |: )(?:Read" + _TYPE + rb" from|Write" + _TYPE + rb" to) 0x")
 _HEX = rb"(0|[1-9A-F][0-9A-F]{0,15})"
@@ -41,7 +42,7 @@ class Renode(LineFormat):
     digits: ClassVar[int] = 4
     begins: ClassVar[re.Pattern[bytes] | None] = re.compile(rb"\d{1,2}(?::|$)")
     records: ClassVar[re.Pattern[bytes]] = re.compile(
-        rb"^(?:" + _TIME + rb" +\[[A-Z]+\] +)?[^:\n]+: (?:\[[^:\]\n]+: 0x[0-9a-fA-F]+\] )?"
+        rb"^(?:" + _TIME + rb" ++\[[A-Z]+\] ++)?+[^:\n]++: (?:\[[^:\]\n]++: 0x[0-9a-fA-F]++\] )?"
         rb"(?:Read" + _TYPE + rb" from|Write" + _TYPE + rb" to) 0x",
         re.MULTILINE,
     )

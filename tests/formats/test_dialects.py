@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmiotools.events import Kind
 from mmiotools.formats import FORMATS
 from mmiotools.formats.base import Sniff, read_all
 from mmiotools.formats.source import ByteSource
@@ -131,6 +132,8 @@ def test_damage_never_raises_and_nothing_is_lost(name: str, changes: list[tuple[
         assert type(error).__name__ == "FormatError"
         return
     assert all(0 < len(batch) <= MAX_EVENTS for batch in batches)
+    if name == "panda" and batches[0].kind[0] != Kind.NOTE:
+        return  # without its opening bracket an array is written anew
     if FORMATS.get(name).writable:
         assert write(name, header, batches) == data
 

@@ -148,6 +148,27 @@ def test_pieces_of_an_array_are_all_of_it(text: list[bytes]) -> None:
         assert covered <= len(data)
 
 
+BLANKS = b" " * 50_000
+OBJECT = b'{ "type": "R", "guest_pc": "0x1", "phys_addr": "0x1", "virt_addr": "0x1", "size": "0x4", "value": "0x1", '
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("renode", b"19:43:39.3542 [INFO] " + BLANKS),
+        ("renode", b"19:43:39.3542 [INFO] a: [" + BLANKS),
+        ("panda", OBJECT + b'"device": "x" }' + BLANKS + b"x"),
+        ("serialice", b"0000.0001    RHQ.    [f000:fff0]   MEM:  readb 0 => ea" + BLANKS + b"x"),
+        ("mmt-text", b"--1234-- removed mmap " + b"x for: " * 8000),
+        ("conware", b"Operation\tSeqn\t" + b"|" * 50_000),
+        ("pcileech", b'{"bar_index":0,"records":[]' + b" ," * 25_000),
+    ],
+)
+def test_a_long_line_takes_no_time_that_grows_with_its_square(name: str, line: bytes) -> None:
+    FORMATS.get(name).sniff(line)
+    assert len(read(name, line + b"\n")[1]) >= 1
+
+
 def test_the_longest_suffix_chooses() -> None:
     assert format_for_path("a.mmt.txt") == "mmt-text"
     assert format_for_path("a.txt") == "mmiotrace"
