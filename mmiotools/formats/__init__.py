@@ -28,6 +28,14 @@ FORMATS: Registry[Format] = Registry(
         "devmem": "mmiotools.formats.devmem:FORMAT",
         "qemu-log": "mmiotools.formats.qemu_log:FORMAT",
         "qemu-simple": "mmiotools.formats.qemu_simple:FORMAT",
+        "relay": "mmiotools.formats.relay:FORMAT",
+        "mmt": "mmiotools.formats.mmt:FORMAT",
+        "mmt-text": "mmiotools.formats.mmt_text:FORMAT",
+        "renode": "mmiotools.formats.renode:FORMAT",
+        "serialice": "mmiotools.formats.serialice:FORMAT",
+        "panda": "mmiotools.formats.panda:FORMAT",
+        "conware": "mmiotools.formats.conware:FORMAT",
+        "pcileech": "mmiotools.formats.pcileech:FORMAT",
     },
     group="mmiotools.formats",
 )
@@ -110,13 +118,17 @@ def _spread_with_source_problem(
 
 
 def format_for_path(path: str) -> str | None:
-    """The writable format whose suffix an output path has, looking below a compression suffix."""
+    """The writable format with the longest suffix that an output path has, looking below a compression suffix."""
     bare = strip_compression(path).lower()
+    longest = 0
+    chosen = None
     for name in FORMATS.names():
         try:
             candidate = FORMATS.get(name)
         except UsageError:
             continue
-        if candidate.writable and bare.endswith(candidate.suffixes):
-            return candidate.name
-    return None
+        if candidate.writable:
+            length = max((len(suffix) for suffix in candidate.suffixes if bare.endswith(suffix)), default=0)
+            if length > longest:
+                longest, chosen = length, candidate.name
+    return chosen

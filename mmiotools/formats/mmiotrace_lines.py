@@ -21,7 +21,8 @@ VERSION = "20070824"
 META = b"# mmiotools: "
 DAMAGED = b"# mmiotools damaged: "
 
-_TIME = rb"(\d{1,10})\.(\d{1,9})"
+#: Seconds up to what 64 bits of nanoseconds hold.
+_TIME = rb"(\d{1,9}|[0-8]\d{9}|9[01]\d{8})\.(\d{1,9})"
 _HEX = rb"0[xX]([0-9a-fA-F]{1,16})"
 _INT = rb"(-?\d{1,18})"
 _S = rb"[ \t]+"

@@ -1,0 +1,258 @@
+"""What formats have in common whose records are lines that a small parser and a small printer know.
+
+A format gives `parse` (a line → an event) and `render` (an event → its canonical line). A line that `render` would
+spell otherwise keeps its bytes in `raw`; so every line comes back as it was. Lines that come in bulk can be taken by a
+regular expression over a whole block, and only the others go through `parse`.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmiotools.events import Event, Kind
+from mmiotools.formats.base import EVERYTHING, Sniff, damaged, own_spelling
+from mmiotools.formats.line_columns import Lines, Place, Store
+from mmiotools.formats.lines import LineBatches, Parsed, by_line
+from mmiotools.formats.source import ByteSource
+from mmiotools.formats.text_numbers import Index
+from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, MAX_EVENTS, Batch, Regions
+from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.registry import API
+
+
+class Taken(NamedTuple):
+    """Lines taken in bulk: kinds (n,), columns (n,) by name with which rows have them (None: all), extras or None."""
+
+    kind: NDArray[np.uint8]
+    columns: dict[str, tuple[NDArray[Any], NDArray[np.bool_] | None]]
+    extras: Sequence[dict[str, Any]] | None = None
+
+
+class LineFormat:
+    """Base of the plug-in objects.
+
+    clock, digits   of the header
+    heading         the first line of a file that this format writes for another one, if it has one
+    line_end        of lines that come from another format
+    records         finds a line that is surely a record of this format, with re.MULTILINE
+    begins          what a last line without line end begins with if it may be a record that was cut off
+    bulk            the canonical spelling of the commonest line, as groups that `take` turns into columns; the first
+                    group never matches nothing
+    scans           in place of `bulk`: whether `scan` does the same without Python per line
+    """
+
+    api: ClassVar[int] = API
+    name: ClassVar[str]
+    title: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]]
+    keeps: ClassVar[frozenset[str]] = EVERYTHING
+    binary: ClassVar[bool] = False
+    readable: ClassVar[bool] = True
+    writable: ClassVar[bool] = True
+    clock: ClassVar[str] = "unknown"
+    digits: ClassVar[int] = 0
+    heading: ClassVar[bytes | None] = None
+    line_end: ClassVar[bytes] = b"\n"
+    records: ClassVar[re.Pattern[bytes]]
+    begins: ClassVar[re.Pattern[bytes] | None] = None
+    bulk: ClassVar[bytes | None] = None
+    scans: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._lines = by_line(self._line)
+        self._bulk = None if self.bulk is None else re.compile(b"(?:" + self.bulk + rb"|([^\n]*))\n")
+
+    # -- what a format says ---------------------------------------------------------------------------------
+
+    def parse(self, line: bytes, regions: Regions) -> Event | str | None:
+        """The event of a line without its end; the reason why it is damaged; or None for a line of no known kind."""
+        raise NotImplementedError
+
+    def render(self, event: Event) -> bytes | None:
+        """The canonical line of an event, without line end; None when the dialect cannot say it. `raw` is not looked
+        at.
+        """
+        raise NotImplementedError
+
+    def whole(self, line: bytes) -> bool:
+        """Whether a record without line end cannot be the beginning of a longer one."""
+        return False
+
+    def take(self, found: list[tuple[bytes, ...]], regions: Regions) -> Taken:
+        """The groups of `bulk` of many lines as columns."""
+        raise NotImplementedError
+
+    def scan(self, lines: Lines, regions: Regions) -> tuple[Index, Taken] | None:
+        """The lines of a block that can be read on columns, and what they are."""
+        raise NotImplementedError
+
+    # -- the plug-in object ---------------------------------------------------------------------------------
+
+    def sniff(self, head: bytes) -> Sniff:
+        """Sure when the first line is a record; likely when one comes within the first 64 KiB."""
+        match = self.records.search(head)
+        if match is None:
+            return Sniff.NO
+        return Sniff.YES if match.start() == 0 else Sniff.LIKELY
+
+    def read(self, source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
+        """Batches of at most 64 Ki lines, one event a line."""
+        return TraceHeader(self.name, self.clock, self.digits), LineBatches(source, self._block)
+
+    def writer(self, out: BinaryIO, header: TraceHeader) -> LineWriter:
+        """Lines onto `out`."""
+        return LineWriter(out, self, own_spelling(header, self.name))
+
+    # -- lines → batches ------------------------------------------------------------------------------------
+
+    def _block(self, block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:
+        if not block.endswith(b"\n") or (self._bulk is None and not self.scans):
+            yield from self._lines(block, line, regions)
+            return
+        for lines, rows, taken in self._taken(block, regions):
+            yield Parsed(self._batch(lines, rows, taken, line, regions), len(lines))
+            line += len(lines)
+
+    def _taken(self, block: bytes, regions: Regions) -> Iterator[tuple[Sequence[bytes], Index, Taken | None]]:
+        """At most MAX_EVENTS lines at a time: the lines, which were taken in bulk, and as what."""
+        if self._bulk is not None:
+            found = _find(self._bulk, block)
+            for start in range(0, len(found), MAX_EVENTS):
+                some = found[start : start + MAX_EVENTS]
+                others = [groups[-1] for groups in some]
+                rows = np.flatnonzero([bool(groups[0]) for groups in some])
+                if len(rows) < len(some):
+                    some = [some[row] for row in rows.tolist()]
+                yield others, rows, self.take(some, regions) if some else None
+            return
+        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+        start = 0
+        for first in range(0, len(ends), MAX_EVENTS):
+            some_ends = ends[first : first + MAX_EVENTS]
+            stop = int(some_ends[-1]) + 1
+            lines = Lines(block[start:stop], some_ends - start)
+            rows, taken = self.scan(lines, regions) or (np.zeros(0, np.int64), None)
+            yield _LineTexts(lines), rows, taken
+            start = stop
+
+    def _batch(self, lines: Sequence[bytes], rows: Index, taken: Taken | None, line: int, regions: Regions) -> Batch:
+        """Events of lines that were taken in bulk, at `rows`, and of the others, each parsed alone."""
+        n = len(lines)
+        kind = np.full(n, Kind.NOTE, np.uint8)
+        store = Store(n)
+        extras: dict[int, dict[str, Any]] = {}
+        alone = np.ones(n, np.bool_)
+        alone[rows] = False
+        others = np.flatnonzero(alone)
+        if taken is not None:
+            Place(rows).into(kind, taken.kind)
+            for name, (values, present) in taken.columns.items():
+                if present is not None:
+                    store.put(name, Place(rows[present]), values[present])
+                else:
+                    store.put(name, Place(rows), values)
+            if taken.extras is not None:
+                extras.update(zip(rows.tolist(), taken.extras, strict=True))
+        if len(others):
+            events = [self._alone(lines[row], line + row, regions) for row in others.tolist()]
+            slow = Batch.from_events(events, regions)
+            kind[others] = slow.kind
+            for name, column in slow.columns.items():
+                here = slice(None) if column.present is None else column.present
+                store.put(name, Place(others[here]), column.data[here])
+            extras.update((int(others[row]), extra) for row, extra in slow.extras.items())
+        return Batch(kind, store.columns(), extras, regions)
+
+    def _alone(self, line: bytes, number: int, regions: Regions) -> Event:
+        bare = line.removesuffix(b"\r")
+        event = self._line(bare, number, True, regions) or Event(Kind.NOTE, extra={"text": bare})
+        return event if len(bare) == len(line) else event._replace(extra={**event.extra, "eol": "crlf"})
+
+    def _line(self, line: bytes, number: int, ended: bool, regions: Regions) -> Event | None:
+        event = self.parse(line, regions)
+        if event is None:
+            if ended or self.begins is None or self.begins.match(line) is None:
+                return None
+            event = "cut off"
+        if isinstance(event, str):
+            return damaged(event if ended else "the last line is cut off", text=line, line=number)
+        if not ended and not self.whole(line):
+            return damaged("the last line is cut off", text=line, line=number)
+        if self.render(event) != line:
+            return event._replace(extra={**event.extra, "raw": line})
+        return event
+
+
+class _LineTexts(Sequence[bytes]):
+    """The lines of a block as bytes, each made when it is asked for; CR is left on."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return self._lines.n
+
+    def __getitem__(self, row: Any) -> Any:
+        lines = self._lines
+        end = lines.text_ends[row] + (lines.crlf is not None and lines.crlf[row])
+        return lines.block[lines.starts[row] : end]
+
+
+def _find(pattern: re.Pattern[bytes], block: bytes) -> list[tuple[bytes, ...]]:
+    """All groups of all matches. The collector of cycles stays out of it: it would go through all the tuples again and
+    again, for half of the time, and there are no cycles in them.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return pattern.findall(block)
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class LineWriter:
+    """Writes events as lines. `own` says that `raw` and the text of notes are lines of this dialect."""
+
+    def __init__(self, out: BinaryIO, dialect: LineFormat, own: bool) -> None:
+        self.lost: Counter[str] = Counter()
+        self._out = out
+        self._dialect = dialect
+        self._own = own
+        self._begun = False
+
+    def write(self, batch: Batch) -> None:
+        """Append a batch; what the dialect cannot say is counted in `lost`."""
+        lines = []
+        for event in batch.events():
+            line = self._line(event)
+            if not self._begun and not self._own and self._dialect.heading is not None:
+                lines.append(self._dialect.heading + self._dialect.line_end)
+            self._begun = True
+            if line is None:
+                self.lost[event.kind.name] += 1
+            elif self._own:
+                lines += [line, EOL_BYTES[EOL_NAMES.index(event.extra.get("eol", "lf"))]]
+            else:
+                lines += [line, self._dialect.line_end]
+        self._out.write(b"".join(lines))
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+    def _line(self, event: Event) -> bytes | None:
+        if self._own:
+            raw = event.extra.get("raw")
+            if isinstance(raw, bytes):
+                return raw
+            text = event.extra.get("text")
+            if event.kind == Kind.NOTE and isinstance(text, bytes):
+                return text
+        return self._dialect.render(event)

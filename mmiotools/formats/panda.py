@@ -1,0 +1,124 @@
+"""JSON of PANDA's plug-in mmio_trace: one object a line. The grammar is in formats/panda.md."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, BinaryIO, ClassVar
+
+from mmiotools.events import Event, Kind
+from mmiotools.formats.base import EVERYTHING, Sniff, own_spelling
+from mmiotools.formats.line_format import LineFormat, LineWriter
+from mmiotools.trace.batch import Batch, Regions
+from mmiotools.trace.header import TraceHeader
+
+_HEX = rb'"0x([0-9a-fA-F]{1,16})"'
+_OBJECT = re.compile(
+    rb'[ \t]*\{ *"type" *: *"([RW])" *, *"guest_pc" *: *' + _HEX + rb' *, *"phys_addr" *: *' + _HEX
+    + rb' *, *"virt_addr" *: *' + _HEX + rb' *, *"size" *: *' + _HEX + rb' *, *"value" *: *' + _HEX
+    + rb' *, *"device" *: *"(.*)" *\}[ \t]*+(,?)[ \t]*+$'
+)
+_FRAME = re.compile(rb"[ \t]*[\[\]][ \t]*$|[ \t]*$")
+_NOBODY = "[NONE]"
+
+
+class Panda(LineFormat):
+    """The plug-in object."""
+
+    name: ClassVar[str] = "panda"
+    title: ClassVar[str] = "JSON of PANDA's plug-in mmio_trace."
+    suffixes: ClassVar[tuple[str, ...]] = (".panda.json",)
+    keeps: ClassVar[frozenset[str]] = EVERYTHING - {
+        *("time", "map", "region", "offset", "pid", "cpu", "opcode"),
+        *("UNKNOWN", "MAP", "UNMAP", "MARK", "LOST", "IRQ", "DEVICE", "HEADER"),
+    }
+    records: ClassVar[re.Pattern[bytes]] = re.compile(
+        rb'^[ \t]*\{ *"type" *: *"[RW]" *, *"guest_pc" *: *"0x', re.MULTILINE
+    )
+
+    def sniff(self, head: bytes) -> Sniff:
+        """Sure when an object follows the opening bracket."""
+        found = super().sniff(head)
+        return Sniff.YES if found == Sniff.LIKELY and re.match(rb"\s*\[\s*\{", head) else found
+
+    def parse(self, line: bytes, regions: Regions) -> Event | str | None:
+        """An access; the brackets are notes."""
+        match = _OBJECT.match(line)
+        if match is None:
+            return None if _FRAME.match(line) else "malformed object"
+        width = int(match[5], 16)
+        if width > 255:
+            return "an access of more than 255 bytes"
+        extra: dict[str, Any] = {"virt": int(match[4], 16)}
+        device = match[7].decode("utf-8", "backslashreplace")
+        if device != _NOBODY:
+            extra["device_name"] = device
+        if len(match[5]) != 8:
+            extra["digits"] = len(match[5])
+        return Event(
+            Kind.READ if match[1] == b"R" else Kind.WRITE,
+            width=width,
+            addr=int(match[3], 16),
+            value=int(match[6], 16),
+            pc=int(match[2], 16),
+            extra=extra,
+        )
+
+    def render(self, event: Event) -> bytes | None:
+        """As the plug-in prints all lines but the last, which has no comma."""
+        extra, addr, value, width = event.extra, event.addr, event.value, event.width
+        if event.kind > Kind.WRITE or addr is None or value is None or width is None:
+            return None
+        digits = extra.get("digits", 8)
+        fields = {
+            "guest_pc": event.pc or 0,
+            "phys_addr": addr,
+            "virt_addr": extra.get("virt", 0),
+            "size": width,
+            "value": value,
+        }
+        told = ", ".join(f'"{name}": "0x{number:0{digits}x}"' for name, number in fields.items())
+        letter = "R" if event.kind == Kind.READ else "W"
+        return f'{{ "type": "{letter}", {told}, "device": "{extra.get("device_name", _NOBODY)}" }},'.encode()
+
+    def writer(self, out: BinaryIO, header: TraceHeader) -> PandaWriter:
+        """Lines onto `out`."""
+        return PandaWriter(out, self, own_spelling(header, self.name))
+
+    def whole(self, line: bytes) -> bool:
+        """An object says where it ends."""
+        return True
+
+
+class PandaWriter(LineWriter):
+    """Writes an array. One that comes whole, with its brackets, is written as it is; of any other, brackets and commas
+    are set anew.
+    """
+
+    def __init__(self, out: BinaryIO, dialect: Panda, own: bool) -> None:
+        super().__init__(out, dialect, own)
+        self._whole: bool | None = None
+        self._before = b""
+
+    def write(self, batch: Batch) -> None:
+        """Append a batch."""
+        if self._whole is None and len(batch):
+            first = batch.event(0)
+            self._whole = self._own and (first.kind == Kind.NOTE or "damaged" in first.extra)
+        if self._whole:
+            super().write(batch)
+            return
+        for event in batch.events():
+            line = self._line(event) if event.kind <= Kind.WRITE else None
+            if line is not None:
+                self._out.write(self._before + b",\n" if self._before else b"[\n")
+                self._before = line.strip().removesuffix(b",").rstrip()
+            elif event.kind != Kind.NOTE or event.extra.get("damaged"):
+                self.lost[event.kind.name] += 1
+
+    def close(self) -> None:
+        """The last object and the closing bracket."""
+        if not self._whole:
+            self._out.write(self._before + b"\n]\n" if self._before else b"[\n\n]\n")
+
+
+FORMAT = Panda()

@@ -1,0 +1,151 @@
+"""Renode's log with LogPeripheralAccess: accesses by peripheral and offset. The grammar is in formats/renode.md."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmiotools.events import NOTHING, Event, Kind
+from mmiotools.formats.base import EVERYTHING, Sniff
+from mmiotools.formats.line_format import LineFormat, Taken
+from mmiotools.trace.batch import Regions
+
+_WIDTHS = {b"Byte": 1, b"UInt16": 2, b"UInt32": 4, b"UInt64": 8}
+_TYPES = {width: name.decode() for name, width in _WIDTHS.items()}
+_TYPE = rb"(Byte|UInt16|UInt32|UInt64)"
+_DECISECOND = 100_000
+_TIME = rb"(\d{2}):([0-5]\d):([0-5]\d)\.(\d{4})"
+_BEGIN = re.compile(_TIME + rb" \[[A-Z]+\] ")
+_ACCESS = re.compile(
+    rb"(?:" + _TIME + rb" ++\[([A-Z]+)\] ++)?+([^:\n]++): (?:\[([^:\]\n]++): 0x([0-9a-fA-F]{1,16})\] )?"
+    + rb"(Read|Write)" + _TYPE + rb" (from|to) 0x([0-9a-fA-F]{1,16})"
+    + rb"(?: \((.*)\))?, (returned|value) 0x([0-9a-fA-F]{1,16})(\.?)$"
+)
+_SEEMS = re.compile(rb"(?:\] |: )(?:Read" + _TYPE + rb" from|Write" + _TYPE + rb" to) 0x")
+_HEX = rb"(0|[1-9A-F][0-9A-F]{0,15})"
+
+
+class Renode(LineFormat):
+    """The plug-in object."""
+
+    name: ClassVar[str] = "renode"
+    title: ClassVar[str] = "Log of Renode with LogPeripheralAccess."
+    suffixes: ClassVar[tuple[str, ...]] = (".renode.log",)
+    keeps: ClassVar[frozenset[str]] = EVERYTHING - {
+        *("map", "addr", "pid", "cpu", "opcode"),
+        *("UNKNOWN", "MAP", "UNMAP", "MARK", "LOST", "IRQ", "DEVICE", "HEADER"),
+    }
+    clock: ClassVar[str] = "wall"
+    digits: ClassVar[int] = 4
+    begins: ClassVar[re.Pattern[bytes] | None] = re.compile(rb"\d{1,2}(?::|$)")
+    records: ClassVar[re.Pattern[bytes]] = re.compile(
+        rb"^(?:" + _TIME + rb" ++\[[A-Z]+\] ++)?+[^:\n]++: (?:\[[^:\]\n]++: 0x[0-9a-fA-F]++\] )?"
+        rb"(?:Read" + _TYPE + rb" from|Write" + _TYPE + rb" to) 0x",
+        re.MULTILINE,
+    )
+    bulk: ClassVar[bytes | None] = (
+        rb"((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{4}) \[INFO\] ([!-9;-~]+): \[([ -9;-Z^-~]+): 0x" + _HEX
+        + rb"\] (Read)?(?(5)|Write)" + _TYPE + rb" (?(5)from|to) 0x" + _HEX
+        + rb" \(([ -(*-~]*)\), (?(5)returned|value) 0x" + _HEX
+    )
+
+    def sniff(self, head: bytes) -> Sniff:
+        """As for every log; a head without an access may still be the beginning of a Renode log."""
+        found = super().sniff(head)
+        if found == Sniff.LIKELY and _BEGIN.match(head):
+            return Sniff.YES
+        return Sniff.MAYBE if found == Sniff.NO and _BEGIN.match(head) else found
+
+    def take(self, found: list[tuple[bytes, ...]], regions: Regions) -> Taken:
+        """Accesses by a CPU, at level INFO."""
+        time, names, cpus, pc, reads, types, offset, registers, value, _ = zip(*found, strict=True)
+        codes = {name: regions.code(_text(name)) for name in set(names)}
+        shared = {pair: _said(*pair) for pair in set(zip(cpus, registers, strict=True))}
+        columns: dict[str, Any] = {
+            "time": (_times(time), None),
+            "width": (np.array([_WIDTHS[name] for name in types], np.uint8), None),
+            "region": (np.array([codes[name] for name in names], np.uint32), None),
+            "offset": (_numbers(offset), None),
+            "value": (_numbers(value), None),
+            "pc": (_numbers(pc), None),
+        }
+        kind = np.array([not read for read in reads], np.uint8)
+        return Taken(kind, columns, [shared[pair] for pair in zip(cpus, registers, strict=True)])
+
+    def parse(self, line: bytes, regions: Regions) -> Event | str | None:
+        """An access; all else that Renode logs is a note."""
+        match = _ACCESS.match(line)
+        if match is None:
+            return "malformed access" if _SEEMS.search(line) else None
+        *clock, level, name, cpu, pc, op, kind, word, offset, register, said, value, _ = match.groups()
+        read = op == b"Read"
+        if (word == b"from") != read or (said == b"returned") != read:
+            return "malformed access"
+        time = None
+        if level is not None:
+            hours, minutes, seconds, rest = map(int, clock)
+            time = ((hours * 60 + minutes) * 60 + seconds) * 1_000_000_000 + rest * _DECISECOND
+        return Event(
+            Kind.READ if read else Kind.WRITE,
+            time,
+            _WIDTHS[kind],
+            region=_text(name),
+            offset=int(offset, 16),
+            value=int(value, 16),
+            pc=None if pc is None else int(pc, 16),
+            extra=_said(cpu, register),
+        )
+
+    def render(self, event: Event) -> bytes | None:
+        """As Renode logs it at level INFO; without time where there is none, without CPU where there is none."""
+        if event.kind > Kind.WRITE or event.width not in _TYPES:
+            return None
+        name, offset, value = event.region, event.offset, event.value
+        if name is None or offset is None or value is None or not name or ":" in name:
+            return None
+        read = event.kind == Kind.READ
+        stamp = ""
+        if event.time is not None:
+            seconds, rest = divmod(event.time, 1_000_000_000)
+            stamp = f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{rest // _DECISECOND:04d}"
+            stamp += " [INFO] "
+        cpu = "" if event.pc is None else f"[{event.extra.get('cpu_name', 'cpu')}: 0x{event.pc:X}] "
+        register = event.extra.get("register")
+        named = "" if register is None else f" ({register})"
+        where = f"{_TYPES[event.width]} {'from' if read else 'to'} 0x{offset:X}{named}"
+        what = f"{'Read' if read else 'Write'}{where}, {'returned' if read else 'value'} 0x{value:X}"
+        return f"{stamp}{name}: {cpu}{what}".encode("utf-8", "surrogateescape")
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
+
+
+def _said(cpu: bytes | None, register: bytes | None) -> Any:
+    """What a line says beside numbers; the name of a register that Renode does not know is `unknown`."""
+    extra = {}
+    if cpu is not None:
+        extra["cpu_name"] = _text(cpu)
+    if register is not None:
+        extra["register"] = _text(register)
+    return extra or NOTHING
+
+
+def _numbers(digits: tuple[bytes, ...]) -> NDArray[np.uint64]:
+    padded = b"".join([one.rjust(16, b"0") for one in digits])
+    return np.frombuffer(bytes.fromhex(padded.decode()), ">u8").astype(np.uint64)
+
+
+def _times(stamps: tuple[bytes, ...]) -> NDArray[np.int64]:
+    """Nanoseconds since midnight of `HH:MM:SS.ffff`."""
+    figures = np.frombuffer(b"".join(stamps), np.uint8).reshape(-1, 13).astype(np.int64) - ord("0")
+    weights = np.array([36000, 3600, 0, 600, 60, 0, 10, 1, 0, 0, 0, 0, 0]) * 10_000
+    weights[9:] = [1000, 100, 10, 1]
+    times: NDArray[np.int64] = figures @ weights * _DECISECOND
+    return times
+
+
+FORMAT = Renode()

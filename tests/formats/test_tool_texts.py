@@ -1,0 +1,178 @@
+"""Texts of other tools: the scanner against the line parser, other spellings, and what a filter leaves of a file."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmiotools.errors import FormatError, UsageError
+from mmiotools.events import Event, Kind
+from mmiotools.formats import FORMATS, format_for_path
+from mmiotools.formats.base import Sniff, read_all
+from mmiotools.formats.json_objects import PIECE, pieces
+from mmiotools.formats.line_format import LineFormat
+from mmiotools.formats.source import ByteSource
+from mmiotools.trace.batch import Batch, Regions
+from mmiotools.trace.header import TraceHeader
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+def read(name: str, data: bytes) -> tuple[TraceHeader, list[Event]]:
+    header, batches = FORMATS.get(name).read(ByteSource(io.BytesIO(data), "x"))
+    return header, read_all(batches)
+
+
+def write(name: str, header: TraceHeader, events: list[Event]) -> tuple[bytes, dict[str, int]]:
+    out = io.BytesIO()
+    writer = FORMATS.get(name).writer(out, header)
+    writer.write(Batch.from_events(events))
+    writer.close()
+    return out.getvalue(), dict(+writer.lost)
+
+
+# -- what is taken in bulk and what a line alone gives are the same ------------------------------------------------
+
+HEX = st.integers(0, 2**32 - 1) | st.integers(0, 300)
+PID = st.sampled_from(["0000", "0", "1", "1234", "00123", "9999999"]) | st.integers(1, 10**9).map(str)
+VALUE = st.builds("0x{:0{}x}".format, HEX, st.sampled_from([2, 4, 8, 16, 3]))
+MMT_LINE = st.builds(
+    "--{}-- {} {}:0x{:0{}x}, {}{}\n".format,
+    PID,
+    st.sampled_from("rwx"),
+    st.integers(0, 9) | st.integers(0, 10**10),
+    HEX,
+    st.integers(3, 8),
+    VALUE,
+    st.sampled_from([" ", " ", "", "  ", " \r"]),
+)
+RENODE_LINE = st.builds(
+    "{}:43:39.{} [{}] {}: [{}: 0x{:X}] {} 0x{:X} ({}), {} 0x{:X}\n".format,
+    st.sampled_from(["00", "19", "23", "24", "99"]),
+    st.sampled_from(["0000", "4383"]),
+    st.sampled_from(["INFO", "DEBUG"]),
+    st.sampled_from(["uart0", "m/uart0", "a b", "é"]),
+    st.sampled_from(["cpu", "cpu 1"]),
+    HEX,
+    st.sampled_from(["ReadUInt32 from", "WriteUInt64 to", "ReadByte to", "WriteUInt16 from", "WriteByte to"]),
+    HEX,
+    st.sampled_from(["Mode", "unknown", "", "a (b)"]),
+    st.sampled_from(["returned", "value"]),
+    HEX,
+)
+
+
+@pytest.mark.parametrize(("name", "line"), [("mmt-text", MMT_LINE), ("renode", RENODE_LINE)])
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_bulk_and_single_lines_agree(name: str, line: st.SearchStrategy[str], data: st.DataObject) -> None:
+    dialect = FORMATS.get(name)
+    assert isinstance(dialect, LineFormat)
+    lines = [one.encode() for one in data.draw(st.lists(line, min_size=1, max_size=12))]
+    together = read(name, b"".join([b"# padding\n" * 12, *lines]))[1][12:]
+    alone = []
+    for number, one in enumerate(lines, 13):
+        alone.append(dialect._alone(one[:-1], number, Regions()))
+    assert together == read_all(iter([Batch.from_events(alone)]))
+
+
+# -- single formats ---------------------------------------------------------------------------------------------------
+
+
+def test_a_filtered_array_of_panda_is_still_json() -> None:
+    data = (SAMPLES / "panda" / "oddities.panda.json").read_bytes()
+    header, events = read("panda", data)
+    kept = [event for event in events if event.kind == Kind.READ]
+    text, lost = write("panda", header, kept)
+    assert not lost and [item["type"] for item in json.loads(text)] == ["R", "R"]
+    assert json.loads(write("panda", header, kept[:1])[0])[0]["device"] == "e1000-mmio"
+    assert json.loads(write("panda", TraceHeader("native"), [Event(Kind.WRITE, 0, 4, addr=16, value=1)])[0])
+    assert json.loads(write("panda", header, [])[0]) == []
+
+
+def test_a_foreign_trace_gets_the_heading_of_conware_and_its_line_ends() -> None:
+    text, lost = write("conware", TraceHeader("jsonl"), [Event(Kind.READ, None, 4, addr=0x40, value=1, pc=2)])
+    assert not lost and text.count(b"\r\n") == 2 and text.startswith(b"Operation\tSeqn\t")
+    assert read("conware", text)[1][1][:8] == (Kind.READ, None, 4, None, 0x40, None, None, 1)
+
+
+def test_a_second_heading_of_conware_holds_for_the_rows_behind_it() -> None:
+    first = b"Operation\tSeqn\tAddress\tValue\tPC\tSize\n"
+    second = b"Operation\tSeqn\tSize\tPC\tValue\tAddress\n"
+    data = first + b"READ\t1\t0x10\t2\t0x3\t4\n" + second + b"READ\t1\t4\t0x3\t2\t0x10\n"
+    _, events = read("conware", data)
+    assert events[1][:8] == events[3][:8] == (Kind.READ, None, 4, None, 0x10, None, None, 2)
+
+
+@pytest.mark.parametrize(
+    "cell", ["9999999999999", "9999999999", "1.5e9", "-1", "nan"], ids=lambda cell: f"timestamp {cell}"
+)
+def test_a_time_that_is_none_is_damage(cell: str) -> None:
+    data = f"Operation\tSeqn\tAddress\tValue\tPC\tSize\tTimestamp\nREAD\t1\t0x10\t2\t0x3\t4\t{cell}\n".encode()
+    assert read("conware", data)[1][1].extra["damaged"]
+
+
+def test_a_config_space_and_bars_become_a_device() -> None:
+    _, (device,) = read("pcileech", (SAMPLES / "pcileech" / "device.pcileech.json").read_bytes())
+    assert device.kind == Kind.DEVICE and device.extra["config"][:4] == bytes.fromhex("86800e10")
+    assert [bar["flags"] for bar in device.extra["bars"]] == [0, 1]
+
+
+def test_a_wrapped_trace_of_pcileech_and_another_schema() -> None:
+    trace = (SAMPLES / "pcileech" / "trace.pcileech.json").read_bytes()
+    wrapped = b'{"trace": ' + trace + b"}"
+    assert FORMATS.get("pcileech").sniff(wrapped) == Sniff.YES
+    assert read("pcileech", wrapped)[1] == read("pcileech", trace)[1]
+    behind = read("pcileech", trace + b"and more")[1][-1].extra
+    assert behind["damaged"] and behind["events"] == 0 and behind["offset"] == trace.rindex(b"]") + 1
+    with pytest.raises(FormatError, match="schema 2"):
+        read("pcileech", trace.replace(b'"schema_version": 1', b'"schema_version": 2'))
+    with pytest.raises(UsageError, match="mmiotrace"):
+        FORMATS.get("pcileech").writer(io.BytesIO(), TraceHeader())
+
+
+@given(text=st.lists(st.sampled_from([b'{"a":1}', b"{", b"}", b'"', b"\\", b",", b" ", b"]", b"x", b'{"b":"}"}'])))
+@settings(max_examples=200, deadline=None)
+def test_pieces_of_an_array_are_all_of_it(text: list[bytes]) -> None:
+    data = b"".join(text)
+    for size in (1, 3, 1000):
+        chunks = [data[at : at + size] for at in range(0, len(data), size)]
+        found = list(pieces(chunks, 0))
+        assert all(data[piece.offset :].startswith(piece.text) and len(piece.text) <= PIECE for piece in found)
+        covered = sum(len(piece.text) for piece in found)
+        assert covered <= len(data)
+
+
+BLANKS = b" " * 50_000
+OBJECT = b'{ "type": "R", "guest_pc": "0x1", "phys_addr": "0x1", "virt_addr": "0x1", "size": "0x4", "value": "0x1", '
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("renode", b"19:43:39.3542 [INFO] " + BLANKS),
+        ("renode", b"19:43:39.3542 [INFO] a: [" + BLANKS),
+        ("panda", OBJECT + b'"device": "x" }' + BLANKS + b"x"),
+        ("serialice", b"0000.0001    RHQ.    [f000:fff0]   MEM:  readb 0 => ea" + BLANKS + b"x"),
+        ("mmt-text", b"--1234-- removed mmap " + b"x for: " * 8000),
+        ("conware", b"Operation\tSeqn\t" + b"|" * 50_000),
+        ("pcileech", b'{"bar_index":0,"records":[]' + b" ," * 25_000),
+    ],
+)
+def test_a_long_line_takes_no_time_that_grows_with_its_square(name: str, line: bytes) -> None:
+    FORMATS.get(name).sniff(line)
+    assert len(read(name, line + b"\n")[1]) >= 1
+
+
+def test_the_longest_suffix_chooses() -> None:
+    assert format_for_path("a.mmt.txt") == "mmt-text"
+    assert format_for_path("a.txt") == "mmiotrace"
+    assert format_for_path("a.renode.log.xz") == "renode"
+    assert format_for_path("a.conware.tsv") == "conware"
+    assert format_for_path("a.tsv") == "tsv"
+    assert format_for_path("a") is None
