@@ -83,7 +83,7 @@ def test_a_sample_is_claimed_by_its_own_format_alone(row: dict[str, str]) -> Non
     claims = {name: FORMATS.get(name).sniff(head) for name in FORMATS.builtin_names()}
     best = max(claims.values())
     if FORMATS.get(row["format"]).readable:
-        assert claims[row["format"]] == Sniff.YES
+        assert claims[row["format"]] >= Sniff.LIKELY  # a log may have a preamble
         assert [name for name, claim in claims.items() if claim == best] == [row["format"]]
     else:
         assert best == Sniff.NO
