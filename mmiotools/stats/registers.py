@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,13 +108,25 @@ class RegisterCounts:
 
     def merge(self, other: RegisterCounts) -> None:
         """Count all that another one counted, of the same stream."""
-        self._regions = other._regions if other._regions.names else self._regions
-        for mine, theirs in (
-            (self._by_address, other._by_address),
-            (self._high, other._high),
-            (self._by_offset, other._by_offset),
-        ):
-            mine.extend(theirs)
+        self._by_address.extend(other._by_address)
+        self._high.extend(other._high)
+        # The other one may come from another process, where regions are numbered otherwise.
+        other._by_offset.merge()
+        keys = other._by_offset.keys
+        if len(keys):
+            code = self._own(keys >> np.uint64(50), other._regions)
+            fits = code < 1 << 14
+            other._by_offset.keys = code[fits] << np.uint64(50) | keys[fits] & np.uint64((1 << 50) - 1)
+            other._by_offset.forgotten += int(other._by_offset.counts[~fits].sum())
+            other._by_offset.counts = other._by_offset.counts[fits]
+        self._by_offset.extend(other._by_offset)
+
+    def _own(self, code: NDArray[Any], regions: Regions) -> _U64:
+        """Codes of regions of another table as codes of this one's."""
+        table = np.zeros(len(regions.names), np.uint64)
+        for used in np.flatnonzero(np.bincount(code.astype(np.intp))).tolist():
+            table[used] = self._regions.code(regions.names[used], regions.spaces[used])
+        return table[code]
 
     def add(self, batch: Batch) -> None:
         """Count the accesses of a batch."""
@@ -144,11 +156,10 @@ class RegisterCounts:
         self._high.forgotten += int((~fits).sum())
 
     def _add_by_offset(self, batch: Batch) -> None:
-        self._regions = batch.regions
         rows = batch.accesses & batch.present("region") & batch.present("offset") & ~batch.present("addr")
         if not rows.any():
             return
-        code, offset = batch.data("region")[rows].astype(np.uint64), batch.data("offset")[rows]
+        code, offset = self._own(batch.data("region")[rows], batch.regions), batch.data("offset")[rows]
         fits = (code < 1 << 14) & (offset < 1 << 48)
         self._by_offset.forgotten += int((~fits).sum())
         key = code[fits] << np.uint64(50) | offset[fits] << np.uint64(2) | batch.kind[rows][fits]

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmiotools.events import Event, Kind
+from mmiotools.formats import lines as lines_module
 from mmiotools.formats import mmiotrace, mmiotrace_scan, parallel, source
 from mmiotools.formats.mmiotrace import FORMAT
 from mmiotools.formats.mmiotrace_lines import parse_line
@@ -206,7 +207,8 @@ def test_a_mark_may_look_like_anything(text: bytes) -> None:
 
 
 def test_a_line_without_end_comes_in_pieces() -> None:
-    data = b"R 4 1.000000 1 0x0 0x0 0x0 0\n" + b"x" * (2 * mmiotrace.MAX_LINE + 5) + b"\nR 4 1.000001 1 0x0 0x0 0x0 0\n"
+    record = b"R 4 1.000000 1 0x0 0x0 0x0 0\n"
+    data = record + b"x" * (2 * lines_module.MAX_LINE + 5) + b"\n" + record
     _, batches = FORMAT.read(ByteSource(io.BytesIO(data), "x"))
     events = [event for batch in batches for event in batch.events()]
     assert [event.kind for event in events] == [Kind.READ, Kind.NOTE, Kind.NOTE, Kind.NOTE, Kind.READ]

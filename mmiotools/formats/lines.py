@@ -1,0 +1,239 @@
+"""Text whose records are lines, as batches: what every such format needs around its own grammar.
+
+A format gives a function of a block of whole lines (`BlockParser`), or of one line (`LineParser`, made into the
+former by `by_line`); `LineBatches` does the rest: blocks from any source, line numbers, lines that are too long, a
+last line without end, and worker processes. Memory: a few blocks of about 2 MiB, whatever the input.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from mmiotools.events import Event, Kind
+from mmiotools.formats.base import damaged
+from mmiotools.formats.parallel import ordered_map
+from mmiotools.formats.source import ByteSource, Extent
+from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions
+from mmiotools.trace.header import Spread
+
+R = TypeVar("R")
+
+#: No record of any dialect is near this long; what is longer goes through in pieces, as notes.
+MAX_LINE = 1 << 21
+#: How far back a record that spans lines may begin, in bytes.
+REACH = 1 << 16
+
+
+class Parsed(NamedTuple):
+    """Some events, and how many lines they were made of."""
+
+    batch: Batch
+    lines: int
+
+
+class BlockParser(Protocol):
+    """Makes events of a block of whole lines, in order, in batches of at most MAX_EVENTS.
+
+    line     the number of its first line, from 1, for damaged notes and nothing else: in a worker it comes late
+    regions  the table that all its batches share. In a worker process it is another one: no number of a region may
+             be kept from one block to the next
+
+    Never raises. A block without line end is the last line alone, which may have been cut.
+    """
+
+    def __call__(self, block: bytes, line: int, regions: Regions) -> Iterator[Parsed]: ...
+
+
+class LineParser(Protocol):
+    """Makes an event of a line, given without its line end; None for a line of no known kind. Never raises.
+
+    number   of the line, from 1, for a damaged note
+    ended    False for a last line without line end: an event only if nothing of it can be missing
+    regions  where a region of the event has to be entered first, if its space is not "mem": `regions.code(name, space)`
+    """
+
+    def __call__(self, line: bytes, number: int, ended: bool, regions: Regions) -> Event | None: ...
+
+
+class LineBatches:
+    """The batches of a text: an iterator, or `spread` over worker processes.
+
+    hold    for records that span lines: how many of the last bytes of these whole lines (at most REACH of them are
+            given) are not to be read without what follows
+    notice  is given the batches in order, or only their rows that are no accesses, before anybody else
+    """
+
+    def __init__(
+        self,
+        source: ByteSource,
+        parse: BlockParser,
+        *,
+        hold: Callable[[bytes], int] | None = None,
+        notice: Callable[[Batch], None] | None = None,
+    ) -> None:
+        self._source = source
+        self._parser = parse
+        self._hold = hold
+        self._notice = notice
+        self._regions = Regions()
+        self._batches = self._one_by_one()
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._batches
+
+    def __next__(self) -> Batch:
+        return next(self._batches)
+
+    def _one_by_one(self) -> Iterator[Batch]:
+        line = 1
+        for block in self._blocks(self._source.chunks()):
+            for batch, lines in self._parse(block, line):
+                line += lines
+                if self._notice is not None:
+                    self._notice(batch)
+                yield batch
+
+    def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
+        """function(batch) for every batch, computed anywhere, given in order."""
+
+        # A piece is an Extent, which the worker reads itself, or bytes.
+        def work(piece: Any, first: int = 1) -> tuple[Any, list[Spread[R]], int]:
+            results = []
+            line = first
+            for block in [piece] if isinstance(piece, bytes) else self._blocks(piece.chunks()):
+                for batch, lines in self._parse(block, line):
+                    results.append(Spread(function(batch), len(batch), batch.take(batch.kind > Kind.UNKNOWN)))
+                    line += lines
+            return piece, results, line - first
+
+        extents = self._source.extents()
+        pieces: Iterator[Any]
+        pieces = self._blocks(self._source.chunks()) if extents is None else self._whole(extents)
+        line = 1
+        for piece, results, lines in ordered_map(work, pieces):
+            # A worker does not know how many lines came before; where that matters the piece is read again.
+            if line > 1 and any("line" in extra for result in results for extra in result.rare.extras.values()):
+                _, results, _ = work(piece, line)
+            line += lines
+            for result in results:
+                if self._notice is not None:
+                    self._notice(result.rare)
+                yield result
+
+    def _blocks(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        found = blocks(chunks)
+        return found if self._hold is None else _held(found, self._hold)
+
+    def _whole(self, extents: Iterator[Extent]) -> Iterator[Extent]:
+        """The extents, what is held back given to the next one."""
+        if self._hold is None:
+            yield from extents
+            return
+        begin = end = 0
+        for extent in extents:
+            begin, end = begin or extent.start, extent.stop
+            tail = os.pread(extent.descriptor, min(REACH + 1, end - begin), max(begin, end - REACH - 1))
+            stop = end - (self._hold(last_lines(tail, REACH)) if tail.endswith(b"\n") else 0)
+            if stop > begin:
+                yield Extent(extent.descriptor, begin, stop)
+                begin = stop
+        if end > begin:
+            yield Extent(extent.descriptor, begin, end)
+
+    def _parse(self, block: bytes, line: int) -> Iterator[Parsed]:
+        if len(block) >= MAX_LINE and not block.endswith(b"\n"):
+            yield Parsed(Batch.from_events([_too_long(block, line)], self._regions), 1)
+        else:
+            yield from self._parser(block, line, self._regions)
+
+
+def _too_long(line: bytes, number: int) -> Event:
+    return without_end(damaged(f"a line longer than {MAX_LINE} bytes", text=line, line=number))
+
+
+def without_end(event: Event) -> Event:
+    """The event of a line that has no line end."""
+    return event._replace(extra={**event.extra, "eol": "none"})
+
+
+def by_line(parse: LineParser) -> BlockParser:
+    """A block parser that asks `parse` for each line, keeps the line ends, and makes a plain note of what it does not
+    know. For dialects that come in megabytes at most.
+    """
+
+    def parse_block(block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:
+        ended = block.endswith(b"\n")
+        lines = block.split(b"\n")
+        if ended:
+            lines.pop()
+        for start in range(0, len(lines), MAX_EVENTS):
+            events = []
+            for number, text in enumerate(lines[start : start + MAX_EVENTS], line + start):
+                crlf = ended and text.endswith(b"\r")
+                bare = text[:-1] if crlf else text
+                event = parse(bare, number, ended, regions)
+                if event is None:
+                    event = Event(Kind.NOTE, extra={"text": bare})
+                if not ended:
+                    event = without_end(event)
+                elif crlf:
+                    event = event._replace(extra={**event.extra, "eol": "crlf"})
+                events.append(event)
+            yield Parsed(Batch.from_events(events, regions), len(events))
+
+    return parse_block
+
+
+def _held(some: Iterable[bytes], hold: Callable[[bytes], int]) -> Iterator[bytes]:
+    """Blocks whose last lines are held back come with the next block; at the end of the input alone."""
+    rest = b""
+    for block in some:
+        if not block.endswith(b"\n"):
+            if rest:
+                yield rest
+            rest = b""
+            yield block
+            continue
+        block = rest + block
+        keep = len(block) - hold(last_lines(block, REACH))
+        if keep:
+            yield block[:keep]
+        rest = block[keep:]
+    if rest:
+        yield rest
+
+
+def last_lines(text: bytes, size: int) -> bytes:
+    """The last whole lines of a text that ends with one: at most `size` bytes, perhaps none."""
+    return text if len(text) <= size else text[text.find(b"\n", len(text) - size - 1) + 1 :]
+
+
+def blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Chunks of at most MAX_LINE bytes as blocks of whole lines. A line longer than that comes in pieces of
+    MAX_LINE bytes, and what has no line end at the end of the input comes last; both alone, without line end.
+    """
+    rest = b""
+    for data in chunks:
+        first = data.find(b"\n") + 1
+        if not first or len(rest) + first > MAX_LINE:
+            rest += data[:first] if first else data
+            while len(rest) > MAX_LINE:
+                yield rest[:MAX_LINE]
+                rest = rest[MAX_LINE:]
+            if not first:
+                continue
+            data = data[first:]
+            if not data:
+                yield rest
+                rest = b""
+                continue
+        cut = data.rfind(b"\n") + 1
+        if cut or rest.endswith(b"\n"):
+            yield rest + data[:cut]
+            rest = data[cut:]
+        else:
+            rest += data
+    if rest:
+        yield rest
