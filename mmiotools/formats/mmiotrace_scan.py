@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
+from mmiotools.formats.line_columns import Lines, Place, Store
 from mmiotools.formats.mmiotrace_lines import is_second_half, parse_line
 from mmiotools.formats.text_numbers import (
     BLANKS,
@@ -43,8 +44,6 @@ from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, R
 
 #: Fewer lines of a kind than this are read one by one.
 _WORTHWHILE = 16
-#: A line this far into a block may be looked at from the right without looking before the block.
-_MARGIN = 96
 
 
 class _Stamp(NamedTuple):
@@ -194,18 +193,18 @@ def scan(block: bytes, first_line: int, regions: Regions) -> Iterator[Batch]:
     start = 0
     while len(ends) > MAX_EVENTS:
         stop = int(ends[MAX_EVENTS - 1]) + 1
-        yield _scan(_Lines(block[start:stop], ends[:MAX_EVENTS] - start), first_line, regions)
+        yield _scan(Lines(block[start:stop], ends[:MAX_EVENTS] - start), first_line, regions)
         ends = ends[MAX_EVENTS:]
         first_line += MAX_EVENTS
         start = stop
     if start:
         block, ends = block[start:], ends - start
-    yield _scan(_Lines(block, ends), first_line, regions)
+    yield _scan(Lines(block, ends), first_line, regions)
 
 
-def _scan(lines: _Lines, first_line: int, regions: Regions) -> Batch:
+def _scan(lines: Lines, first_line: int, regions: Regions) -> Batch:
     kind = np.full(lines.n, Kind.NOTE, np.uint8)
-    store = _Store(lines.n)
+    store = Store(lines.n)
     done = np.zeros(lines.n, np.bool_)
     for letters, take in ((b"RW", _accesses), (b"U", _unknowns)):
         rows = lines.beginning_with(letters)
@@ -215,7 +214,7 @@ def _scan(lines: _Lines, first_line: int, regions: Regions) -> Batch:
         if not fields.good.all():
             rows = rows[fields.good]
             fields = fields.only_good()
-        place = _Place(rows)
+        place = Place(rows)
         place.into(done, np.True_)
         place.into(kind, fields.kind)
         for name, values in fields.columns.items():
@@ -230,7 +229,7 @@ def _scan(lines: _Lines, first_line: int, regions: Regions) -> Batch:
         kind[others] = slow.kind
         for name, column in slow.columns.items():
             present = slice(None) if column.present is None else column.present
-            store.put(name, _Place(others[present]), column.data[present])
+            store.put(name, Place(others[present]), column.data[present])
         extras = {int(others[row]): extra for row, extra in slow.extras.items()}
     columns = store.columns()
     if lines.crlf is not None:
@@ -244,81 +243,3 @@ def _join_halves(events: list[Event], rows: Index, first_line: int) -> None:
         if is_second_half(events[at - 1], events[at]):
             text, line = events[at].extra["text"], first_line + int(rows[at])
             events[at] = damaged("the rest of the record before it", text=text, events=0, line=line)
-
-
-class _Lines:
-    """Where the lines of a block are.
-
-    starts, text_ends   (n,) first byte of each line, and the byte after its last one, line end not counted
-    crlf                (n,) which lines end in CR LF, or None when none does
-    """
-
-    def __init__(self, block: bytes, ends: Index) -> None:
-        self.block = block
-        self.words = Words(block)
-        data = self.words.bytes
-        self.n = len(ends)
-        self.starts = np.empty(self.n, np.int64)
-        self.starts[0] = 0
-        self.starts[1:] = ends[:-1]
-        self.starts[1:] += 1
-        self.crlf: Mask | None = None
-        self.text_ends = ends
-        returns = data[np.maximum(ends - 1, 0)] == 13
-        if returns.any():
-            returns &= ends > self.starts
-            self.crlf = returns
-            self.text_ends = ends - returns
-
-    def beginning_with(self, letters: bytes) -> Index:
-        """Lines that begin with one of these letters, far enough into the block to be read from the right."""
-        first = self.words.bytes[self.starts]
-        fits = first == letters[0]
-        for letter in letters[1:]:
-            fits |= first == letter
-        fits &= (self.starts >= _MARGIN) & (self.starts + 8 <= len(self.block))
-        return np.flatnonzero(fits)
-
-
-class _Place:
-    """Row numbers, ascending, that values go to: as runs where there are few, which is several times faster."""
-
-    def __init__(self, rows: Index) -> None:
-        self._rows = rows
-        self._runs: list[tuple[int, int, int]] | None = None
-        breaks = np.flatnonzero(rows[1:] - rows[:-1] != 1) + 1
-        if len(rows) and len(breaks) < 32:
-            firsts = [0, *breaks.tolist()]
-            self._runs = [
-                (int(rows[first]), first, last) for first, last in zip(firsts, [*firsts[1:], len(rows)], strict=True)
-            ]
-
-    def into(self, target: NDArray[Any], values: Any) -> None:
-        """target[rows] = values, an array (len(rows),) or one value for all."""
-        if self._runs is None:
-            target[self._rows] = values
-            return
-        for row, first, last in self._runs:
-            target[row : row + last - first] = values if np.ndim(values) == 0 else values[first:last]
-
-
-class _Store:
-    """Columns in the making: data and presence of n rows."""
-
-    def __init__(self, n: int) -> None:
-        self._n = n
-        self._columns: dict[str, tuple[NDArray[Any], NDArray[np.bool_]]] = {}
-
-    def put(self, name: str, place: _Place, values: NDArray[Any]) -> None:
-        """Give rows their value of a column."""
-        if not len(values):
-            return
-        if name not in self._columns:
-            self._columns[name] = (np.zeros(self._n, values.dtype), np.zeros(self._n, np.bool_))
-        data, present = self._columns[name]
-        place.into(data, values)
-        place.into(present, np.True_)
-
-    def columns(self) -> dict[str, Column]:
-        """The columns; absent rows hold 0."""
-        return {name: Column(data, None if here.all() else here) for name, (data, here) in self._columns.items()}

@@ -123,10 +123,11 @@ class RegisterCounts:
 
     def _own(self, code: NDArray[Any], regions: Regions) -> _U64:
         """Codes of regions of another table as codes of this one's."""
-        table = np.zeros(len(regions.names), np.uint64)
+        table: _U64 = np.zeros(len(regions.names), np.uint64)
         for used in np.flatnonzero(np.bincount(code.astype(np.intp))).tolist():
             table[used] = self._regions.code(regions.names[used], regions.spaces[used])
-        return table[code]
+        own: _U64 = table[code]
+        return own
 
     def add(self, batch: Batch) -> None:
         """Count the accesses of a batch."""
