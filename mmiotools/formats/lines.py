@@ -86,6 +86,12 @@ class LineBatches:
     def __next__(self) -> Batch:
         return next(self._batches)
 
+    def only(self, columns: frozenset[str]) -> None:
+        """Nothing but these columns is looked at; a parser with a method of this name is told."""
+        told = getattr(self._parser, "only", None)
+        if told is not None:
+            told(columns)
+
     def _one_by_one(self) -> Iterator[Batch]:
         line = 1
         for block in self._blocks(self._source.chunks()):

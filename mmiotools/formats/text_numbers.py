@@ -192,3 +192,81 @@ def decimal_before(words: Words, end: Index) -> _Field:
     good = ~wrong & (digits > 0) & (digits < 8)
     good &= value >= LEAST_DECIMAL[digits]
     return _Field(value, end - digits - 1, good)
+
+
+def hex_behind(words: Words, end: Index, lead: bytes, *, prefixed: bool = True) -> _Field:
+    """A number of any spelling that ends before each position, behind the character `lead`; `blank` is where that is.
+
+    prefixed  `0x…`, or `0` for zero; else digits alone
+
+    None is good that has 14 or 15 digits, or more than 8 without prefix.
+    """
+    early, late = words.wide_before(end)
+    mark = u64(0x0101010101010101 * lead[0])
+    skip = 2 if prefixed else 0
+    place = last_place(late, mark)
+    count = count_digits(place)  # characters behind the lead
+    value, wrong = hex_words(late, LAST[np.clip(count - skip, 0, 8)])
+    good = (count > skip) & (count < 8)
+    if prefixed:
+        after_lead = late >> (np.clip(count - 2, 0, 7).view(np.uint64) * U8) & u64(0xFFFF)
+        good &= after_lead == 0x3078
+        zero = late & u64(0xFFFF) == lead[0] << 8 | 0x30
+        good |= zero
+        value[zero] = 0
+        wrong &= ~zero
+        rows = np.flatnonzero(count == 8)
+        if len(rows):
+            _behind_more(words, end, early, late, mark, rows, value, count, good, wrong)
+    else:
+        good |= (count == 8) & (early & LOW_BYTE == lead[0])
+    good &= ~wrong
+    return _Field(value, end - count - 1, good)
+
+
+def _behind_more(
+    words: Words,
+    end: Index,
+    early: U64,
+    late: U64,
+    mark: np.uint64,
+    rows: Index,
+    value: U64,
+    count: Index,
+    good: Mask,
+    wrong: Mask,
+) -> None:
+    """`0x` and 6 to 13 digits, or 16: the lead is before the last 8 characters."""
+    upper, lower = early[rows], late[rows]
+    more = count_digits(last_place(upper, mark))
+    digits = np.where(more == 8, 16, more + 6)
+    low, low_wrong = hex_words(lower, LAST[np.clip(digits, 0, 8)])
+    high, high_wrong = hex_words(upper, LAST[np.clip(digits - 8, 0, 8)])
+    value[rows] = high << U32 | low
+    wrong[rows] = low_wrong | high_wrong
+    start = words.before(end[rows] - digits) & u64(0xFFFFFF)
+    good[rows] = start == (mark & LOW_BYTE) << U16 | u64(0x3078)
+    count[rows] = digits + 2
+
+
+def decimal_behind(words: Words, end: Index, lead: bytes) -> _Field:
+    """Up to 7 decimal digits that end before each position, behind the character `lead`; `blank` is where that is."""
+    word = words.before(end)
+    place = last_place(word, u64(0x0101010101010101 * lead[0]))
+    digits = count_digits(place)
+    value, wrong = decimal_words(word, (place >> U7) - u64(1))
+    return _Field(value, end - digits - 1, ~wrong & (digits > 0) & (digits < 8))
+
+
+def blanks_before(words: Words, end: Index) -> Index:
+    """How many blanks stand before each position, 8 for that many and more."""
+    x = words.before(end) ^ BLANKS
+    lowest = x & np.negative(x)
+    count: Index = (np.bitwise_count(lowest - u64(1)) >> np.uint8(3)).astype(np.int64)
+    return count
+
+
+def ends_with(words: Words, end: Index, text: bytes) -> Mask:
+    """Whether these up to 8 characters stand before each position."""
+    same: Mask = words.before(end) & LAST[len(text)] == characters(text)
+    return same

@@ -1,0 +1,390 @@
+"""The bulk of ftrace text on columns: blocks of whole lines → batches, without parsing line by line in Python.
+
+Taken here are the register events that come by the million, behind a prefix as the kernel and trace-cmd print it; every
+other line goes to `ftrace_lines`. A line is read from the right, first its fields, then, from the colon behind the
+time, its prefix. What is left to Python is to keep each line's own bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmiotools.events import Event, Kind
+from mmiotools.formats.ftrace_lines import BEGINNINGS, LONGEST, MAX_TASK, MAX_WIDTH, VIRTUAL, Role, parse_line
+from mmiotools.formats.ftrace_pairs import FARTHEST, Marks, partners
+from mmiotools.formats.line_columns import MARGIN, Lines, Place, Store
+from mmiotools.formats.lines import Parsed, without_end
+from mmiotools.formats.text_numbers import (
+    BLANKS,
+    U8,
+    Index,
+    Mask,
+    Words,
+    blanks_before,
+    characters,
+    count_digits,
+    decimal_behind,
+    decimal_words,
+    ends_with,
+    hex_behind,
+    last_place,
+    u64,
+)
+from mmiotools.formats.text_numbers import LAST as LAST_CHARACTERS
+from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions, columnise
+
+#: Fewer lines of a kind than this are read one by one.
+WORTHWHILE = 16
+U64 = NDArray[np.uint64]
+_COLON, _BLANK, _HASH = 0x3A, 0x20, 0x23
+#: So far behind the colon of a line is looked at its name.
+_AHEAD = 32
+_SECOND = u64(1_000_000_000)
+
+
+class _Rows(NamedTuple):
+    """Some lines: their numbers, where they begin and end, and where the colon behind the time is; (n,) each."""
+
+    number: Index
+    start: Index
+    end: Index
+    colon: Index
+
+
+class _Taken(NamedTuple):
+    """What was read of some lines, and of which it is right; where there is a value if not in all."""
+
+    good: Mask
+    kind: NDArray[np.uint8]
+    columns: dict[str, Any]
+    role: NDArray[np.uint8]
+    valued: Mask | None = None
+
+
+class Scanner:
+    """The parser of blocks. `spelled`: whether the lines of accesses are wanted, which costs as much as all else."""
+
+    def __init__(self) -> None:
+        self.spelled = True
+
+    def only(self, columns: frozenset[str]) -> None:
+        """Leave out what is not among these columns, where that is quicker."""
+        self.spelled = "raw" in columns
+
+    def __call__(self, block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:
+        """The events of a block: one a line, but for accesses of two lines one after the other, which are one."""
+        if not block.endswith(b"\n"):
+            event = parse_line(block, line, regions, ended=False).event
+            yield Parsed(Batch.from_events([without_end(event)], regions), 1)
+            return
+        yield from _Block(block, line, regions, self.spelled).batches()
+
+
+class _Block:
+    def __init__(self, block: bytes, first_line: int, regions: Regions, spelled: bool) -> None:
+        self._first = first_line
+        self._regions = regions
+        self._spelled = spelled
+        data = np.frombuffer(block, np.uint8)
+        self._lines = Lines(block, np.flatnonzero(data == 10))
+        n = self._lines.n
+        self._kind = np.full(n, Kind.NOTE, np.uint8)
+        self._role = np.zeros(n, np.uint8)
+        self._done = np.zeros(n, np.bool_)
+        self._store = Store(n)
+        self._extras: dict[int, dict[str, Any]] = {}
+
+    def batches(self) -> Iterator[Parsed]:
+        """Everything there is in the block."""
+        rows, names = self._named_rows()
+        self._take_usual(rows, names)
+        self._pass_notes(rows, names)
+        self._take_others()
+        columns = self._store.columns()
+        joined, noted = partners(Marks(self._role, self._kind, columns, self._lines.starts))
+        self._kind[noted] = Kind.NOTE
+        yield from self._cut_up(columns, joined, noted)
+
+    def waiting(self) -> int:
+        """How many of the last bytes begin with a line whose second one may come yet."""
+        self._take_usual(*self._named_rows())
+        self._take_others()
+        joined, noted = partners(Marks(self._role, self._kind, self._store.columns(), self._lines.starts))
+        left = np.flatnonzero((self._role == Role.BEFORE) & ~joined & ~noted)
+        return len(self._lines.block) - int(self._lines.starts[left[0]]) if len(left) else 0
+
+    def _take_usual(self, rows: _Rows, names: U64) -> None:
+        for name, take in _TAKERS:
+            mine = np.flatnonzero(names == characters(name))
+            if len(mine) < WORTHWHILE:
+                continue
+            some = _Rows(*(column[mine] for column in rows))
+            taken = take(self._lines, some, self._regions)
+            time, pid, cpu, good = _prefix(self._lines.words, some)
+            good &= taken.good
+            place = Place(some.number[good])
+            place.into(self._done, np.True_)
+            place.into(self._kind, taken.kind[good])
+            place.into(self._role, taken.role[good])
+            for key, values in {**taken.columns, "time": time, "pid": pid, "cpu": cpu}.items():
+                if key == "value" and taken.valued is not None:
+                    valued = good & taken.valued
+                    self._store.put(key, Place(some.number[valued]), values[valued])
+                else:
+                    self._store.put(key, place, values[good])
+
+    def _named_rows(self) -> tuple[_Rows, U64]:
+        """Lines with a colon and a blank, and the eight characters behind their first."""
+        lines = self._lines
+        data = lines.words.bytes
+        colons = np.flatnonzero(data == _COLON)
+        colons = colons[data[np.minimum(colons + 1, len(data) - 1)] == _BLANK]
+        self._colons = colons[colons > 0]
+        at = np.searchsorted(colons, lines.starts)
+        found = np.append(colons, len(data))[at]
+        fits = (found < lines.text_ends) & (found + _AHEAD <= len(data)) & (lines.starts >= MARGIN)
+        fits &= (lines.text_ends - lines.starts <= LONGEST) & (data[lines.starts] != _HASH)
+        number = np.flatnonzero(fits)
+        rows = _Rows(number, lines.starts[number], lines.text_ends[number], found[number])
+        return rows, lines.words.after(rows.colon + 2)
+
+    def _pass_notes(self, rows: _Rows, names: U64) -> None:
+        """Events of other kinds: behind a good prefix, of another name, and nothing in them looks like one of ours."""
+        other = ~self._done[rows.number]
+        for beginning in BEGINNINGS:
+            other &= names != characters(beginning)
+        other &= names >> u64(24) != characters(b"print")
+        if np.count_nonzero(other) < WORTHWHILE:
+            return
+        some, words = _Rows(*(column[other] for column in rows)), self._lines.words
+        *_, good = _prefix(words, some)
+        last = hex_behind(words, some.end, b"=")
+        good &= ~(last.good & ends_with(words, last.blank, b" addr"))
+        last = hex_behind(words, some.end, b" ")
+        good &= ~(last.good & ends_with(words, last.blank, b" val"))
+        good &= self._times_within(some) == 1
+        self._done[some.number[good]] = True
+
+    def _times_within(self, rows: _Rows) -> Index:
+        """How many colons stand between a digit and a blank: two or more, and another line may have run into this."""
+        data = self._lines.words.bytes
+        behind = self._colons - 1
+        stamps = self._colons[(data[behind] >= 0x30) & (data[behind] <= 0x39)]
+        found: Index = np.searchsorted(stamps, rows.end) - np.searchsorted(stamps, rows.start)
+        return found
+
+    def _take_others(self) -> None:
+        lines = self._lines
+        others = np.flatnonzero(~self._done)
+        block, starts, ends = lines.block, lines.starts[others].tolist(), lines.text_ends[others].tolist()
+        rows: list[int] = []
+        events: list[Event] = []
+        roles: list[int] = []
+        for row, start, end in zip(others.tolist(), starts, ends, strict=True):
+            text = block[start:end]
+            event, role = parse_line(text, self._first + row, self._regions)
+            if event.kind == Kind.NOTE:
+                self._extras[row] = dict(event.extra)
+                continue
+            rows.append(row)
+            events.append(event)
+            roles.append(role)
+        if not rows:
+            return
+        slow = columnise(events, self._regions)
+        where = np.array(rows)
+        self._kind[where] = slow.kind
+        self._role[where] = roles
+        for name, column in slow.columns.items():
+            present = slice(None) if column.present is None else column.present
+            self._store.put(name, Place(where[present]), column.data[present])
+        for at, extra in slow.extras.items():
+            self._extras[rows[at]] = extra
+
+    def _cut_up(self, columns: dict[str, Column], joined: Mask, noted: Mask) -> Iterator[Parsed]:
+        """Batches of the rows; `joined` are dropped, as the line behind each has them in its own bytes."""
+        lines = self._lines
+        if lines.crlf is not None:
+            columns["eol"] = Column(np.where(lines.crlf, np.uint8(EOL_CRLF), np.uint8(EOL_LF)))
+        kept = np.flatnonzero(~joined)
+        for first in range(0, len(kept), MAX_EVENTS):
+            rows = kept[first : first + MAX_EVENTS]
+            last = first + MAX_EVENTS >= len(kept)
+            # The lines of a batch are up to the first line of the next one, with those that were joined to that.
+            begin = 0 if not first else int(kept[first - 1]) + 1
+            count = (lines.n if last else int(rows[-1]) + 1) - begin
+            yield Parsed(self._batch(rows, columns, joined, noted), count)
+
+    def _batch(self, rows: Index, columns: dict[str, Column], joined: Mask, noted: Mask) -> Batch:
+        lines, block = self._lines, self._lines.block
+        picked: dict[str, Column] = {}
+        blank = noted[rows]
+        for name, column in columns.items():
+            present = None if column.present is None else column.present[rows]
+            if blank.any() and name != "eol":
+                present = ~blank if present is None else present & ~blank
+            if present is not None and present.all():
+                present = None
+            data = column.data[rows]
+            if present is None:
+                picked[name] = Column(data)
+            elif present.any():
+                picked[name] = Column(np.where(present, data, data.dtype.type(0)), present)
+        kind = self._kind[rows]
+        begin = lines.starts[rows - joined[rows - 1] * (rows > 0)]  # a joined line is the one before
+        spans = zip(rows.tolist(), begin.tolist(), lines.text_ends[rows].tolist(), kind.tolist(), strict=True)
+        known, note, wanted = self._extras, int(Kind.NOTE), self._spelled
+        extras: dict[int, dict[str, Any]] = {}
+        if wanted and not len(known) and bool((kind <= Kind.UNKNOWN).all()):
+            extras = {at: {"raw": block[start:end]} for at, (_, start, end, _) in enumerate(spans)}
+            return Batch(kind, picked, extras, self._regions)
+        for at, (row, start, end, code) in enumerate(spans):
+            if code <= 2:
+                if wanted:
+                    extras[at] = {"raw": block[start:end]}
+            elif row in known and not noted[row]:
+                extras[at] = known[row]
+            elif code == note:
+                extras[at] = {"text": block[start:end]}
+        return Batch(kind, picked, extras, self._regions)
+
+
+def _prefix(words: Words, rows: _Rows) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], Mask]:
+    """`comm-pid (tgid) [cpu] flags time` before the colon: time in ns, pid, cpu, and where that is what is there."""
+    late = words.before(rows.colon)
+    digits = np.where(late >> u64(48) & u64(0xFF) == 0x2E, 6, 9)
+    micro, wrong = decimal_words(late, LAST_CHARACTERS[np.minimum(digits, 8)])
+    fraction = micro * u64(1000)
+    at = rows.colon - digits
+    fine = np.flatnonzero(digits == 9)
+    if len(fine):
+        upper = words.before(rows.colon[fine] - 8)
+        first = upper & u64(0xFF)
+        wrong[fine] |= (upper & u64(0xFF00) != 0x2E00) | (first < 0x30) | (first > 0x39)
+        fraction[fine] = micro[fine] + (first - u64(0x30)) * u64(100_000_000)
+    seconds = decimal_behind(words, at - 1, b" ")
+    good = seconds.good & ~wrong
+    time = (seconds.value * _SECOND + fraction).view(np.int64)
+    at = seconds.blank + 1
+    blanks = blanks_before(words, at)
+    at = at - blanks
+    good &= blanks < 8
+    flags = words.bytes[at - 1] != 0x5D  # "]"
+    if flags.any():
+        length = count_digits(last_place(words.before(at), BLANKS))
+        good &= ~flags | (length >= 4) & (length < 8)
+        at = np.where(flags, at - length, at)
+        blanks = blanks_before(words, at)
+        good &= ~flags | (blanks > 0) & (blanks < 8)
+        at = np.where(flags, at - blanks, at)
+        good &= words.bytes[at - 1] == 0x5D
+    cpu = decimal_behind(words, at - 1, b"[")
+    good &= cpu.good & (at - cpu.blank <= 8)
+    at = cpu.blank
+    blanks = blanks_before(words, at)
+    good &= (blanks > 0) & (blanks < 8)
+    at = at - blanks
+    group = words.bytes[at - 1] == 0x29  # ")"
+    if group.any():
+        length = count_digits(last_place(words.before(at - 1), u64(0x2828282828282828)))
+        good &= ~group | (length > 0) & (length < 8)
+        at = np.where(group, at - length - 2, at)
+        blanks = blanks_before(words, at)
+        good &= ~group | (blanks > 0) & (blanks < 8)
+        at = np.where(group, at - blanks, at)
+    pid = decimal_behind(words, at, b"-")
+    good &= pid.good & (pid.blank >= rows.start) & (pid.blank - rows.start <= MAX_TASK)
+    return time, pid.value.view(np.int64), cpu.value.astype(np.int32), good
+
+
+# -- the events ------------------------------------------------------------------------------------------------------
+
+
+def _starts_with(words: Words, start: Index, text: bytes) -> Mask:
+    same = np.ones(len(start), np.bool_)
+    for at in range(0, len(text), 8):
+        part = text[at : at + 8]
+        same &= words.after(start + at) >> U8 * u64(8 - len(part)) == characters(part)
+    return same
+
+
+def _rwmmio(name: bytes, kind: Kind, role: Role) -> Callable[[Lines, _Rows, Regions], _Taken]:
+    has_value = kind == Kind.WRITE or role == Role.DONE
+
+    def take(lines: Lines, rows: _Rows, regions: Regions) -> _Taken:
+        words = lines.words
+        named = _starts_with(words, rows.colon + 2, name + b": ")
+        addr = hex_behind(words, rows.end, b"=")
+        good = named & addr.good & ends_with(words, addr.blank, b" addr")
+        at = addr.blank - 5
+        columns: dict[str, Any] = {}
+        if has_value:
+            value = hex_behind(words, at, b"=")
+            good &= value.good & ends_with(words, value.blank, b" val")
+            at = value.blank - 4
+            columns["value"] = value.value
+        width = decimal_behind(words, at, b"=")
+        good &= width.good & ends_with(words, width.blank, b" width")
+        good &= (width.value & u64(7) == 0) & (width.value > 0) & (width.value <= 8 * MAX_WIDTH)
+        good &= (width.blank - 6 >= rows.colon + 3 + len(name)) & (at - width.blank <= 5)
+        columns["width"] = (width.value >> u64(3)).astype(np.uint8)
+        columns["addr"] = columns["offset"] = addr.value
+        n = len(rows.number)
+        columns["region"] = np.full(n, regions.code(*VIRTUAL), np.uint32)
+        return _Taken(good, np.full(n, kind, np.uint8), columns, np.full(n, role, np.uint8))
+
+    return take
+
+
+def _rwmmio_post(lines: Lines, rows: _Rows, regions: Regions) -> _Taken:
+    """rwmmio_post_read and rwmmio_post_write, whose first eight characters are the same."""
+    read, write = _POST_READ(lines, rows, regions), _POST_WRITE(lines, rows, regions)
+    kind = np.where(write.good, write.kind, read.kind)
+    return read._replace(good=read.good | write.good, kind=kind)
+
+
+_POST_READ = _rwmmio(b"rwmmio_post_read", Kind.READ, Role.DONE)
+_POST_WRITE = _rwmmio(b"rwmmio_post_write", Kind.WRITE, Role.DONE)
+
+
+def _kvm_mmio(lines: Lines, rows: _Rows, _: Regions) -> _Taken:
+    words = lines.words
+    named = _starts_with(words, rows.colon + 2, b"kvm_mmio: mmio ")
+    value = hex_behind(words, rows.end, b" ")
+    good = named & value.good & ends_with(words, value.blank, b" val")
+    addr = hex_behind(words, value.blank - 4, b" ")
+    good &= addr.good & ends_with(words, addr.blank, b" gpa")
+    width = decimal_behind(words, addr.blank - 4, b" ")
+    good &= width.good & ends_with(words, width.blank, b" len") & (width.value <= MAX_WIDTH)
+    at = width.blank - 4
+    # The word starts behind "kvm_mmio: mmio ".
+    length = at - (rows.colon + 17)
+    write = ends_with(words, at, b" write") & (length == 5)
+    read = ends_with(words, at, b" read") & (length == 4)
+    before = ends_with(words, at, b"ied-read") & (length == 16) & _starts_with(words, rows.colon + 17, b"unsatisf")
+    good &= write | read | before
+    columns = {"width": width.value.astype(np.uint8), "addr": addr.value, "value": value.value}
+    role = np.where(before, np.uint8(Role.BEFORE), np.where(read, np.uint8(Role.DONE), np.uint8(Role.NONE)))
+    return _Taken(good, write.astype(np.uint8), columns, role, ~before)
+
+
+_TAKERS: tuple[tuple[bytes, Callable[[Lines, _Rows, Regions], _Taken]], ...] = (
+    (b"rwmmio_r", _rwmmio(b"rwmmio_read", Kind.READ, Role.BEFORE)),
+    (b"rwmmio_w", _rwmmio(b"rwmmio_write", Kind.WRITE, Role.BEFORE)),
+    (b"rwmmio_p", _rwmmio_post),
+    (b"kvm_mmio", _kvm_mmio),
+)
+
+
+def open_at_the_end(text: bytes) -> int:
+    """How many of the last bytes of these whole lines begin with a line whose second one may come yet."""
+    start = max(0, len(text) - FARTHEST)
+    if start:
+        text = text[text.find(b"\n", start - 1) + 1 :]
+    if b"rwmmio_" in text or b"kvm_mmio: mmio unsat" in text:
+        return _Block(text, 0, Regions(), False).waiting()
+    return 0
