@@ -66,7 +66,7 @@ class _Taken(NamedTuple):
 
 
 class Scanner:
-    """The parser of blocks. `spelled`: whether the lines of accesses are wanted, which costs as much as all else."""
+    """The parser of blocks. `spelled`: whether the lines themselves are wanted, which costs as much as all else."""
 
     def __init__(self) -> None:
         self.spelled = True
@@ -100,10 +100,7 @@ class _Block:
 
     def batches(self) -> Iterator[Parsed]:
         """Everything there is in the block."""
-        rows, names = self._named_rows()
-        self._take_usual(rows, names)
-        self._pass_notes(rows, names)
-        self._take_others()
+        self._take_all()
         columns = self._store.columns()
         joined, noted = partners(Marks(self._role, self._kind, columns, self._lines.starts))
         self._kind[noted] = Kind.NOTE
@@ -111,15 +108,20 @@ class _Block:
 
     def waiting(self) -> int:
         """How many of the last bytes begin with a line whose second one may come yet."""
-        self._take_usual(*self._named_rows())
-        self._take_others()
+        self._take_all()
         joined, noted = partners(Marks(self._role, self._kind, self._store.columns(), self._lines.starts))
         left = np.flatnonzero((self._role == Role.BEFORE) & ~joined & ~noted)
         return len(self._lines.block) - int(self._lines.starts[left[0]]) if len(left) else 0
 
+    def _take_all(self) -> None:
+        rows, names = self._named_rows()
+        self._take_usual(rows, names)
+        self._pass_notes(rows, names)
+        self._take_others()
+
     def _take_usual(self, rows: _Rows, names: U64) -> None:
-        for name, take in _TAKERS:
-            mine = np.flatnonzero(names == characters(name))
+        for beginnings, take in _TAKERS:
+            mine = np.flatnonzero(np.logical_or.reduce([names == characters(name) for name in beginnings]))
             if len(mine) < WORTHWHILE:
                 continue
             some = _Rows(*(column[mine] for column in rows))
@@ -220,7 +222,6 @@ class _Block:
             yield Parsed(self._batch(rows, columns, joined, noted), count)
 
     def _batch(self, rows: Index, columns: dict[str, Column], joined: Mask, noted: Mask) -> Batch:
-        lines, block = self._lines, self._lines.block
         picked: dict[str, Column] = {}
         blank = noted[rows]
         for name, column in columns.items():
@@ -235,22 +236,26 @@ class _Block:
             elif present.any():
                 picked[name] = Column(np.where(present, data, data.dtype.type(0)), present)
         kind = self._kind[rows]
-        begin = lines.starts[rows - joined[rows - 1] * (rows > 0)]  # a joined line is the one before
-        spans = zip(rows.tolist(), begin.tolist(), lines.text_ends[rows].tolist(), kind.tolist(), strict=True)
-        known, note, wanted = self._extras, int(Kind.NOTE), self._spelled
+        return Batch(kind, picked, self._texts(rows, kind, joined, noted), self._regions)
+
+    def _texts(self, rows: Index, kind: NDArray[np.uint8], joined: Mask, noted: Mask) -> dict[int, dict[str, Any]]:
+        """Extras of the rows: what was read of unusual lines, and the lines themselves where they are wanted."""
+        lines, block = self._lines, self._lines.block
         extras: dict[int, dict[str, Any]] = {}
-        if wanted and not len(known) and bool((kind <= Kind.UNKNOWN).all()):
-            extras = {at: {"raw": block[start:end]} for at, (_, start, end, _) in enumerate(spans)}
-            return Batch(kind, picked, extras, self._regions)
-        for at, (row, start, end, code) in enumerate(spans):
-            if code <= 2:
-                if wanted:
-                    extras[at] = {"raw": block[start:end]}
-            elif row in known and not noted[row]:
-                extras[at] = known[row]
-            elif code == note:
-                extras[at] = {"text": block[start:end]}
-        return Batch(kind, picked, extras, self._regions)
+        known = np.array([row for row in self._extras if rows[0] <= row <= rows[-1]], np.intp)
+        known = known[~(joined | noted)[known]]
+        for at, row in zip(np.searchsorted(rows, known).tolist(), known.tolist(), strict=True):
+            extras[at] = self._extras[row]
+        if not self._spelled:
+            return extras
+        begin = lines.starts[rows - joined[rows - 1] * (rows > 0)]  # a joined line is the one before
+        plain = np.ones(len(rows), np.bool_)
+        plain[[at for at in extras if kind[at] > Kind.UNKNOWN]] = False
+        for name, which in (("raw", kind <= Kind.UNKNOWN), ("text", (kind == Kind.NOTE) & plain)):
+            at = np.flatnonzero(which)
+            spans = (at.tolist(), begin[at].tolist(), lines.text_ends[rows[at]].tolist())
+            extras |= {row: {name: block[start:end]} for row, start, end in zip(*spans, strict=True)}
+        return extras
 
 
 def _prefix(words: Words, rows: _Rows) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], Mask]:
@@ -312,43 +317,31 @@ def _starts_with(words: Words, start: Index, text: bytes) -> Mask:
     return same
 
 
-def _rwmmio(name: bytes, kind: Kind, role: Role) -> Callable[[Lines, _Rows, Regions], _Taken]:
-    has_value = kind == Kind.WRITE or role == Role.DONE
-
-    def take(lines: Lines, rows: _Rows, regions: Regions) -> _Taken:
-        words = lines.words
-        named = _starts_with(words, rows.colon + 2, name + b": ")
-        addr = hex_behind(words, rows.end, b"=")
-        good = named & addr.good & ends_with(words, addr.blank, b" addr")
-        at = addr.blank - 5
-        columns: dict[str, Any] = {}
-        if has_value:
-            value = hex_behind(words, at, b"=")
-            good &= value.good & ends_with(words, value.blank, b" val")
-            at = value.blank - 4
-            columns["value"] = value.value
-        width = decimal_behind(words, at, b"=")
-        good &= width.good & ends_with(words, width.blank, b" width")
-        good &= (width.value & u64(7) == 0) & (width.value > 0) & (width.value <= 8 * MAX_WIDTH)
-        good &= (width.blank - 6 >= rows.colon + 3 + len(name)) & (at - width.blank <= 5)
-        columns["width"] = (width.value >> u64(3)).astype(np.uint8)
-        columns["addr"] = columns["offset"] = addr.value
-        n = len(rows.number)
-        columns["region"] = np.full(n, regions.code(*VIRTUAL), np.uint32)
-        return _Taken(good, np.full(n, kind, np.uint8), columns, np.full(n, role, np.uint8))
-
-    return take
-
-
-def _rwmmio_post(lines: Lines, rows: _Rows, regions: Regions) -> _Taken:
-    """rwmmio_post_read and rwmmio_post_write, whose first eight characters are the same."""
-    read, write = _POST_READ(lines, rows, regions), _POST_WRITE(lines, rows, regions)
-    kind = np.where(write.good, write.kind, read.kind)
-    return read._replace(good=read.good | write.good, kind=kind)
-
-
-_POST_READ = _rwmmio(b"rwmmio_post_read", Kind.READ, Role.DONE)
-_POST_WRITE = _rwmmio(b"rwmmio_post_write", Kind.WRITE, Role.DONE)
+def _rwmmio(lines: Lines, rows: _Rows, regions: Regions) -> _Taken:
+    words = lines.words
+    first, second = words.after(rows.colon + 2), words.after(rows.colon + 10)
+    third = words.after(rows.colon + 18)
+    reading = (first == characters(b"rwmmio_r")) & (second >> u64(24) == characters(b"ead: "))
+    writing = (first == characters(b"rwmmio_w")) & (second >> u64(16) == characters(b"rite: "))
+    done = first == characters(b"rwmmio_p")
+    read = done & (second == characters(b"ost_read")) & (third >> u64(48) == characters(b": "))
+    wrote = done & (second == characters(b"ost_writ")) & (third >> u64(40) == characters(b"e: "))
+    addr = hex_behind(words, rows.end, b"=")
+    good = (reading | writing | read | wrote) & addr.good & ends_with(words, addr.blank, b" addr")
+    at = addr.blank - 5
+    value = hex_behind(words, at, b"=")
+    good &= reading | value.good & ends_with(words, value.blank, b" val")
+    at = np.where(reading, at, value.blank - 4)
+    width = decimal_behind(words, at, b"=")
+    good &= width.good & ends_with(words, width.blank, b" width") & (at - width.blank <= 5)
+    good &= (width.value & u64(7) == 0) & (width.value > 0) & (width.value <= 8 * MAX_WIDTH)
+    # The name ends before " width=" begins.
+    good &= width.blank - 6 >= rows.colon + np.where(done, 19, 14) + (writing | wrote)
+    columns = {"width": (width.value >> u64(3)).astype(np.uint8), "value": value.value}
+    columns["addr"] = columns["offset"] = addr.value
+    columns["region"] = np.full(len(good), regions.code(*VIRTUAL), np.uint32)
+    role = np.where(done, np.uint8(Role.DONE), np.uint8(Role.BEFORE))
+    return _Taken(good, (writing | wrote).astype(np.uint8), columns, role, ~reading)
 
 
 def _kvm_mmio(lines: Lines, rows: _Rows, _: Regions) -> _Taken:
@@ -372,11 +365,10 @@ def _kvm_mmio(lines: Lines, rows: _Rows, _: Regions) -> _Taken:
     return _Taken(good, write.astype(np.uint8), columns, role, ~before)
 
 
-_TAKERS: tuple[tuple[bytes, Callable[[Lines, _Rows, Regions], _Taken]], ...] = (
-    (b"rwmmio_r", _rwmmio(b"rwmmio_read", Kind.READ, Role.BEFORE)),
-    (b"rwmmio_w", _rwmmio(b"rwmmio_write", Kind.WRITE, Role.BEFORE)),
-    (b"rwmmio_p", _rwmmio_post),
-    (b"kvm_mmio", _kvm_mmio),
+#: The first eight characters of names, and who reads these events.
+_TAKERS: tuple[tuple[tuple[bytes, ...], Callable[[Lines, _Rows, Regions], _Taken]], ...] = (
+    ((b"rwmmio_r", b"rwmmio_w", b"rwmmio_p"), _rwmmio),
+    ((b"kvm_mmio",), _kvm_mmio),
 )
 
 

@@ -21,8 +21,10 @@ from mmiotools.trace.registry import API
 _RECORD = re.compile(
     rb"(?:^|\n)[ \t]*(?:VERSION +\S+|PCIDEV +[0-9a-fA-F]{4} |[RW] +\d+ +\d+\.\d+ "
     rb"|(?:UNKNOWN|MAP|UNMAP|MARK) +\d+\.\d+[ \r\n]"
-    rb"|CPU:\d+ \[(?:LOST )?\d* ?EVENTS|# tracer: mmiotrace|# mmiotools: )"
+    rb"|# tracer: mmiotrace|# mmiotools: )"
 )
+#: All tracers have such lines.
+_LOST = re.compile(rb"(?:^|\n)CPU:\d+ \[(?:LOST )?\d* ?EVENTS")
 
 
 class Mmiotrace:
@@ -41,7 +43,7 @@ class Mmiotrace:
         """Sure when the first line is a record; fairly sure when one comes within the first 64 KiB."""
         match = _RECORD.search(head)
         if match is None:
-            return Sniff.NO
+            return Sniff.MAYBE if _LOST.search(head) else Sniff.NO
         return Sniff.YES if match.start() == 0 else Sniff.LIKELY
 
     def read(self, source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:

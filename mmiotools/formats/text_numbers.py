@@ -199,7 +199,7 @@ def hex_behind(words: Words, end: Index, lead: bytes, *, prefixed: bool = True) 
 
     prefixed  `0x…`, or `0` for zero; else digits alone
 
-    None is good that has 14 or 15 digits, or more than 8 without prefix.
+    None is good that has more than 16 digits, or more than 8 without prefix.
     """
     early, late = words.wide_before(end)
     mark = u64(0x0101010101010101 * lead[0])
@@ -236,16 +236,21 @@ def _behind_more(
     good: Mask,
     wrong: Mask,
 ) -> None:
-    """`0x` and 6 to 13 digits, or 16: the lead is before the last 8 characters."""
+    """`0x` and 6 to 16 digits: the lead is before the last 8 characters."""
     upper, lower = early[rows], late[rows]
     more = count_digits(last_place(upper, mark))
     digits = np.where(more == 8, 16, more + 6)
+    wanted = (mark & LOW_BYTE) << U16 | u64(0x3078)
+    for fewer in (15, 14):
+        unlike = np.flatnonzero(digits > 13)
+        unlike = unlike[words.before(end[rows[unlike]] - digits[unlike]) & u64(0xFFFFFF) != wanted]
+        digits[unlike] = fewer
     low, low_wrong = hex_words(lower, LAST[np.clip(digits, 0, 8)])
     high, high_wrong = hex_words(upper, LAST[np.clip(digits - 8, 0, 8)])
     value[rows] = high << U32 | low
     wrong[rows] = low_wrong | high_wrong
     start = words.before(end[rows] - digits) & u64(0xFFFFFF)
-    good[rows] = start == (mark & LOW_BYTE) << U16 | u64(0x3078)
+    good[rows] = start == wanted
     count[rows] = digits + 2
 
 
