@@ -247,7 +247,7 @@ class _Block:
         for at, row in zip(np.searchsorted(rows, known).tolist(), known.tolist(), strict=True):
             extras[at] = self._extras[row]
         if not self._spelled:
-            return extras
+            return {at: {name: item for name, item in extra.items() if name != "raw"} for at, extra in extras.items()}
         begin = lines.starts[rows - joined[rows - 1] * (rows > 0)]  # a joined line is the one before
         plain = np.ones(len(rows), np.bool_)
         plain[[at for at in extras if kind[at] > Kind.UNKNOWN]] = False

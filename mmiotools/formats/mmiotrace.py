@@ -52,8 +52,8 @@ class Mmiotrace:
         return header, LineBatches(source, _parse, notice=partial(_notice, header))
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> TextWriter:
-        """Lines onto `out`."""
-        return TextWriter(out)
+        """Lines onto `out`; as they were spelled where they were lines of this dialect."""
+        return TextWriter(out, spelled=header.format in ("", self.name, "native", "jsonl"))
 
 
 def _parse(block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:

@@ -20,10 +20,14 @@ _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
 class TextWriter:
-    """Writes batches as lines. `lost` counts what the dialect has no place for."""
+    """Writes batches as lines. `lost` counts what the dialect has no place for.
 
-    def __init__(self, out: BinaryIO) -> None:
+    spelled  unusual lines have their own bytes in `raw`; False where those are of another dialect
+    """
+
+    def __init__(self, out: BinaryIO, spelled: bool = True) -> None:
         self._out = out
+        self._spelled = spelled
         self.lost: Counter[str] = Counter()
 
     def write(self, batch: Batch) -> None:
@@ -35,6 +39,8 @@ class TextWriter:
         """Nothing is held back."""
 
     def _write(self, batch: Batch) -> None:
+        if batch.extras and not self._spelled:
+            batch = _without_spelling(batch)
         regular = _regular(batch)
         self._count_losses(batch)
         if regular.all():
@@ -81,6 +87,17 @@ class TextWriter:
             self.lost["time below one microsecond"] += len(fine) - spelled
         for name in [name for name, count in self.lost.items() if not count]:
             del self.lost[name]
+
+
+def _without_spelling(batch: Batch) -> Batch:
+    """Without the lines of another dialect: a damaged one is told in this one's own words."""
+    extras = {}
+    for row, extra in batch.extras.items():
+        left = ("raw", "text") if extra.get("damaged") else ("raw",)
+        extra = {name: item for name, item in extra.items() if name not in left}
+        if extra:
+            extras[row] = extra
+    return Batch(batch.kind, batch.columns, extras, batch.regions)
 
 
 def _regular(batch: Batch) -> Mask:

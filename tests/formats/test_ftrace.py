@@ -339,3 +339,13 @@ def test_what_the_role_of_a_line_is() -> None:
     ]
     assert roles == [Role.BEFORE, Role.DONE, Role.BEFORE, Role.DONE]
     assert "ftrace" in FORMATS.names()
+
+
+def test_another_dialect_does_not_take_these_lines_for_its_own() -> None:
+    out = io.BytesIO()
+    writer = FORMATS.get("mmiotrace").writer(out, TraceHeader("ftrace"))
+    kvm = b"     CPU 0/KVM-4711    [003] d....   100.000001: kvm_mmio: mmio write len 4 gpa 0xfebc0008 val 0x7\n"
+    writer.write(Batch.from_events(read(kvm + line("read").replace(b"width=32", b"width=33"))))
+    first, second = out.getvalue().splitlines()
+    assert first == b"W 4 100.000001 0 0xfebc0008 0x7 0x0 4711"
+    assert second.startswith(b"# mmiotools damaged: {")
