@@ -21,7 +21,7 @@ from mmiotools.trace.registry import API
 _TRACER = re.compile(rb"# tracer: (?!mmiotrace\b)")
 _TRACER_ANYWHERE = re.compile(rb"\n# tracer: (?!mmiotrace\b)")
 _PERF = re.compile(rb"\s\d{1,9}(?:/\d{1,9})? +\[\d{3,6}\] +\d{1,10}\.\d{6}(?:\d{3})?: +[\w-]+:\w+: ")
-_LATENCY = re.compile(rb"-\d{1,9} +\d{1,6}[^\s\d]\S{3,7} +\d{1,15}us[ +!#*@$]?: \w+: ")
+_LATENCY = re.compile(rb"-\d{1,9} +\d{1,6}[^\s\d]\S{3,7} +(?:\d{1,15}us[ +!#*@$]?|\d{1,10}\.\d{6,9}): +\w+: ")
 _FRACTION = re.compile(rb"\d\.(\d{6}(?:\d{3})?): ")
 
 

@@ -48,13 +48,16 @@ _PREFIX = re.compile(
     rb"(?:[^ ]{4,8}[ ]+)?(?:" + _TIME + rb"|\d{1,20}):[ ]",
     re.DOTALL,
 )
-#: With the option latency-format: comm-pid, the CPU and the flags in one word, time since the first event.
-_LATENCY = re.compile(_TASK + rb"-(\d{1,9})[ ]+(\d{1,6})[^\s\d]\S{3,7}[ ]+(\d{1,15})us[ +!#*@$]?:[ ]", re.DOTALL)
-_NAME = re.compile(rb"[ ]*(?:[A-Za-z0-9_-]+:)?(\w+):(?=[ ]|$)(.*)", re.DOTALL)
+#: With the option latency-format: comm-pid, the CPU and the flags in one word, time since the first event (trace-cmd's
+#: is the usual one).
+_LATENCY = re.compile(
+    _TASK + rb"-(\d{1,9})[ ]+(\d{1,6})[^\s\d]\S{3,7}[ ]+(?:(\d{1,15})us[ +!#*@$]?|" + _TIME + rb"):[ ]", re.DOTALL
+)
+_NAME = re.compile(rb"[ ]*(?:\(\+\d+\)[ ]+)?(?:[A-Za-z0-9_-]+:)?(\w+):(?=[ ]|$)(.*)", re.DOTALL)
 
 _LOST = re.compile(rb"CPU:(\d{1,6}) \[(?:LOST (\d{1,18}) EVENTS|(?:(\d{1,18}) )?EVENTS DROPPED)\]$")
 #: `trace` says how many events its buffer holds of those that were written.
-_ENTRIES = re.compile(rb"#\s+entries-in-buffer/entries-written: (\d{1,18})/(\d{1,18})(?!\d)")
+_ENTRIES = re.compile(rb"#\s+(?:entries-in-buffer/entries-written: |latency: \d+ us, #)(\d{1,18})/(\d{1,18})(?!\d)")
 
 _H = rb"(0[xX][0-9a-fA-F]{1,16}|0)"  # printf's %#x, which gives "0" for zero in user space
 _X = rb"([0-9a-fA-F]{1,16})"
@@ -251,12 +254,17 @@ def parse_line(line: bytes, number: int, regions: Regions, *, ended: bool = True
 def _prefix(line: bytes) -> tuple[re.Match[bytes] | None, dict[str, Any]]:
     match = _PREFIX.match(line)
     if match is not None:
-        time = None if match[3] is None else int(match[3]) * 10**9 + int(match[4].ljust(9, b"0"))
+        time = None if match[3] is None else _nanoseconds(match[3], match[4])
         return match, {"time": time, "pid": int(match[1]), "cpu": int(match[2])}
     match = _LATENCY.match(line)
     if match is not None:
-        return match, {"time": int(match[3]) * 1000, "pid": int(match[1]), "cpu": int(match[2])}
+        time = int(match[3]) * 1000 if match[3] is not None else _nanoseconds(match[4], match[5])
+        return match, {"time": time, "pid": int(match[1]), "cpu": int(match[2])}
     return None, {}
+
+
+def _nanoseconds(seconds: bytes, fraction: bytes) -> int:
+    return int(seconds) * 10**9 + int(fraction.ljust(9, b"0"))
 
 
 def _event(named: re.Match[bytes], context: _Context) -> Made:

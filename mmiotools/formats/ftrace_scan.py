@@ -7,20 +7,20 @@ time, its prefix. What is left to Python is to keep each line's own bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
-from mmiotools.formats.ftrace_lines import BEGINNINGS, LONGEST, MAX_TASK, MAX_WIDTH, VIRTUAL, Role, parse_line
+from mmiotools.formats.ftrace_events import TAKERS, Rows
+from mmiotools.formats.ftrace_lines import BEGINNINGS, LONGEST, MAX_TASK, Role, parse_line
 from mmiotools.formats.ftrace_pairs import FARTHEST, Marks, partners
 from mmiotools.formats.line_columns import MARGIN, Lines, Place, Store
 from mmiotools.formats.lines import Parsed, without_end
 from mmiotools.formats.text_numbers import (
     BLANKS,
-    U8,
     Index,
     Mask,
     Words,
@@ -44,25 +44,6 @@ _COLON, _BLANK, _HASH = 0x3A, 0x20, 0x23
 #: So far behind the colon of a line is looked at its name.
 _AHEAD = 32
 _SECOND = u64(1_000_000_000)
-
-
-class _Rows(NamedTuple):
-    """Some lines: their numbers, where they begin and end, and where the colon behind the time is; (n,) each."""
-
-    number: Index
-    start: Index
-    end: Index
-    colon: Index
-
-
-class _Taken(NamedTuple):
-    """What was read of some lines, and of which it is right; where there is a value if not in all."""
-
-    good: Mask
-    kind: NDArray[np.uint8]
-    columns: dict[str, Any]
-    role: NDArray[np.uint8]
-    valued: Mask | None = None
 
 
 class Scanner:
@@ -119,19 +100,20 @@ class _Block:
         self._pass_notes(rows, names)
         self._take_others()
 
-    def _take_usual(self, rows: _Rows, names: U64) -> None:
-        for beginnings, take in _TAKERS:
+    def _take_usual(self, rows: Rows, names: U64) -> None:
+        for beginnings, take in TAKERS:
             mine = np.flatnonzero(np.logical_or.reduce([names == characters(name) for name in beginnings]))
             if len(mine) < WORTHWHILE:
                 continue
-            some = _Rows(*(column[mine] for column in rows))
+            some = Rows(*(column[mine] for column in rows))
             taken = take(self._lines, some, self._regions)
             time, pid, cpu, good = _prefix(self._lines.words, some)
             good &= taken.good
             place = Place(some.number[good])
             place.into(self._done, np.True_)
             place.into(self._kind, taken.kind[good])
-            place.into(self._role, taken.role[good])
+            if taken.role is not None:
+                place.into(self._role, taken.role[good])
             for key, values in {**taken.columns, "time": time, "pid": pid, "cpu": cpu}.items():
                 if key == "value" and taken.valued is not None:
                     valued = good & taken.valued
@@ -139,7 +121,7 @@ class _Block:
                 else:
                     self._store.put(key, place, values[good])
 
-    def _named_rows(self) -> tuple[_Rows, U64]:
+    def _named_rows(self) -> tuple[Rows, U64]:
         """Lines with a colon and a blank, and the eight characters behind their first."""
         lines = self._lines
         data = lines.words.bytes
@@ -151,10 +133,10 @@ class _Block:
         fits = (found < lines.text_ends) & (found + _AHEAD <= len(data)) & (lines.starts >= MARGIN)
         fits &= (lines.text_ends - lines.starts <= LONGEST) & (data[lines.starts] != _HASH)
         number = np.flatnonzero(fits)
-        rows = _Rows(number, lines.starts[number], lines.text_ends[number], found[number])
+        rows = Rows(number, lines.starts[number], lines.text_ends[number], found[number])
         return rows, lines.words.after(rows.colon + 2)
 
-    def _pass_notes(self, rows: _Rows, names: U64) -> None:
+    def _pass_notes(self, rows: Rows, names: U64) -> None:
         """Events of other kinds: behind a good prefix, of another name, and nothing in them looks like one of ours."""
         other = ~self._done[rows.number]
         for beginning in BEGINNINGS:
@@ -162,7 +144,7 @@ class _Block:
         other &= names >> u64(24) != characters(b"print")
         if np.count_nonzero(other) < WORTHWHILE:
             return
-        some, words = _Rows(*(column[other] for column in rows)), self._lines.words
+        some, words = Rows(*(column[other] for column in rows)), self._lines.words
         *_, good = _prefix(words, some)
         last = hex_behind(words, some.end, b"=")
         good &= ~(last.good & ends_with(words, last.blank, b" addr"))
@@ -171,7 +153,7 @@ class _Block:
         good &= self._times_within(some) == 1
         self._done[some.number[good]] = True
 
-    def _times_within(self, rows: _Rows) -> Index:
+    def _times_within(self, rows: Rows) -> Index:
         """How many colons stand between a digit and a blank: two or more, and another line may have run into this."""
         data = self._lines.words.bytes
         behind = self._colons - 1
@@ -258,7 +240,7 @@ class _Block:
         return extras
 
 
-def _prefix(words: Words, rows: _Rows) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], Mask]:
+def _prefix(words: Words, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], Mask]:
     """`comm-pid (tgid) [cpu] flags time` before the colon: time in ns, pid, cpu, and where that is what is there."""
     late = words.before(rows.colon)
     digits = np.where(late >> u64(48) & u64(0xFF) == 0x2E, 6, 9)
@@ -304,72 +286,6 @@ def _prefix(words: Words, rows: _Rows) -> tuple[NDArray[np.int64], NDArray[np.in
     pid = decimal_behind(words, at, b"-")
     good &= pid.good & (pid.blank >= rows.start) & (pid.blank - rows.start <= MAX_TASK)
     return time, pid.value.view(np.int64), cpu.value.astype(np.int32), good
-
-
-# -- the events ------------------------------------------------------------------------------------------------------
-
-
-def _starts_with(words: Words, start: Index, text: bytes) -> Mask:
-    same = np.ones(len(start), np.bool_)
-    for at in range(0, len(text), 8):
-        part = text[at : at + 8]
-        same &= words.after(start + at) >> U8 * u64(8 - len(part)) == characters(part)
-    return same
-
-
-def _rwmmio(lines: Lines, rows: _Rows, regions: Regions) -> _Taken:
-    words = lines.words
-    first, second = words.after(rows.colon + 2), words.after(rows.colon + 10)
-    third = words.after(rows.colon + 18)
-    reading = (first == characters(b"rwmmio_r")) & (second >> u64(24) == characters(b"ead: "))
-    writing = (first == characters(b"rwmmio_w")) & (second >> u64(16) == characters(b"rite: "))
-    done = first == characters(b"rwmmio_p")
-    read = done & (second == characters(b"ost_read")) & (third >> u64(48) == characters(b": "))
-    wrote = done & (second == characters(b"ost_writ")) & (third >> u64(40) == characters(b"e: "))
-    addr = hex_behind(words, rows.end, b"=")
-    good = (reading | writing | read | wrote) & addr.good & ends_with(words, addr.blank, b" addr")
-    at = addr.blank - 5
-    value = hex_behind(words, at, b"=")
-    good &= reading | value.good & ends_with(words, value.blank, b" val")
-    at = np.where(reading, at, value.blank - 4)
-    width = decimal_behind(words, at, b"=")
-    good &= width.good & ends_with(words, width.blank, b" width") & (at - width.blank <= 5)
-    good &= (width.value & u64(7) == 0) & (width.value > 0) & (width.value <= 8 * MAX_WIDTH)
-    # The name ends before " width=" begins.
-    good &= width.blank - 6 >= rows.colon + np.where(done, 19, 14) + (writing | wrote)
-    columns = {"width": (width.value >> u64(3)).astype(np.uint8), "value": value.value}
-    columns["addr"] = columns["offset"] = addr.value
-    columns["region"] = np.full(len(good), regions.code(*VIRTUAL), np.uint32)
-    role = np.where(done, np.uint8(Role.DONE), np.uint8(Role.BEFORE))
-    return _Taken(good, (writing | wrote).astype(np.uint8), columns, role, ~reading)
-
-
-def _kvm_mmio(lines: Lines, rows: _Rows, _: Regions) -> _Taken:
-    words = lines.words
-    named = _starts_with(words, rows.colon + 2, b"kvm_mmio: mmio ")
-    value = hex_behind(words, rows.end, b" ")
-    good = named & value.good & ends_with(words, value.blank, b" val")
-    addr = hex_behind(words, value.blank - 4, b" ")
-    good &= addr.good & ends_with(words, addr.blank, b" gpa")
-    width = decimal_behind(words, addr.blank - 4, b" ")
-    good &= width.good & ends_with(words, width.blank, b" len") & (width.value <= MAX_WIDTH)
-    at = width.blank - 4
-    # The word starts behind "kvm_mmio: mmio ".
-    length = at - (rows.colon + 17)
-    write = ends_with(words, at, b" write") & (length == 5)
-    read = ends_with(words, at, b" read") & (length == 4)
-    before = ends_with(words, at, b"ied-read") & (length == 16) & _starts_with(words, rows.colon + 17, b"unsatisf")
-    good &= write | read | before
-    columns = {"width": width.value.astype(np.uint8), "addr": addr.value, "value": value.value}
-    role = np.where(before, np.uint8(Role.BEFORE), np.where(read, np.uint8(Role.DONE), np.uint8(Role.NONE)))
-    return _Taken(good, write.astype(np.uint8), columns, role, ~before)
-
-
-#: The first eight characters of names, and who reads these events.
-_TAKERS: tuple[tuple[tuple[bytes, ...], Callable[[Lines, _Rows, Regions], _Taken]], ...] = (
-    ((b"rwmmio_r", b"rwmmio_w", b"rwmmio_p"), _rwmmio),
-    ((b"kvm_mmio",), _kvm_mmio),
-)
 
 
 def open_at_the_end(text: bytes) -> int:

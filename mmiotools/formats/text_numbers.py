@@ -198,8 +198,6 @@ def hex_behind(words: Words, end: Index, lead: bytes, *, prefixed: bool = True) 
     """A number of any spelling that ends before each position, behind the character `lead`; `blank` is where that is.
 
     prefixed  `0x…`, or `0` for zero; else digits alone
-
-    None is good that has more than 16 digits, or more than 8 without prefix.
     """
     early, late = words.wide_before(end)
     mark = u64(0x0101010101010101 * lead[0])
@@ -215,43 +213,26 @@ def hex_behind(words: Words, end: Index, lead: bytes, *, prefixed: bool = True) 
         good |= zero
         value[zero] = 0
         wrong &= ~zero
-        rows = np.flatnonzero(count == 8)
-        if len(rows):
-            _behind_more(words, end, early, late, mark, rows, value, count, good, wrong)
-    else:
-        good |= (count == 8) & (early & LOW_BYTE == lead[0])
+    rows = np.flatnonzero(count == 8)
+    if len(rows):
+        upper, lower = early[rows], late[rows]
+        digits = count_digits(last_place(upper, mark)) + 8 - skip
+        beginning, keep = (u64(lead[0] << 16 | 0x3078), LAST[3]) if prefixed else (u64(lead[0]), LAST[1])
+        for most in (16, 15, 14)[: 1 + skip]:
+            # Where it is not in these 16 characters, it is right before them, or one or two before that.
+            unlike = np.flatnonzero(digits >= 16 - skip)
+            digits[unlike] = most
+            unlike = unlike[words.before(end[rows[unlike]] - most) & keep == beginning]
+            digits[unlike] = -most
+        digits = np.abs(digits)
+        low, low_wrong = hex_words(lower, LAST[np.clip(digits, 0, 8)])
+        high, high_wrong = hex_words(upper, LAST[np.clip(digits - 8, 0, 8)])
+        value[rows] = high << U32 | low
+        wrong[rows] = low_wrong | high_wrong
+        good[rows] = words.before(end[rows] - digits) & keep == beginning
+        count[rows] = digits + skip
     good &= ~wrong
     return _Field(value, end - count - 1, good)
-
-
-def _behind_more(
-    words: Words,
-    end: Index,
-    early: U64,
-    late: U64,
-    mark: np.uint64,
-    rows: Index,
-    value: U64,
-    count: Index,
-    good: Mask,
-    wrong: Mask,
-) -> None:
-    """`0x` and 6 to 16 digits: the lead is before the last 8 characters."""
-    upper, lower = early[rows], late[rows]
-    more = count_digits(last_place(upper, mark))
-    digits = np.where(more == 8, 16, more + 6)
-    wanted = (mark & LOW_BYTE) << U16 | u64(0x3078)
-    for fewer in (15, 14):
-        unlike = np.flatnonzero(digits > 13)
-        unlike = unlike[words.before(end[rows[unlike]] - digits[unlike]) & u64(0xFFFFFF) != wanted]
-        digits[unlike] = fewer
-    low, low_wrong = hex_words(lower, LAST[np.clip(digits, 0, 8)])
-    high, high_wrong = hex_words(upper, LAST[np.clip(digits - 8, 0, 8)])
-    value[rows] = high << U32 | low
-    wrong[rows] = low_wrong | high_wrong
-    start = words.before(end[rows] - digits) & u64(0xFFFFFF)
-    good[rows] = start == wanted
-    count[rows] = digits + 2
 
 
 def decimal_behind(words: Words, end: Index, lead: bytes) -> _Field:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -116,6 +117,8 @@ def lines(draw: st.DrawFn) -> bytes:
         line = line[:at] + bytes([draw(st.integers(0, 255))]) + line[at + 1 :]
     elif how == 3:
         line = line.lstrip()
+    elif how == 4:
+        line = re.sub(rb"(\d: )(\w+:) ", lambda m: m[1] + m[2].ljust(22), line, count=1)
     return line.replace(b"\n", b"?") + draw(st.sampled_from([b"\n", b"\n", b"\n", b"\r\n"]))
 
 
