@@ -44,7 +44,7 @@ _TIME = rb"(\d{1,10})\.(\d{9}|\d{6})"
 _TASK = rb".{0,%d}?" % MAX_TASK
 #: comm-pid (tgid) [cpu] flags time:, and perf's comm pid/tid [cpu] time:. The time may be a bare counter.
 _PREFIX = re.compile(
-    _TASK + rb"(?:-|[ ]+(?=\d+(?:/\d+)?[ ]+\[))(\d{1,9})(?:/\d{1,9})?[ ]+(?:\([^(]{1,9}\)[ ]+)?\[(\d{1,6})\][ ]+"
+    _TASK + rb"(?:-|[ ]+(?=\d+(?:/\d+)?[ ]+\[))(\d{1,9})(?:/(\d{1,9}))?[ ]+(?:\([^(]{1,9}\)[ ]+)?\[(\d{1,6})\][ ]+"
     rb"(?:[^ ]{4,8}[ ]+)?(?:" + _TIME + rb"|\d{1,20}):[ ]",
     re.DOTALL,
 )
@@ -254,8 +254,8 @@ def parse_line(line: bytes, number: int, regions: Regions, *, ended: bool = True
 def _prefix(line: bytes) -> tuple[re.Match[bytes] | None, dict[str, Any]]:
     match = _PREFIX.match(line)
     if match is not None:
-        time = None if match[3] is None else _nanoseconds(match[3], match[4])
-        return match, {"time": time, "pid": int(match[1]), "cpu": int(match[2])}
+        time = None if match[4] is None else _nanoseconds(match[4], match[5])
+        return match, {"time": time, "pid": int(match[2] or match[1]), "cpu": int(match[3])}
     match = _LATENCY.match(line)
     if match is not None:
         time = int(match[3]) * 1000 if match[3] is not None else _nanoseconds(match[4], match[5])
