@@ -222,7 +222,10 @@ _MARKED = re.compile(rb"[ ]*tracing_mark_write:(.*)", re.DOTALL)
 _KNOWN = b"|".join(re.escape(name) for name in EVENTS if not name.startswith(b"reg_"))
 #: The name of a register event; how it ends; what only a register event ends with.
 _NAMED = re.compile(rb"(?:^|[\s:])(?:" + _KNOWN + rb"):[ ]")
-_TELLING = re.compile(rb" width=\d+ (?:val=\S+ )?addr=\S+$| len \d+ gpa 0x\S+ val 0x\S+$")
+_TELLING = re.compile(
+    rb" width=\d+ (?:val=(?:0x[0-9a-f]{1,16}|0) )?addr=(?:0x[0-9a-f]{1,16}|0)$"
+    rb"| len \d+ gpa 0x[0-9a-f]{1,16} val 0x[0-9a-f]{1,16}$"
+)
 #: A whole prefix, anywhere; behind another one it is a second line that ran into the first.
 PREFIX_ANYWHERE = re.compile(
     rb"-\d{1,9} +(?:\([ \d-]{1,9}\) +)?\[\d{1,6}\] +(?:[^\s\[\]]{4,8} +)?\d{1,10}\.\d{6}(?:\d{3})?: +(?=\S)"

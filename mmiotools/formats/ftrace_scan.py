@@ -42,7 +42,9 @@ WORTHWHILE = 16
 U64 = NDArray[np.uint64]
 _COLON, _BLANK, _HASH = 0x3A, 0x20, 0x23
 #: So far behind the colon of a line is looked at its name.
-_AHEAD = 32
+_AHEAD = 40
+#: Characters of names.
+_WORD = np.array([(chr(code).isalnum() and code < 128) or code == 0x5F for code in range(256)])
 _SECOND = u64(1_000_000_000)
 
 
@@ -146,12 +148,24 @@ class _Block:
             return
         some, words = Rows(*(column[other] for column in rows)), self._lines.words
         *_, good = _prefix(words, some)
+        good &= self._has_name(some)
         last = hex_behind(words, some.end, b"=")
         good &= ~(last.good & ends_with(words, last.blank, b" addr"))
         last = hex_behind(words, some.end, b" ")
         good &= ~(last.good & ends_with(words, last.blank, b" val"))
         good &= self._times_within(some) == 1
         self._done[some.number[good]] = True
+
+    def _has_name(self, rows: Rows) -> Mask:
+        """Whether a name of letters, digits and underscores, not too long, and a colon stand behind the blank."""
+        words, start = self._lines.words, rows.colon + 2
+        parts = np.empty((len(start), (_AHEAD - 8) // 8), ">u8")
+        for part in range(parts.shape[1]):
+            parts[:, part] = words.after(start + 8 * part)
+        length = np.argmin(_WORD[parts.view(np.uint8)], axis=1)  # 0, too, where there is nothing but letters
+        end, data = start + length, words.bytes
+        good: Mask = (length > 0) & (data[end] == _COLON) & ((data[end + 1] == _BLANK) | (end + 1 == rows.end))
+        return good
 
     def _times_within(self, rows: Rows) -> Index:
         """How many colons stand between a digit and a blank: two or more, and another line may have run into this."""
@@ -293,6 +307,6 @@ def open_at_the_end(text: bytes) -> int:
     start = max(0, len(text) - FARTHEST)
     if start:
         text = text[text.find(b"\n", start - 1) + 1 :]
-    if b"rwmmio_" in text or b"kvm_mmio: mmio unsat" in text:
+    if b"rwmmio_" in text or b"unsatisfied-read" in text:
         return _Block(text, 0, Regions(), False).waiting()
     return 0
