@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import IntEnum
+from operator import ne
 from typing import Any, NamedTuple
 
 from mmiotools.events import Event, Kind
@@ -221,10 +222,10 @@ _MARKED = re.compile(rb"[ ]*tracing_mark_write:(.*)", re.DOTALL)
 
 _KNOWN = b"|".join(re.escape(name) for name in EVENTS if not name.startswith(b"reg_"))
 #: The name of a register event; how it ends; what only a register event ends with.
-_NAMED = re.compile(rb"(?:^|[\s:])(?:" + _KNOWN + rb"):[ ]")
+_NAMED = re.compile(rb"(?:" + _KNOWN + rb"):[ ]")
 _TELLING = re.compile(
     rb" width=\d+ (?:val=(?:0x[0-9a-f]{1,16}|0) )?addr=(?:0x[0-9a-f]{1,16}|0)$"
-    rb"| len \d+ gpa 0x[0-9a-f]{1,16} val 0x[0-9a-f]{1,16}$"
+    rb"| len \d+ gpa 0x[0-9a-f]{1,16} val 0x[0-9a-f]{1,16}$|: reg_[rw]r: \S+ [0-9a-f]{4,8}=[0-9a-f]{8}$"
 )
 #: A whole prefix, anywhere; behind another one it is a second line that ran into the first.
 PREFIX_ANYWHERE = re.compile(
@@ -239,7 +240,7 @@ def parse_line(line: bytes, number: int, regions: Regions, *, ended: bool = True
     is an event only where nothing of it can be missing.
     """
     if line[:1] == b"#" or len(line) > LONGEST:
-        return Line(_comment(line))
+        return Line(_comment(line, number))
     if line.startswith(b"CPU:"):
         lost = _LOST.match(line)
         if lost is not None:
@@ -251,7 +252,7 @@ def parse_line(line: bytes, number: int, regions: Regions, *, ended: bool = True
         return Line(_cut(line, number, named, found))
     if found is not None:
         return found._replace(event=found.event._replace(extra={**found.event.extra, "raw": line}))
-    return Line(_unreadable(line, number, named))
+    return Line(_unreadable(line, number, named, len(line) if prefix is None else prefix.end()))
 
 
 def _prefix(line: bytes) -> tuple[re.Match[bytes] | None, dict[str, Any]]:
@@ -272,7 +273,10 @@ def _nanoseconds(seconds: bytes, fraction: bytes) -> int:
 
 def _event(named: re.Match[bytes], context: _Context) -> Made:
     name, text = named[1], named[2]
+    glued = PREFIX_ANYWHERE.search(text) is not None
     if name in _MARKS:
+        if glued and _NAMED.search(text):
+            return None
         if name == b"print":
             marked = _MARKED.match(text)
             if marked is None:
@@ -280,16 +284,19 @@ def _event(named: re.Match[bytes], context: _Context) -> Made:
             text = marked[1]
         return Line(Event(Kind.MARK, **context.fields, extra={"text": text.removeprefix(b" ")}))
     entry = EVENTS.get(name)
-    if entry is None:
+    if entry is None or glued:
         return None
     match = entry[0].match(text)
     return None if match is None else entry[1](match, context)
 
 
-def _comment(line: bytes) -> Event:
+def _comment(line: bytes, number: int) -> Event:
     entries = _ENTRIES.match(line) if line[:1] == b"#" else None
     if entries is not None and int(entries[2]) > int(entries[1]):
         return Event(Kind.LOST, extra={"count": int(entries[2]) - int(entries[1]), "raw": line})
+    told = len(_NAMED.findall(line))
+    if told and PREFIX_ANYWHERE.search(line):
+        return damaged("a register event whose beginning is damaged", text=line, line=number, events=told)
     return Event(Kind.NOTE, extra={"text": line})
 
 
@@ -315,9 +322,14 @@ def _cut(line: bytes, number: int, named: re.Match[bytes] | None, found: Made) -
     return damaged("the last line is cut off", text=line, line=number)
 
 
-def _unreadable(line: bytes, number: int, named: re.Match[bytes] | None) -> Event:
-    """A line that is no register event: a plain note, or damage with the number of events that it once was."""
+def _unreadable(line: bytes, number: int, named: re.Match[bytes] | None, start: int) -> Event:
+    """A line that is no register event: a plain note, or damage with the number of events that it once was.
+
+    start   where its name begins
+    """
     told = len(_NAMED.findall(line))
+    if _nearly_an_event(line[start:]):
+        return damaged("a register event whose name is damaged", text=line, line=number, events=told + 1)
     if named is None:
         if told or _TELLING.search(line):
             return damaged("a register event whose beginning is damaged", text=line, line=number, events=max(told, 1))
@@ -330,3 +342,13 @@ def _unreadable(line: bytes, number: int, named: re.Match[bytes] | None) -> Even
     elif told and PREFIX_ANYWHERE.search(line, named.end(1)):
         return damaged("two lines run into each other", text=line, line=number, events=told)
     return Event(Kind.NOTE, extra={"text": line})
+
+
+def _nearly_an_event(text: bytes) -> bool:
+    """Whether it would be a register event with one other character in its name, or behind it."""
+    for name, (pattern, _) in EVENTS.items():
+        if text[:3] == name[:3] or text[3:6] == name[3:6]:
+            head, rest = text[: len(name) + 2], text[len(name) + 2 :]
+            if sum(map(ne, head, name + b": ")) == 1 and pattern.match(rest):
+                return True
+    return False

@@ -8,6 +8,8 @@ time, its prefix. What is left to Python is to keep each line's own bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
+from operator import ne
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,8 @@ _COLON, _BLANK, _HASH = 0x3A, 0x20, 0x23
 _AHEAD = 40
 #: Characters of names.
 _WORD = np.array([(chr(code).isalnum() and code < 128) or code == 0x5F for code in range(256)])
+#: Names that are looked at in one block, and as many that are remembered.
+_NEW_NAMES = 1000
 _SECOND = u64(1_000_000_000)
 
 
@@ -110,7 +114,7 @@ class _Block:
             some = Rows(*(column[mine] for column in rows))
             taken = take(self._lines, some, self._regions)
             time, pid, cpu, good = _prefix(self._lines.words, some)
-            good &= taken.good
+            good &= taken.good & (self._times_within(some) == 1)
             place = Place(some.number[good])
             place.into(self._done, np.True_)
             place.into(self._kind, taken.kind[good])
@@ -140,10 +144,7 @@ class _Block:
 
     def _pass_notes(self, rows: Rows, names: U64) -> None:
         """Events of other kinds: behind a good prefix, of another name, and nothing in them looks like one of ours."""
-        other = ~self._done[rows.number]
-        for beginning in BEGINNINGS:
-            other &= names != characters(beginning)
-        other &= names >> u64(24) != characters(b"print")
+        other = ~self._done[rows.number] & _HARMLESS.among(names)
         if np.count_nonzero(other) < WORTHWHILE:
             return
         some, words = Rows(*(column[other] for column in rows)), self._lines.words
@@ -252,6 +253,37 @@ class _Block:
             spans = (at.tolist(), begin[at].tolist(), lines.text_ends[rows[at]].tolist())
             extras |= {row: {name: block[start:end]} for row, start, end in zip(*spans, strict=True)}
         return extras
+
+
+class _Harmless:
+    """Beginnings of names, eight characters, that are neither those of a register event nor nearly so."""
+
+    def __init__(self) -> None:
+        self._known: U64 = np.zeros(1, np.uint64)
+
+    def among(self, names: U64) -> Mask:
+        """Which are harmless. Where there are very many that were never seen, some are said not to be."""
+        found = self._look(names)
+        if not found.all():
+            others = islice(set(names[~found].tolist()), _NEW_NAMES)
+            new = [name for name in others if not _is_like_ours(name.to_bytes(8, "big"))]
+            known = self._known if len(self._known) < _NEW_NAMES else self._known[:1]
+            if new:
+                self._known = np.union1d(known, np.array(new, np.uint64))
+                found = self._look(names)
+        return found
+
+    def _look(self, names: U64) -> Mask:
+        at = np.minimum(np.searchsorted(self._known, names), len(self._known) - 1)
+        found: Mask = self._known[at] == names
+        return found
+
+
+def _is_like_ours(name: bytes) -> bool:
+    return name.startswith(b"print") or any(sum(map(ne, name, one)) <= 1 for one in BEGINNINGS)
+
+
+_HARMLESS = _Harmless()
 
 
 def _prefix(words: Words, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], Mask]:

@@ -297,6 +297,35 @@ def test_notes_are_not_passed_over_unread() -> None:
         ] * 30
 
 
+EVERY_KIND = b"""\
+              vm-111     (    111) [001] d..2.     9.402882: read_msr: c0000080, value d01
+     kworker/3:4-70      [003] .......  1927.139849: regmap_reg_write: ethernet-switch reg=1004 val=bd
+     CPU 0/KVM-4711      [003] d....  1928.000014: kvm_mmio: mmio write len 4 gpa 0xfebc0038 val 0x10
+           task-7        [001] .....  1928.000015: rwmmio_post_write: f+0x1/0x2 width=32 val=0x1 addr=0xffff800009000008
+           Xorg-900      [001] ....  1928.000016: i915_reg_rw: write reg=0x44040, len=8, val=(0x80000001, 0x2)
+CPU:1 [LOST 5 EVENTS]
+           task-7        [001] .....  1928.000017: sched_wakeup: comm=x pid=1 prio=120 target_cpu=001
+           task-7        [001] .....  1928.000018: kvm_msr: msr_read 1b = 0xfee00900
+"""
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_no_change_of_one_byte_loses_an_access_silently(many: bool) -> None:
+    """Every place, some likely bytes; with many lines before them, and with few. A new line end is left out."""
+    before = b"# head\n" * 20 + EVERY_KIND * 20 if many else b""
+    count = sum(event.kind <= Kind.UNKNOWN for event in read(EVERY_KIND))
+    earlier = len(read(before)) if many else 0
+    assert count == 6
+    for at in range(len(EVERY_KIND)):
+        for value in (b"\0 #:0xz\xff" if not many else b"\0z")[:]:
+            if value in (EVERY_KIND[at], 10):
+                continue
+            events = read(before + EVERY_KIND[:at] + bytes([value]) + EVERY_KIND[at + 1 :])[earlier:]
+            found = sum(event.kind <= Kind.UNKNOWN for event in events)
+            lost = sum(event.extra["events"] for event in events if event.extra.get("damaged"))
+            assert found + lost >= count, (at, value, EVERY_KIND[max(0, at - 60) : at + 20])
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
