@@ -57,6 +57,9 @@ _LATENCY = re.compile(
 _NAME = re.compile(rb"[ ]*(?:\(\+\d+\)[ ]+)?(?:[A-Za-z0-9_-]+:)?(\w+):(?=[ ]|$)(.*)", re.DOTALL)
 
 _LOST = re.compile(rb"CPU:(\d{1,6}) \[(?:LOST (\d{1,18}) EVENTS|(?:(\d{1,18}) )?EVENTS DROPPED)\]$")
+#: Two of these words in a short line without a good prefix: it was such a line.
+_LOST_WORDS = (b"CPU:", b"LOST", b"EVENTS", b"DROPPED")
+_LOST_LENGTH = 64
 #: `trace` says how many events its buffer holds of those that were written.
 _ENTRIES = re.compile(rb"#\s+(?:entries-in-buffer/entries-written: |latency: \d+ us, #)(\d{1,18})/(\d{1,18})(?!\d)")
 
@@ -294,6 +297,8 @@ def _comment(line: bytes, number: int) -> Event:
     entries = _ENTRIES.match(line) if line[:1] == b"#" else None
     if entries is not None and int(entries[2]) > int(entries[1]):
         return Event(Kind.LOST, extra={"count": int(entries[2]) - int(entries[1]), "raw": line})
+    if _was_a_loss(line):
+        return damaged("a count of lost events that is damaged", text=line, line=number)
     told = len(_NAMED.findall(line))
     if told and PREFIX_ANYWHERE.search(line):
         return damaged("a register event whose beginning is damaged", text=line, line=number, events=told)
@@ -331,6 +336,8 @@ def _unreadable(line: bytes, number: int, named: re.Match[bytes] | None, start: 
     if _nearly_an_event(line[start:]):
         return damaged("a register event whose name is damaged", text=line, line=number, events=told + 1)
     if named is None:
+        if _was_a_loss(line):
+            return damaged("a count of lost events that is damaged", text=line, line=number)
         if told or _TELLING.search(line):
             return damaged("a register event whose beginning is damaged", text=line, line=number, events=max(told, 1))
     elif named[1] in EVENTS and not named[1].startswith(b"reg_"):  # such a short name others have too
@@ -342,6 +349,10 @@ def _unreadable(line: bytes, number: int, named: re.Match[bytes] | None, start: 
     elif told and PREFIX_ANYWHERE.search(line, named.end(1)):
         return damaged("two lines run into each other", text=line, line=number, events=told)
     return Event(Kind.NOTE, extra={"text": line})
+
+
+def _was_a_loss(line: bytes) -> bool:
+    return len(line) <= _LOST_LENGTH and sum(word in line for word in _LOST_WORDS) > 1
 
 
 def _nearly_an_event(text: bytes) -> bool:

@@ -21,7 +21,7 @@ from mmiotools.trace.batch import Column
 Mask = NDArray[np.bool_]
 
 #: The second line begins at most so many bytes behind the beginning of the first.
-FARTHEST = REACH - LONGEST
+FARTHEST = REACH // 2 - LONGEST
 #: How deep pairs are looked for inside each other.
 DEPTH = 8
 _SPREAD = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
@@ -40,14 +40,30 @@ def partners(marks: Marks) -> tuple[Mask, Mask]:
     """The first lines of accesses of two lines: those whose second line is the next one, and the others; (n,) each."""
     joined = np.zeros(len(marks.role), np.bool_)
     noted = np.zeros(len(marks.role), np.bool_)
-    first, second = _pairs(marks)
+    first, second = pairs(marks)
     near = second == first + 1
     joined[first[near]] = True
     noted[first[~near]] = True
     return joined, noted
 
 
-def _pairs(marks: Marks) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def safe_cut(marks: Marks, end: int) -> int:
+    """Where a text that ends at `end`, and goes on, may be cut: before every line whose second one may come yet, and
+    between no two that are one access.
+    """
+    first, second = pairs(marks)
+    waiting = (marks.role == Role.BEFORE) & (marks.starts >= end - FARTHEST)
+    waiting[first] = False
+    if not waiting.any():
+        return end
+    row = int(np.argmax(waiting))
+    while (across := first[(first < row) & (second >= row)]).size:
+        row = int(across.min())
+    return int(marks.starts[row])
+
+
+def pairs(marks: Marks) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The rows of the first and the second lines of accesses of two lines, (m,) each, in no order."""
     rows = np.flatnonzero(marks.role)
     if len(rows) < 2:
         return rows[:0], rows[:0]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.ftrace_events import TAKERS, Rows
-from mmiotools.formats.ftrace_lines import BEGINNINGS, LONGEST, MAX_TASK, Role, parse_line
-from mmiotools.formats.ftrace_pairs import FARTHEST, Marks, partners
+from mmiotools.formats.ftrace_lines import BEGINNINGS, LONGEST, MAX_TASK, parse_line
+from mmiotools.formats.ftrace_pairs import Marks, partners, safe_cut
 from mmiotools.formats.line_columns import MARGIN, Lines, Place, Store
 from mmiotools.formats.lines import Parsed, without_end
 from mmiotools.formats.text_numbers import (
@@ -94,11 +94,11 @@ class _Block:
         yield from self._cut_up(columns, joined, noted)
 
     def waiting(self) -> int:
-        """How many of the last bytes begin with a line whose second one may come yet."""
+        """How many of the last bytes are not to be read without what follows."""
         self._take_all()
-        joined, noted = partners(Marks(self._role, self._kind, self._store.columns(), self._lines.starts))
-        left = np.flatnonzero((self._role == Role.BEFORE) & ~joined & ~noted)
-        return len(self._lines.block) - int(self._lines.starts[left[0]]) if len(left) else 0
+        marks = Marks(self._role, self._kind, self._store.columns(), self._lines.starts)
+        end = len(self._lines.block)
+        return end - safe_cut(marks, end)
 
     def _take_all(self) -> None:
         rows, names = self._named_rows()
@@ -335,10 +335,7 @@ def _prefix(words: Words, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def open_at_the_end(text: bytes) -> int:
-    """How many of the last bytes of these whole lines begin with a line whose second one may come yet."""
-    start = max(0, len(text) - FARTHEST)
-    if start:
-        text = text[text.find(b"\n", start - 1) + 1 :]
+    """How many of the last bytes of these whole lines are not to be read without what follows."""
     if b"rwmmio_" in text or b"unsatisfied-read" in text:
         return _Block(text, 0, Regions(), False).waiting()
     return 0

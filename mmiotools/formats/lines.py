@@ -23,7 +23,7 @@ R = TypeVar("R")
 #: No record of any dialect is near this long; what is longer goes through in pieces, as notes.
 MAX_LINE = 1 << 21
 #: How far back a record that spans lines may begin, in bytes.
-REACH = 1 << 16
+REACH = 1 << 17
 
 
 class Parsed(NamedTuple):
