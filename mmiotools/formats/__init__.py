@@ -20,6 +20,7 @@ FORMATS: Registry[Format] = Registry(
         "mmiotrace": "mmiotools.formats.mmiotrace:FORMAT",
         "native": "mmiotools.formats.native:FORMAT",
         "jsonl": "mmiotools.formats.jsonl:FORMAT",
+        "ftrace": "mmiotools.formats.ftrace:FORMAT",
         "csv": "mmiotools.formats.csv:CSV",
         "tsv": "mmiotools.formats.csv:TSV",
         "c": "mmiotools.formats.c:FORMAT",

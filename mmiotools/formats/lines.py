@@ -23,7 +23,7 @@ R = TypeVar("R")
 #: No record of any dialect is near this long; what is longer goes through in pieces, as notes.
 MAX_LINE = 1 << 21
 #: How far back a record that spans lines may begin, in bytes.
-REACH = 1 << 16
+REACH = 1 << 17
 
 
 class Parsed(NamedTuple):
@@ -85,6 +85,12 @@ class LineBatches:
 
     def __next__(self) -> Batch:
         return next(self._batches)
+
+    def only(self, columns: frozenset[str]) -> None:
+        """Nothing but these columns is looked at; a parser with a method of this name is told."""
+        told = getattr(self._parser, "only", None)
+        if told is not None:
+            told(columns)
 
     def _one_by_one(self) -> Iterator[Batch]:
         line = 1

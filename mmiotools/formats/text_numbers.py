@@ -208,3 +208,67 @@ def decimal_before(words: Words, end: Index) -> _Field:
     good = ~wrong & (digits > 0) & (digits < 8)
     good &= value >= LEAST_DECIMAL[digits]
     return _Field(value, end - digits - 1, good)
+
+
+def hex_behind(words: Words, end: Index, lead: bytes, *, prefixed: bool = True) -> _Field:
+    """A number of any spelling that ends before each position, behind the character `lead`; `blank` is where that is.
+
+    prefixed  `0x…`, or `0` for zero; else digits alone
+    """
+    early, late = words.wide_before(end)
+    mark = u64(0x0101010101010101 * lead[0])
+    skip = 2 if prefixed else 0
+    place = last_place(late, mark)
+    count = count_digits(place)  # characters behind the lead
+    value, wrong = hex_words(late, LAST[np.clip(count - skip, 0, 8)])
+    good = (count > skip) & (count < 8)
+    if prefixed:
+        after_lead = late >> (np.clip(count - 2, 0, 7).view(np.uint64) * U8) & u64(0xFFFF)
+        good &= after_lead == 0x3078
+        zero = late & u64(0xFFFF) == lead[0] << 8 | 0x30
+        good |= zero
+        value[zero] = 0
+        wrong &= ~zero
+    rows = np.flatnonzero(count == 8)
+    if len(rows):
+        upper, lower = early[rows], late[rows]
+        digits = count_digits(last_place(upper, mark)) + 8 - skip
+        beginning, keep = (u64(lead[0] << 16 | 0x3078), LAST[3]) if prefixed else (u64(lead[0]), LAST[1])
+        for most in (16, 15, 14)[: 1 + skip]:
+            # Where it is not in these 16 characters, it is right before them, or one or two before that.
+            unlike = np.flatnonzero(digits >= 16 - skip)
+            digits[unlike] = most
+            unlike = unlike[words.before(end[rows[unlike]] - most) & keep == beginning]
+            digits[unlike] = -most
+        digits = np.abs(digits)
+        low, low_wrong = hex_words(lower, LAST[np.clip(digits, 0, 8)])
+        high, high_wrong = hex_words(upper, LAST[np.clip(digits - 8, 0, 8)])
+        value[rows] = high << U32 | low
+        wrong[rows] = low_wrong | high_wrong
+        good[rows] = words.before(end[rows] - digits) & keep == beginning
+        count[rows] = digits + skip
+    good &= ~wrong
+    return _Field(value, end - count - 1, good)
+
+
+def decimal_behind(words: Words, end: Index, lead: bytes) -> _Field:
+    """Up to 7 decimal digits that end before each position, behind the character `lead`; `blank` is where that is."""
+    word = words.before(end)
+    place = last_place(word, u64(0x0101010101010101 * lead[0]))
+    digits = count_digits(place)
+    value, wrong = decimal_words(word, (place >> U7) - u64(1))
+    return _Field(value, end - digits - 1, ~wrong & (digits > 0) & (digits < 8))
+
+
+def blanks_before(words: Words, end: Index) -> Index:
+    """How many blanks stand before each position, 8 for that many and more."""
+    x = words.before(end) ^ BLANKS
+    lowest = x & np.negative(x)
+    count: Index = (np.bitwise_count(lowest - u64(1)) >> np.uint8(3)).astype(np.int64)
+    return count
+
+
+def ends_with(words: Words, end: Index, text: bytes) -> Mask:
+    """Whether these up to 8 characters stand before each position."""
+    same: Mask = words.before(end) & LAST[len(text)] == characters(text)
+    return same
