@@ -12,14 +12,14 @@ import time
 from collections.abc import Sequence
 from typing import IO, NamedTuple
 
-from mmiotools.errors import EXIT_DIFFERENT, QemuError, UsageError
+from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.replay.serving import Serving
 from mmiotools.serve.injector import QtestInjector
 from mmiotools.serve.listen import Listener
 from mmiotools.serve.loop import Stop
 from mmiotools.serve.mpqemu import Mpqemu
 from mmiotools.serve.qemu import Qemu, QemuProcess, find_qemu
-from mmiotools.serve.qtest import QtestListener
+from mmiotools.serve.qtest import QtestSocket
 from mmiotools.serve.stream import Stream
 from mmiotools.serve.vfio_user import VfioUser
 from mmiotools.trace.header import PciDevice
@@ -130,25 +130,20 @@ class Run:
     def __call__(self, serving: Serving, stop: Stop) -> None:
         """Run it to its end, or until `timeout` or `stop`. How it ended is in `serving`; no QEMU is left over.
 
-        Raises UsageError when QEMU cannot be started, and QemuError when it ends before the card was used.
+        Raises UsageError when QEMU cannot be started, and QemuError when it refuses to run as asked.
         """
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
-        try:
-            if self._transport == VfioUser.name:
-                self._by_vfio_user(serving, stop, deadline)
-            else:
-                self._by_mpqemu(serving, stop, deadline)
-        except QemuError as error:
-            if not serving.function.accesses:
-                raise
-            serving.fail(str(error), error.status)
+        if self._transport == VfioUser.name:
+            self._by_vfio_user(serving, stop, deadline)
+        else:
+            self._by_mpqemu(serving, stop, deadline)
 
     def _start(self, arguments: Sequence[str], fds: Sequence[int] = ()) -> QemuProcess:
         words = [*self._arguments, *arguments]
         return QemuProcess(self._command.qemu, words, pass_fds=fds, stdout=self._console)
 
     def _by_vfio_user(self, serving: Serving, stop: Stop, deadline: float | None) -> None:
-        with tempfile.TemporaryDirectory(prefix="mmiotools-") as folder:
+        with tempfile.TemporaryDirectory(prefix="mmiotools-", ignore_cleanup_errors=True) as folder:
             path = os.path.join(folder, "card")
             device = {
                 "driver": "vfio-user-pci",
@@ -159,6 +154,9 @@ class Run:
             }
             with Listener(path) as listener, self._start(["-device", json.dumps(device)]) as qemu:
                 peer = listener.wait(stop, deadline, lambda: qemu.poll() is None)
+                # Nobody else comes, and what is gone cannot be left over.
+                listener.close()
+                os.rmdir(folder)
                 if peer is not None:
                     with Stream(peer) as stream:
                         serving.run(VfioUser(stream, serving.function, serving.host), stop, deadline)
@@ -166,12 +164,12 @@ class Run:
 
     def _by_mpqemu(self, serving: Serving, stop: Stop, deadline: float | None) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with QtestListener() as listener, Stream(ours) as stream:
+        with QtestSocket() as ends, Stream(ours) as stream:
             with theirs:
                 slot = slot_of(serving.card.pci)
                 device = f"x-pci-proxy-dev,fd={theirs.fileno()},addr={slot:x}"
-                qemu = self._start([*listener.arguments, "-device", device], [theirs.fileno()])
-            with qemu, listener.accept(qemu) as qtest:
+                qemu = self._start([*ends.arguments, "-device", device], [theirs.fileno(), *ends.fds])
+            with qemu, ends.client(qemu) as qtest:
                 connection = Mpqemu(stream, serving.function, serving.host)
                 connection.injector = QtestInjector(qtest, slot)
                 serving.run(connection, stop, deadline)
@@ -187,5 +185,10 @@ class Run:
             serving.fail("QEMU did not come to use the card in time", EXIT_DIFFERENT)
             return
         status = qemu.wait(_PARTING)
-        if status != 0 or not connected:
-            raise qemu.failure("let go of the card, and went on")
+        if status == 0 and connected:
+            return
+        error = qemu.failure("let go of the card, and went on")
+        if status and status > 0 and not serving.function.accesses:
+            # It did not like its arguments, most likely: there is nothing to report.
+            raise error
+        serving.fail(str(error), error.status)

@@ -1,19 +1,15 @@
 """The qtest protocol: a client that makes accesses and interrupts in a QEMU, and moves its clock.
 
 Lines of text over a stream; QEMU answers each command with one line, in order, and tells interrupt lines that are
-watched in between (`IRQ raise 4`). QEMU connects to us: listen first, then start it with `arguments`. Facts about the
-protocol: the comment at the head of QEMU's system/qtest.c (softmmu/qtest.c before 9.0).
+watched in between (`IRQ raise 4`). QEMU inherits its end of the socket, so that nothing lies in a folder. Facts about
+the protocol: the comment at the head of QEMU's system/qtest.c (softmmu/qtest.c before 9.0).
 """
 
 from __future__ import annotations
 
 import os
 import re
-import select
-import shutil
 import socket
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 
 from mmiotools.errors import QemuError
@@ -28,49 +24,33 @@ _SUFFIX = {1: "b", 2: "w", 4: "l", 8: "q"}
 _PORT_SUFFIX = {1: "b", 2: "w", 4: "l"}
 _IRQ = re.compile(r"IRQ (raise|lower) (\d{1,9})")
 _NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}|[0-9]{1,20}")
-_POLL = 0.05
 
 
-class QtestListener:
-    """A UNIX socket that QEMU will connect to, in a folder that only we may enter; use it as a context manager."""
+class QtestSocket:
+    """Both ends of the socket between us and a QEMU that is yet to be started; use it as a context manager.
+
+    arguments  what QEMU needs on its command line. Without the log it would echo every command on standard error
+    fds        what it has to inherit
+    """
 
     def __init__(self) -> None:
-        self._folder = tempfile.mkdtemp(prefix="mmiotools-")
-        self.path = os.path.join(self._folder, "qtest")
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._socket.bind(self.path)
-            self._socket.listen(1)
-        except OSError as error:
-            self.close()
-            raise QemuError(f"{self.path}: cannot listen: {(error.strerror or str(error)).lower()}") from error
+        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.fds = (self._theirs.fileno(),)
+        # QEMU looks for the character device that it made itself, which has this name.
+        held = f"socket,id=qtest,fd={self.fds[0]}"
+        self.arguments = ["-chardev", held, "-qtest", "chardev:qtest", "-qtest-log", os.devnull]
 
-    def __enter__(self) -> QtestListener:
+    def __enter__(self) -> QtestSocket:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
+        self._ours.close()
+        self._theirs.close()
 
-    @property
-    def arguments(self) -> list[str]:
-        """What QEMU needs on its command line. Without the log it would echo every command on standard error."""
-        return ["-qtest", f"unix:{self.path.replace(',', ',,')}", "-qtest-log", os.devnull]
-
-    def accept(self, qemu: QemuProcess, timeout: float = 30.0) -> Qtest:
-        """The client, once QEMU has connected. Raises QemuError when it ends, or does not within `timeout` seconds."""
-        end = time.monotonic() + timeout
-        while not select.select([self._socket], [], [], _POLL)[0]:
-            if qemu.poll() is not None:
-                raise qemu.failure()
-            if time.monotonic() > end:
-                raise qemu.failure(f"did not connect to its qtest socket within {timeout:g} s")
-        stream, _ = self._socket.accept()
-        return Qtest(stream, qemu)
-
-    def close(self) -> None:
-        """Listen no more; the client, if there is one, stays."""
-        self._socket.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def client(self, qemu: QemuProcess, timeout: float = 30.0) -> Qtest:
+        """The client, once QEMU has been started. Commands may be sent at once; QEMU answers when it is ready."""
+        self._theirs.close()
+        return Qtest(self._ours, qemu, timeout)
 
 
 class Qtest:

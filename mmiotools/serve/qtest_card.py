@@ -8,8 +8,8 @@ recorded moments.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from mmiotools.engine.interface import Host, Step
 from mmiotools.errors import QemuError, UsageError
 from mmiotools.serve.qemu import Qemu, QemuProcess, find_qemu
-from mmiotools.serve.qtest import WINDOW, QtestListener, read_command, write_command
+from mmiotools.serve.qtest import WINDOW, QtestSocket, read_command, write_command
 from mmiotools.trace.header import ROM, Bar, PciDevice
 
 #: How a device of QEMU's is written where a device is named.
@@ -99,13 +99,12 @@ class QtestCard:
         self._steps_clock = model.qemu.qtest_accel
         self._windows: dict[str, _Range] = {}
         with contextlib.ExitStack() as stack:
-            listener = stack.enter_context(QtestListener())
-            firmware = stack.enter_context(tempfile.NamedTemporaryFile(prefix="mmiotools-", suffix=".bin"))
-            firmware.write(_HALT)
-            firmware.flush()
-            arguments = self._arguments(model, firmware.name)
-            process = stack.enter_context(QemuProcess(model.qemu, [*arguments, *listener.arguments]))
-            self._qtest = stack.enter_context(listener.accept(process))
+            ends = stack.enter_context(QtestSocket())
+            firmware = stack.enter_context(open(os.memfd_create("firmware"), "wb")).fileno()
+            os.write(firmware, _HALT)
+            words = [*self._arguments(model, f"/dev/fd/{firmware}"), *ends.arguments]
+            process = stack.enter_context(QemuProcess(model.qemu, words, pass_fds=[firmware, *ends.fds]))
+            self._qtest = stack.enter_context(ends.client(process))
             self._set_up(pci, used)
             self._held = stack.pop_all()
 

@@ -285,8 +285,9 @@ def test_a_qemu_that_is_killed_is_told(top: Path, able: Qemu) -> None:
         pid = wait_for_qemu(process)
         time.sleep(1)
         os.kill(pid, signal.SIGKILL)
-        status, _, err = process.end()
+        status, out, err = process.end()
     assert status == 2 and "was killed by SIGKILL" in err and "Traceback" not in err
+    assert "2 recorded, 0 matched" in out and "was killed by SIGKILL" in out
 
 
 @pytest.mark.slow
@@ -301,15 +302,21 @@ def test_interrupted_with_a_qemu(top: Path, able: Qemu) -> None:
 
 
 @pytest.mark.slow
-def test_no_qemu_outlives_its_server(top: Path, able: Qemu) -> None:
+def test_neither_qemu_nor_files_outlive_their_server(
+    top: Path, able: Qemu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with started(top, "--qemu", "-m 64", "--timeout", "60") as process:
         pid = wait_for_qemu(process)
+        time.sleep(1)
         process.process.kill()
         process.end()
         end = time.monotonic() + 30
         while not is_gone(pid) and time.monotonic() < end:
             time.sleep(0.05)
     assert is_gone(pid)
+    # vfio-user has a path until QEMU has connected, which may take a while.
+    assert able.vfio_user or not list(tmp_path.glob("mmiotools-*"))
 
 
 @pytest.mark.slow

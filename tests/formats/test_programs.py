@@ -23,7 +23,7 @@ from mmiotools.formats.program import safe
 from mmiotools.formats.program_rows import TURNS, UNTIL, WHILE, Folder, Rows, joined
 from mmiotools.formats.source import ByteSource
 from mmiotools.serve.qemu import Qemu, QemuProcess
-from mmiotools.serve.qtest import QtestListener
+from mmiotools.serve.qtest import QtestSocket
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Bar, PciDevice, TraceHeader
 
@@ -277,9 +277,9 @@ def test_qemu_takes_every_line_of_a_qtest_script(qemu: Qemu, samples: Path, cli:
     unknown = ("endianness ",) if qemu.qtest_accel else ("endianness ", "clock_step ")
     script = [line for line in script if not line.startswith(unknown)]
     machine = ["-machine", f"pc,accel={'qtest' if qemu.qtest_accel else 'tcg'}", "-S", "-nodefaults"]
-    with QtestListener() as listener:
-        words = [*machine, "-display", "none", "-device", "e1000,addr=3", *listener.arguments]
-        with QemuProcess(qemu, words) as process, listener.accept(process) as qtest:
+    with QtestSocket() as ends:
+        words = [*machine, "-display", "none", "-device", "e1000,addr=3", *ends.arguments]
+        with QemuProcess(qemu, words, pass_fds=ends.fds) as process, ends.client(process) as qtest:
             answers = list(qtest.run(script))
     reads = [(line, answer) for line, answer in zip(script, answers, strict=True) if line.startswith("readl")]
     equal = sum(int(line.split()[3], 0) == answer for line, answer in reads)

@@ -58,10 +58,9 @@ def answer(word: str, *numbers: int) -> str:
     return "OK"
 
 
-with socket.socket(socket.AF_UNIX) as stream:
-    stream.connect(arguments[arguments.index("-qtest") + 1].removeprefix("unix:"))
-    with stream.makefile() as commands:
-        for line in commands:
-            word, *numbers = line.split()
-            plain = [int(number, 0) for number in numbers] if not word.startswith("irq") else []
-            stream.sendall(f"{answer(word, *plain)}\n".encode())
+end = int(arguments[arguments.index("-chardev") + 1].rpartition("fd=")[2])
+with socket.socket(fileno=end) as stream, stream.makefile() as commands:
+    for line in commands:
+        word, *numbers = line.split()
+        plain = [int(number, 0) for number in numbers] if not word.startswith("irq") else []
+        stream.sendall(f"{answer(word, *plain)}\n".encode())

@@ -14,7 +14,7 @@ import pytest
 
 from mmiotools.errors import QemuError, UsageError
 from mmiotools.serve.qemu import Qemu, QemuProcess, find_qemu
-from mmiotools.serve.qtest import QtestListener
+from mmiotools.serve.qtest import QtestSocket
 
 
 def stand_in(tmp_path: Path, script: str) -> str:
@@ -86,16 +86,16 @@ def test_how_it_ended_is_told(tmp_path: Path) -> None:
     heard = bytearray()
     why = r"QEMU 7\.2\.0 ended with status 3: no such \?\[1m thing"
     started = QemuProcess(Qemu(path, (7, 2, 0)), [], heard=heard.extend)
-    with started as qemu, QtestListener() as listener, pytest.raises(QemuError, match=why):
-        listener.accept(qemu)
+    with QtestSocket() as ends, started as qemu, ends.client(qemu) as qtest, pytest.raises(QemuError, match=why):
+        qtest.read(0, 4)
     assert len(heard) > 100000
-    assert not os.path.exists(listener.path)
     with QemuProcess(Qemu(stand_in(tmp_path, "kill -SEGV $$"), (7, 2, 0)), []) as qemu:
         qemu.wait(5)
         assert "was killed by SIGSEGV" in str(qemu.failure())
-    started = QemuProcess(Qemu(stand_in(tmp_path, "exec sleep 1000"), (7, 2, 0)), [])
-    with started as qemu, QtestListener() as listener, pytest.raises(QemuError, match="did not connect"):
-        listener.accept(qemu, timeout=0.1)
+    ends = QtestSocket()
+    started = QemuProcess(Qemu(stand_in(tmp_path, "exec sleep 1000"), (7, 2, 0)), [], pass_fds=ends.fds)
+    with started as qemu, ends.client(qemu, timeout=0.1) as qtest, pytest.raises(QemuError, match="did not answer"):
+        qtest.read(0, 4)
     assert qemu.poll() == -signal.SIGTERM
 
 
@@ -117,9 +117,9 @@ def test_a_real_qemu(qemu: Qemu) -> None:
     accel = "qtest" if qemu.qtest_accel else "tcg"
     if not qemu.vfio_user:
         assert qemu.version < (11, 0, 0) and (qemu.proxy_device or qemu.version >= (8, 2, 0))
-    with QtestListener() as listener:
-        machine = ["-machine", f"pc,accel={accel}", "-nodefaults", "-display", "none", "-S"]
-        with QemuProcess(qemu, [*machine, *listener.arguments]) as process, listener.accept(process) as qtest:
+    with QtestSocket() as ends:
+        words = ["-machine", f"pc,accel={accel}", "-nodefaults", "-display", "none", "-S", *ends.arguments]
+        with QemuProcess(qemu, words, pass_fds=ends.fds) as process, ends.client(process) as qtest:
             assert qtest.port_read(0xCF8, 4) == 0
             qtest.write(0x1000, 4, 0x12345678)
             assert qtest.read(0x1001, 2) == 0x3456
