@@ -24,6 +24,7 @@ sys.path.insert(0, str(HERE.parent))
 import click  # noqa: E402
 
 from mmiotools import __version__  # noqa: E402
+from mmiotools.cli.grouped import Grouped  # noqa: E402
 from mmiotools.cli.main import COMMANDS, cli  # noqa: E402
 from mmiotools.devices import DEVICES  # noqa: E402
 from mmiotools.diff.views import VIEWS  # noqa: E402
@@ -174,16 +175,26 @@ def option_entry(option: click.Option) -> str:
 
 
 def options(command: click.Command) -> Iterator[str]:
-    """Every option with its help, and --help."""
-    for param in command.params:
+    """Every option with its help, by groups where the command has them, and --help."""
+    if isinstance(command, Grouped):
+        for heading, found in command.grouped(command.params):
+            yield f".SS {escape(heading)}"
+            yield from option_lines(found)
+    else:
+        yield from option_lines(command.params)
+    yield from (".TP", "\\fB\\-h\\fR, \\fB\\-\\-help\\fR", "Show a summary and exit.")
+
+
+def option_lines(params: Iterable[click.Parameter]) -> Iterator[str]:
+    """Each option that is shown, with its help."""
+    for param in params:
         if isinstance(param, click.Option) and not param.hidden:
             text = param.help or ""
             if param.show_default:
                 text += f" The default is {param.default}."
-            if param.multiple:
+            if param.multiple and "epeatable" not in text:
                 text += " May be given several times."
             yield from (".TP", option_entry(param), prose(text))
-    yield from (".TP", "\\fB\\-h\\fR, \\fB\\-\\-help\\fR", "Show a summary and exit.")
 
 
 def synopsis(name: str, command: click.Command) -> str:
@@ -260,6 +271,10 @@ def command_page(name: str) -> list[str]:
     lines = head(f"mmiotools-{name}", 1, COMMANDS[name], "User Commands")
     lines += [".SH SYNOPSIS", synopsis(name, command), ".SH DESCRIPTION", *description(command.help or "")]
     lines += [".SH OPTIONS", *options(command)]
+    for heading, *paragraphs in getattr(module, "DETAILS", ()):
+        lines.append(f".SH {heading}")
+        for paragraph in paragraphs:
+            lines += [".PP", prose(paragraph)]
     for heading, registry, where in FAMILIES.get(name, ()):
         lines += family(heading, registry, where)
     if name == "learn":

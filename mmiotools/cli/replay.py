@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from mmiotools.cli.common import Run, choose_format, from_option, open_output, quiet_option
+from mmiotools.cli.grouped import Grouped
 from mmiotools.cli.replay_terms import Terms, tell_rules, terms_options
 from mmiotools.devices import make_device
 from mmiotools.drivers import Chosen, choose_driver
 from mmiotools.engine.inject_data import Rule
 from mmiotools.engine.inject_rules import parse_rules
 from mmiotools.engine.interface import Plugin
-from mmiotools.errors import EXIT_DIFFERENT, EXIT_USAGE, UsageError
+from mmiotools.errors import EXIT_DIFFERENT, EXIT_INTERRUPTED, UsageError
 from mmiotools.plugins import PLUGINS, make_plugin
 from mmiotools.replay import Report, Tape, apply_to, load_tape, recorded_driver, replay
 from mmiotools.replay.run import replay_header
@@ -54,6 +56,70 @@ EXAMPLES = [
 ]
 
 
+#: Parameters that mean nothing where no driver runs.
+_FOR_DRIVERS = {
+    *("policy", "window", "irq", "cards", "driver", "seed", "inject", "plugin", "serve", "qemu", "timeout", "config"),
+    "as_trace",
+}
+
+
+#: Sections of the man page beside what --help says: heading, and paragraphs.
+DETAILS = (
+    (
+        "WAITS AND INTERRUPTS",
+        "Under window and model a register that is polled until it changes may be read more or less often than "
+        "recorded. With --timing recorded it changes when its time has come, not after as many reads.",
+        "The card raises its interrupt line where the recording has a handler begin: before a read of the cause "
+        "register that is not 0. --irq names that register; if it does not, recorded interrupts are taken, or the "
+        "model of a bundled card, or a register that behaves like one. For recordings of bundled cards the model also "
+        "does what the card does to memory.",
+    ),
+    (
+        "MASKS AND FAULTS",
+        "--fuzz tolerates that many accesses that are extra, missed or differing. --mask and --ignore take what diff "
+        "takes: masked bits do not make a written value differ (with --device: what is read), and ignored registers "
+        "are answered, but not in the report.",
+        "--inject puts a fault between the driver and the mock card, by a rule like 'read BAR0+0x8 -> 0xffffffff after "
+        "10', 'read BAR0+0x100-0x1ff flip 0.01', 'write BAR0+0x10 drop', 'irq spurious every 100' or 'remove after "
+        "1000'; it may be given several times. The report is of what reaches the card. Rules that the recording was "
+        "made with are not applied again, because the recorded values hold their effect.",
+    ),
+    (
+        "A REAL KERNEL",
+        "--qemu starts a QEMU with the mock card in it: its words are QEMU's arguments, as \"-kernel vmlinuz -initrd "
+        "initrd.img -append 'console=ttyS0'\", and the program before them if it is not qemu-system-x86_64 or what the "
+        "environment variable QEMU names. Shared memory, the card in its recorded slot and a serial console on "
+        "standard error are added. The transport is vfio-user where that QEMU has vfio-user-pci (10.1 and later), else "
+        "mpqemu where it has x-pci-proxy-dev and needs no KVM for it (before 8.2, as in Debian 12); --serve vfio-user "
+        "or --serve mpqemu decides. The report comes when the guest has powered off, or at --timeout, with Ctrl-C, and "
+        "when anything breaks; no QEMU is left over.",
+        "--serve vfio-user:PATH listens at a UNIX socket for one client, such as a QEMU with -device "
+        '\'{"driver":"vfio-user-pci","socket":{"path":"PATH","type":"unix"}}\'. --serve mpqemu:PATH does so for '
+        "x-pci-proxy-dev, which takes a descriptor and no path: `python -m mmiotools.serve.connect PATH "
+        "qemu-system-x86_64 -device x-pci-proxy-dev,fd={fd},addr=3 -qtest unix:PATH.qtest ...` connects, and becomes "
+        "QEMU; interrupts go through its qtest. In both cases the guest's memory must be shared: -object "
+        "memory-backend-memfd,id=ram,size=1G,share=on -machine memory-backend=ram.",
+    ),
+    (
+        "A DEVICE MODEL",
+        "With --device every recorded access is done on the device at its recorded time, and what reads give is "
+        "compared; the report names the registers that answered differently. A device of QEMU's gets the accesses "
+        "through QEMU's qtest protocol: where this QEMU has no `accel=qtest`, as in Debian 12, that takes as long as "
+        "the recording did, unless --timing says otherwise. Options that say how a driver is answered make no sense "
+        "then, and are refused.",
+    ),
+)
+
+
+class _Replay(Grouped):
+    more = "mmiotools-replay(1) has more about waits, interrupts, masks, faults, real kernels, and device models."
+    groups: ClassVar = {
+        "What runs": ("driver", "qemu", "serve", "timeout", "device"),
+        "How the card answers": ("policy", "window", "timing", "irq", "card", "plugin", "config", "inject", "seed"),
+        "What counts": ("fuzz", "mask", "ignore", "regs"),
+    }
+
+
 def complete_transports(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Shell completion: names of transports."""
     from mmiotools.serve import TRANSPORTS
@@ -67,7 +133,7 @@ def complete_plugins(ctx: click.Context, param: click.Parameter, incomplete: str
     return found or [CompletionItem(incomplete, type="file")]
 
 
-@click.command()
+@click.command(cls=_Replay)
 @click.argument("trace", required=False, type=click.Path(), metavar="[TRACE]")
 @terms_options
 @click.option("--driver", metavar="NAME[@VERSION]|FILE", help="Run this driver, not the one the recording names.")
@@ -91,7 +157,10 @@ def complete_plugins(ctx: click.Context, param: click.Parameter, incomplete: str
     help="Start a QEMU with the card in it, and these arguments; the program's name may come first.",
 )
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="How long --serve or --qemu may take."
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="How long --qemu or --serve may take; then the report comes.",
 )
 @click.option(
     "--plugin",
@@ -129,65 +198,30 @@ def command(
 ) -> int:
     """Answer a driver from a recording, and report where it parts.
 
-    TRACE is a file, or standard input when it is missing or "-". The card with most accesses in it becomes a mock
-    card: it answers by BAR and offset, wherever its BARs lie. The driver is the one that the recording names, if it
-    is a bundled one; --driver names another, or a Python file that defines DRIVER. With --device no driver runs:
-    the recorded accesses are applied to a device model, and its reads are compared. A device model of QEMU's gets
-    them through QEMU's qtest protocol, at the recorded times: where this QEMU has no `accel=qtest`, as in Debian 12,
-    that takes as long as the recording did.
+    TRACE is a file, or standard input when it is missing or "-". The card with most accesses in it becomes a mock card:
+    it answers by BAR and offset, wherever its BARs lie. The driver is the one that the recording names, if it is a
+    bundled one; --driver names another, or a Python file that defines DRIVER. --qemu puts the card into a virtual
+    machine, where a real driver finds it, and --serve offers it to one that runs already. With --device no driver
+    runs: the recorded accesses are applied to a device model, and its reads are compared.
 
-    Policy window, the default, keeps the recorded order, and looks for an access that comes early or late among the
-    next recorded ones that are not done; strict wants the next one; queue takes each register by itself. Under window
-    a register that is polled until it changes may be read more or less often than recorded. With --timing recorded it
-    changes when its time has come, not after as many reads.
-
-    The card raises its interrupt line where the recording has a handler begin: before a read of the cause register that
-    is not 0. --irq names that register; if it does not, recorded interrupts are taken, or the model of a bundled card,
-    or a register that behaves like one. For recordings of bundled cards the model also does what the card does to
-    memory.
-
-    --fuzz tolerates that many accesses that are extra, missed or differing. --mask and --ignore take what diff takes:
-    masked bits do not make a written value differ, and ignored registers are answered, but not in the report.
-
-    --inject puts a fault between the driver and the mock card, by a rule like 'read BAR0+0x8 -> 0xffffffff after 10',
-    'read BAR0+0x100-0x1ff flip 0.01', 'write BAR0+0x10 drop', 'irq spurious every 100' or 'remove after 1000'; it may
-    be given several times. The report is of what reaches the card. Rules that the recording was made with are not
-    applied again, because the recorded values hold their effect.
-
-    --qemu starts a QEMU with the mock card in it, so that the driver is a real one: its words are QEMU's arguments, as
-    "-kernel vmlinuz -initrd initrd.img -append 'console=ttyS0'", and the program before them if it is not
-    qemu-system-x86_64 or what the environment variable QEMU names. Shared memory, the card in its recorded slot and a
-    serial console on standard error are added. The transport is vfio-user where that QEMU has vfio-user-pci (10.1 and
-    later), else mpqemu where it has x-pci-proxy-dev and needs no KVM for it (before 8.2, as in Debian 12); --serve
-    vfio-user or --serve mpqemu decides. The report comes when the guest has powered off, or at --timeout, with
-    Ctrl-C, and when anything breaks; no QEMU is left over.
-
-    --serve vfio-user:PATH listens at a UNIX socket for one client, such as a QEMU with -device
-    '{"driver":"vfio-user-pci","socket":{"path":"PATH","type":"unix"}}'. --serve mpqemu:PATH does so for
-    x-pci-proxy-dev, which takes a descriptor and no path: `python -m mmiotools.serve.connect PATH qemu-system-x86_64
-    -device x-pci-proxy-dev,fd={fd},addr=3 -qtest unix:PATH.qtest ...` connects, and becomes QEMU; interrupts go
-    through its qtest. In both cases the guest's memory must be shared: -object
-    memory-backend-memfd,id=ram,size=1G,share=on -machine memory-backend=ram.
+    The policy finds the recorded access that answers the driver's. window, the default, keeps the recorded order, and
+    looks for an access that comes early or late among the next recorded ones that are not done; strict wants the next
+    one; queue takes each register by itself; model asks learned models where the driver leaves the recording.
 
     The exit status is 0 when the replay completed, and 1 when more accesses than --fuzz says (none) were extra, missed
     or differing.
     """
     run = Run(quiet)
-    if driver is not None and device is not None:
-        raise UsageError("--driver and --device exclude each other")
-    if device is not None and plugin is not None:
-        raise UsageError("--plugin needs a driver; with --device none runs")
-    if device is not None and as_trace is not None:
-        raise UsageError("--as-trace needs a driver; with --device none runs")
     rules = parse_rules(inject)
-    if device is not None and rules:
-        raise UsageError("--inject needs a driver; with --device none runs")
+    if device is not None:
+        _refuse_for_device()
     terms = Terms(**chosen_terms)
-    card = terms.card(run)
+    compared = terms.comparison(run)
+    card = terms.card(compared)
     plan = None
     if serve is not None or qemu is not None:
-        if driver is not None or device is not None:
-            raise UsageError("--serve and --qemu bring a driver of their own: leave --driver and --device out")
+        if driver is not None:
+            raise UsageError("--serve and --qemu bring a driver of their own: leave --driver out")
         from mmiotools.cli.replay_serve import Options, Plan, serve_tape
 
         plan = Plan(Options(serve, qemu, timeout, plugin, config, as_trace, rules, seed))
@@ -201,10 +235,10 @@ def command(
         report = serve_tape(run, tape, terms, card, plan, trace)
     elif isinstance(model, QemuModel):
         with QtestCard(model, tape.pci, tape.bars, terms.pace) as served:
-            report = apply_to(tape, served)
+            report = apply_to(tape, served, **compared)
         report.limits = [*report.limits, *served.notes]
     elif model is not None:
-        report = apply_to(tape, model)
+        report = apply_to(tape, model, **compared)
     else:
         if chosen is None:
             chosen = recorded_driver(tape.meta, opened.name)
@@ -213,10 +247,21 @@ def command(
     click.echo(json.dumps(report.to_json()) if as_json else "\n".join(report.lines()))
     if report.diverged:
         run.set_status(EXIT_DIFFERENT)
-    if model is not None and report.problem is not None:
+    # What a driver fell over where it had left the recording is no error of its own.
+    left = chosen is not None and report.diverged and report.status != EXIT_INTERRUPTED
+    if report.problem is not None and not left:
         run.say(report.problem)
-        run.set_status(EXIT_USAGE)
+        run.set_status(report.status)
     return run.status
+
+
+def _refuse_for_device() -> None:
+    """Raises UsageError for an option that says how a driver is answered, because with --device none runs."""
+    context = click.get_current_context()
+    for param in context.command.params:
+        given = context.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        if given and param.name in _FOR_DRIVERS:
+            raise UsageError(f"{param.opts[0]} and --device exclude each other: with --device no driver runs")
 
 
 def _replay(
@@ -246,7 +291,4 @@ def _replay(
     tell_rules(run, done.tally)
     if done.outcome.returned:
         run.say(f"the driver's probe returned {done.outcome.returned}")
-    if done.outcome.error is not None and not done.report.diverged:
-        run.say(str(done.outcome.error))
-        run.set_status(done.outcome.error.status)
     return done.report

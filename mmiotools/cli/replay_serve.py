@@ -105,9 +105,6 @@ def serve_tape(run: Run, tape: Tape, terms: Terms, card: dict[str, Any], plan: P
         else:
             serve_at(plan.path, plan.transport, serving, stop, plan.options.timeout, run.say)
     tell_rules(run, serving.tally)
-    if serving.problem is not None:
-        run.say(serving.problem)
-    run.set_status(serving.status)
     return serving.report(plan.transport, terms.policy, fuzz=terms.fuzz, names=card["names"])
 
 

@@ -123,10 +123,12 @@ class Terms:
         """By what recorded times are multiplied for a device of QEMU's; 0 for no time between accesses."""
         return parse_timing(self.timing or "recorded").scale or 0.0
 
-    def card(self, run: Run) -> dict[str, Any]:
-        """The arguments of `mock_card`, but for the tape and the function. Raises UsageError and FormatError."""
+    def comparison(self, run: Run) -> dict[str, Any]:
+        """What counts, and how it is called: arguments of `apply_to`. Raises UsageError and FormatError."""
         names = load_regs(run, self.regs)
-        masks = read_all(self.mask, self.ignore, names)
-        return {
-            "policy": self.policy, "settings": self.settings, "irq": self.irq, "names": names, "masks": masks
-        }  # fmt: skip
+        return {"names": names, "masks": read_all(self.mask, self.ignore, names), "fuzz": self.fuzz}
+
+    def card(self, compared: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of `mock_card` but for tape and function: some of `comparison`, and how the card answers."""
+        held = {name: value for name, value in compared.items() if name != "fuzz"}
+        return held | {"policy": self.policy, "settings": self.settings, "irq": self.irq}

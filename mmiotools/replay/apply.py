@@ -6,10 +6,13 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 
 from mmiotools.engine.interface import Device, Pipelined, Step
-from mmiotools.errors import QemuError
+from mmiotools.errors import EXIT_INTERRUPTED, EXIT_OK, MmioToolsError
+from mmiotools.filters.masks import NOTHING_SAID, MaskFile
 from mmiotools.replay.interrupts import Delivered
 from mmiotools.replay.ledger import Done, Ledger
+from mmiotools.replay.masked import meanings
 from mmiotools.replay.report import RegisterScore, Report
+from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Row, Tape
 
 _CHUNK = 4096
@@ -39,18 +42,25 @@ class _Bench:
         """Dropped."""
 
 
-def apply_to(tape: Tape, device: Device | Pipelined) -> Report:
+def apply_to(
+    tape: Tape, device: Device | Pipelined, *, masks: MaskFile = NOTHING_SAID, names: Names | None = None, fuzz: int = 0
+) -> Report:
     """Do every recorded access on a device, at its recorded time, and compare what the reads give.
+
+    masks  registers whose reads do not count, and bits of what is read
+    names  of registers, for the report
+    fuzz   reads that may differ before the device has diverged
 
     Writes match by being done. UNKNOWN accesses, and accesses without width or of more than 8 bytes, cannot be done;
     they and reads without a recorded value are counted as `unknown`, and are neither matched nor missed. A device that
-    is lost on the way is the report's `problem`.
+    is lost on the way, or fails, and an interrupt from the keyboard are the report's `problem`.
     """
+    aside, bits = (column[tape.rows] for column in meanings(masks.masks, tape.accesses))
     bench = _Bench()
     ledger = Ledger(tape)
     reads: Counter[tuple[str, int]] = Counter()
     differing: Counter[tuple[str, int]] = Counter()
-    unknown = compared = 0
+    unknown = compared = ignored = 0
     under_way: deque[tuple[int, Row]] = deque()
 
     def steps() -> Iterator[Step]:
@@ -65,12 +75,16 @@ def apply_to(tape: Tape, device: Device | Pipelined) -> Report:
             under_way.append((position, row))
             yield Step(time, row.op, row.bar, row.offset, row.width, row.value or 0)
 
-    problem = None
+    problem, status = None, EXIT_OK
     device.attach(bench)
     answers = device.answers(steps()) if isinstance(device, Pipelined) else _answers(bench, device, steps())
     try:
         for answer in answers:
             position, row = under_way.popleft()
+            if aside[position]:
+                ledger.open[position] = False
+                ignored += 1
+                continue
             if answer is None:
                 ledger.match(position)
                 continue
@@ -82,13 +96,17 @@ def apply_to(tape: Tape, device: Device | Pipelined) -> Report:
                 ledger.open[position] = False
                 continue
             compared += 1
-            if row.value == value:
+            if not (row.value ^ value) & int(bits[position]):
                 ledger.match(position)
             else:
                 differing[register] += 1
                 ledger.add_differing(Done(position, "R", row.bar, row.offset, row.width, value), position)
-    except QemuError as error:
-        problem = str(error)
+    except MmioToolsError as error:
+        problem, status = str(error), error.status
+    except KeyboardInterrupt:
+        problem, status = "interrupted", EXIT_INTERRUPTED
+    except Exception as error:  # a device of the user's may fail in any way
+        problem, status = f"{device.name} failed: {error!r}", MmioToolsError.status
     ledger.close()
     scores = [
         RegisterScore(f"{tape.pci.address}/{bar}", offset, reads[bar, offset], count)
@@ -102,9 +120,13 @@ def apply_to(tape: Tape, device: Device | Pipelined) -> Report:
         tape.pci,
         interrupts=Delivered(tape.irqs, bench.irqs, source="device"),
         unknown=unknown,
+        fuzz=fuzz,
+        names=names,
+        ignored=ignored,
         reads=compared,
         registers=scores,
         problem=problem,
+        status=status,
     )
 
 

@@ -42,7 +42,7 @@ class Masked:
         self._tape = tape
         self._said = said
         self._known: dict[tuple[str, str, int, int], Meaning] = {}
-        ignored, bits = _meanings(said.masks, tape.accesses)
+        ignored, bits = meanings(said.masks, tape.accesses)
         left_out = ignored[tape.rows]
         self.counted_at = np.flatnonzero(~left_out)
         self.ignored_at = np.flatnonzero(left_out)
@@ -68,7 +68,7 @@ class Masked:
         key = (op, bar, offset, width)
         found = self._known.get(key)
         if found is None:
-            ignored, bits = _meanings(self._said.masks, self._one(*key))
+            ignored, bits = meanings(self._said.masks, self._one(*key))
             found = self._known[key] = Meaning(bool(ignored[0]), int(bits[0]) if op == "W" else int(ALL_BITS))
         return found
 
@@ -108,7 +108,7 @@ def _is_bar(region: Region, bar: str, tape: Tape) -> bool:
     return region.device is not None and region.device.ids == tape.pci.ids and region.identity[2] == bar
 
 
-def _meanings(masks: tuple[Mask, ...], accesses: Accesses) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+def meanings(masks: tuple[Mask, ...], accesses: Accesses) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
     """Which accesses are left out, and the bits of each value that count; (n,) each."""
     ignored = np.zeros(len(accesses), np.bool_)
     bits = np.full(len(accesses), ALL_BITS, np.uint64)

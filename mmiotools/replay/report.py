@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmiotools.errors import EXIT_INTERRUPTED, EXIT_OK
 from mmiotools.replay.interrupts import Delivered
 from mmiotools.replay.ledger import KEEP, Done, Ledger, Parting
 from mmiotools.trace.addrmap import Region
@@ -53,9 +54,11 @@ class Report:
     fuzz       accesses that may be extra, missed or differing before the replay has diverged
     names      of registers
     stray      accesses of the driver where no device is; more than the recording has elsewhere are extra
+    ignored    of a device model: accesses that were done, and are in no list because of masks
     reads      of a device model: how many reads were compared
     registers  of a device model: every register that answered differently, the worst first
     problem    why the driver, or the device, did not come to its end, None when it did
+    status     the exit status that the problem asks for
     limits     what the driver met on the recorded run, and cannot meet here, a line each
     """
 
@@ -69,9 +72,11 @@ class Report:
     fuzz: int = 0
     names: Names | None = None
     stray: int = 0
+    ignored: int = 0
     reads: int = 0
     registers: list[RegisterScore] = field(default_factory=list)
     problem: str | None = None
+    status: int = EXIT_OK
     limits: Sequence[str] = ()
 
     @property
@@ -113,7 +118,7 @@ class Report:
             "subject": self.subject,
             "card": {"address": self.pci.address, "ids": self.pci.ids},
             "accesses": len(self.tape) + self.tape.left_out,
-            "ignored": self.tape.left_out,
+            "ignored": self.tape.left_out + self.ignored,
             "excused": ledger.excused,
             "elsewhere": self.tape.elsewhere,
             "matched": ledger.matched,
@@ -136,7 +141,8 @@ class Report:
         if self.policy == "device":
             held["reads"] = self.reads
             held["registers"] = [
-                {"region": s.region, "offset": f"{s.offset:#x}", "reads": s.reads, "differing": s.differing}
+                {"region": s.region, "offset": f"{s.offset:#x}", "register": self._name(s.region, s.offset)}
+                | {"reads": s.reads, "differing": s.differing}
                 for s in self.registers[:KEEP]
             ]
             held["registers_count"] = len(self.registers)
@@ -158,11 +164,13 @@ class Report:
         return access_json(access, register=self._register(access))
 
     def _register(self, access: Access) -> str | None:
-        """The name of an access's register; that of the BAR's where the driver's BARs lie elsewhere."""
+        return self._name(str(access.region), access.offset)
+
+    def _name(self, region: str, offset: int) -> str | None:
+        """The name of a register; that of the BAR's where the driver's BARs lie elsewhere."""
         if self.names is None:
             return None
-        bar = str(access.region).rpartition("/")[2]
-        found = self.names.find(self._regions().get(bar), access.offset)
+        found = self.names.find(self._regions().get(region.rpartition("/")[2]), offset)
         return None if found is None else found.text
 
     def _regions(self) -> dict[str, Region]:
@@ -207,8 +215,9 @@ class Report:
             out.append(f"  {equal} of {self.reads} reads answered as recorded, {share:.2f} %")
         if self.tape.elsewhere:
             out.append(f"  {self.tape.elsewhere} recorded accesses are not this card's, and were not replayed")
-        if self.tape.left_out or ledger.excused:
-            aside = f"masks set aside {self.tape.left_out} recorded accesses"
+        left_out = self.tape.left_out + self.ignored
+        if left_out or ledger.excused:
+            aside = f"masks set aside {left_out} recorded accesses"
             out.append(f"  {aside}, and {ledger.excused} that come at any time" if ledger.excused else f"  {aside}")
         if self.fuzz and self.out_of_place:
             out.append(f"  {self.out_of_place} out of place; up to {self.fuzz} are tolerated")
@@ -231,8 +240,7 @@ class Report:
         if self.model is not None:
             out.append(f"  the model {self.model} stands in for what the card does to memory")
         if self.problem is not None:
-            what = "device was lost" if self.policy == "device" else "driver did not come to its end"
-            out.append(f"  the {what}: {self.problem.splitlines()[0]}")
+            out.append(f"  {self._problem_line()}")
         out += [f"  {limit}" for limit in self.limits]
         if ledger.first is not None:
             out += ["", *self._divergence_lines(ledger.first)]
@@ -244,11 +252,17 @@ class Report:
         if self.registers:
             out += ["", "registers that answered differently:"]
             for score in self.registers[:SHOWN]:
-                place = register_name(score.region, score.offset)
-                out.append(f"  {place}: {score.differing} of {score.reads} reads")
+                place, name = register_name(score.region, score.offset), self._name(score.region, score.offset)
+                out.append(f"  {place}{f' {name}' if name else ''}: {score.differing} of {score.reads} reads")
             if len(self.registers) > SHOWN:
                 out.append(f"  ... and {len(self.registers) - SHOWN} more")
         return out
+
+    def _problem_line(self) -> str:
+        told = (self.problem or "").splitlines()[0]
+        if self.policy != "device":
+            return f"the driver did not come to its end: {told}"
+        return told if self.status == EXIT_INTERRUPTED else f"the device was lost: {told}"
 
     def _lists(self) -> list[tuple[str, int, list[str]]]:
         ledger = self.ledger
@@ -269,8 +283,10 @@ class Report:
     def _divergence_lines(self, first: Parting) -> list[str]:
         """The recording around the place, the expected access marked `->`, what was done instead marked `+`."""
         before, after = self._neighbours(first)
-        lost = first.kind == "missed" and self.policy == "device"
-        out = [f"first divergence: {'the device was lost before this' if lost else _KINDS[first.kind]}"]
+        what = _KINDS[first.kind]
+        if first.kind == "missed" and self.policy == "device":
+            what = "it ended before this" if self.status == EXIT_INTERRUPTED else "the device was lost before this"
+        out = [f"first divergence: {what}"]
         out += [f"     {self._describe(self.tape.access(position))}" for position in before]
         if first.expected:
             out.append(f"  -> {self._describe(self.tape.access(first.position))}   expected")

@@ -14,7 +14,7 @@ from mmiotools.engine.pci import FAILABLE
 from mmiotools.engine.quirks import FIXED
 from mmiotools.engine.session import Outcome, run_driver
 from mmiotools.engine.setup import Setup
-from mmiotools.errors import UsageError
+from mmiotools.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.filters.masks import NOTHING_SAID, MaskFile
 from mmiotools.replay.card import MockCard
@@ -163,7 +163,8 @@ def replay(
     fuzz   accesses that may be extra, missed or differing before the replay has diverged
 
     The machine, its CPUs and its tracer are those of the recording. Kernel calls that failed in it fail again. Rules
-    that it was made with are not applied: their effect is in the recorded values. Raises ExpressionError for a rule
+    that it was made with are not applied: their effect is in the recorded values. An interrupt from the keyboard ends
+    the run, and is the report's `problem`. Raises ExpressionError for a rule
     that does not fit the card, and UsageError for a machine or a register that there is not.
     """
     card, shadow = mock_card(
@@ -174,6 +175,7 @@ def replay(
     injector = Injector(card, rules, meta["seed"]) if rules else None
     device: Device = card if injector is None else injector
     services = _Services(card, setup.cpus > 1)
+    stopped = False
     about = Event(Kind.HEADER, extra={"format": "mmiotools", "version": "1", "meta": meta})
     emit, flush = gather(sink or (lambda batch: None), about)
     try:
@@ -191,6 +193,8 @@ def replay(
         )
     except OverlapError as error:
         raise UsageError(f"the card's BARs overlap in the recording: {error}") from error
+    except KeyboardInterrupt:
+        outcome, stopped = Outcome(), True
     finally:
         flush()
     interrupts = card.interrupts
@@ -207,7 +211,8 @@ def replay(
         fuzz=fuzz,
         names=names,
         stray=outcome.unclaimed_count,
-        problem=None if outcome.error is None else str(outcome.error),
+        problem="interrupted" if stopped else None if outcome.error is None else str(outcome.error),
+        status=EXIT_INTERRUPTED if stopped else EXIT_OK if outcome.error is None else outcome.error.status,
         limits=[
             *services.limits(shadow is not None or plugin is not None, interrupts.source != NONE),
             *(_unrecorded(tape, setup) if ledger.extra_count else ()),

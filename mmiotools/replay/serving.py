@@ -154,6 +154,7 @@ class Serving:
             names=names,
             stray=self.function.stray,
             problem=self.problem,
+            status=self.status,
             limits=self._limits(),
         )
 

@@ -53,7 +53,7 @@ def test_rules_that_never_act_are_told(recording, capfd):
         (["--inject", "read BAR0+0x8 becomes 3"], "not 'becomes' (column 15)\n  read BAR0+0x8 becomes 3\n"),
         (["--inject", "read BAR5 drop"], "the card 01:00.0 has no region 'BAR5'"),
         (["--inject", ""], "a rule begins with read, write, access, remove or irq"),
-        (["--inject", "remove", "--device", "nv-card"], "--inject needs a driver; with --device none runs"),
+        (["--inject", "remove", "--device", "nv-card"], "--inject and --device exclude each other"),
     ],
 )
 def test_usage(recording, args, message, capfd):

@@ -55,6 +55,74 @@ def test_device_model(recordings, capfd):
     assert (report["policy"], report["matched"], report["registers"]) == ("device", 2, [])
 
 
+#: Answers a device's reads with how many came before, and does what the test says at the 6th.
+COUNTS = """
+from mmiotools.devices.nv_card import NvCard
+class DEVICE(NvCard):
+    count = 0
+    def read(self, region, offset, width):
+        self.count += 1
+        if self.count == 6:
+            %s
+        return self.count
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "problem"),
+    [
+        ("raise KeyboardInterrupt", 130, "interrupted"),
+        ("1 / 0", 2, "nv-card failed: ZeroDivisionError('division by zero')"),
+    ],
+)
+def test_a_device_that_is_interrupted_or_fails_has_a_report(recordings, tmp_path, capfd, end, status, problem):
+    device = tmp_path / "counts.py"
+    device.write_text(COUNTS % end)
+    words = ["replay", str(recordings / "nv-init@1.mmiotrace"), "--device", str(device), "--regs", "nv-card"]
+    assert run([*words, "--json"]) == status
+    held = capfd.readouterr()
+    report = json.loads(held.out)
+    assert (report["reads"], report["problem"], held.err) == (5, problem, f"mmiotools: {problem}\n")
+    assert report["accesses"] == report["matched"] + report["differing_count"] + report["missed_count"]
+    assert run(words) == status
+    assert problem in capfd.readouterr().out
+
+
+def test_names_masks_and_tolerance_are_a_devices_too(samples, tmp_path, capfd):
+    device = tmp_path / "counts.py"
+    device.write_text(COUNTS % "pass")
+    trace = str(samples / "mmiotrace/nv-init-1.mmiotrace")
+    words = ["replay", "-q", "--json", trace, "--device", str(device), "--regs", "nv-card"]
+    assert run(words) == 1
+    plain = json.loads(capfd.readouterr().out)
+    worst = plain["registers"][0]
+    assert worst["register"] and any(entry["register"] == worst["register"] for entry in plain["differing"])
+    assert run([*words, "--fuzz", str(plain["differing_count"])]) == 0
+    capfd.readouterr()
+    mask = tmp_path / "mask.toml"
+    mask.write_text(f'[[mask]]\nregister = "{worst["register"]}"\nbits = 0xffffffff\n')
+    assert run([*words, "--mask", str(mask)]) == 1
+    masked = json.loads(capfd.readouterr().out)
+    assert masked["differing_count"] == plain["differing_count"] - worst["differing"]
+    assert run([*words, "--ignore", worst["register"]]) == 1
+    ignored = json.loads(capfd.readouterr().out)
+    assert ignored["differing_count"] == masked["differing_count"]
+    assert ignored["ignored"] >= worst["reads"] and ignored["missed_count"] == 0
+
+
+def test_a_driver_that_is_interrupted_has_a_report(recordings, tmp_path, capfd):
+    driver = tmp_path / "stops.py"
+    driver.write_text(
+        "def probe(k):\n    k.readl(k.ioremap(k.pci_resource_start(0), 4096))\n    raise KeyboardInterrupt\n"
+    )
+    out = tmp_path / "did.jsonl"
+    words = ["replay", "--json", str(recordings / "nv-init@1.mmiotrace"), "--driver", str(driver)]
+    assert run([*words, "--as-trace", str(out)]) == 130
+    report = json.loads(capfd.readouterr().out)
+    assert (report["problem"], report["matched"]) == ("interrupted", 1)
+    assert out.read_text().count('"kind":"READ"') == 1
+
+
 def test_driver_file_runs_only_when_named(recordings, tmp_path, capfd):
     marker = tmp_path / "ran"
     driver = tmp_path / "mine.py"
@@ -78,7 +146,9 @@ def test_driver_file_runs_only_when_named(recordings, tmp_path, capfd):
     [
         (["--policy", "loose"], "no policy is called 'loose'"),
         (["--driver", "nv-test", "--device", "nv-card"], "exclude each other"),
-        (["--device", "nv-card", "--as-trace", "x"], "needs a driver"),
+        (["--device", "nv-card", "--as-trace", "x"], "--as-trace and --device exclude each other"),
+        (["--device", "nv-card", "--policy", "window"], "--policy and --device exclude each other"),
+        (["--device", "nv-card", "--qemu", ""], "--qemu and --device exclude each other"),
         (["--pci", "00:1f.0"], "00:1f.0 is not accessed"),
         (["--driver", "no-such"], "no driver is called"),
     ],

@@ -217,7 +217,7 @@ def test_what_is_at_the_path_already(top: Path, path: Path, capfd: pytest.Captur
         (["--serve", "pigeon:/x"], "no transport is called 'pigeon'; there are: vfio-user, mpqemu"),
         (["--serve", "mpqemu"], "needs --qemu 'ARGS', or the path of a socket: mpqemu:PATH"),
         (["--serve", "vfio-user"], "needs --qemu 'ARGS', or the path of a socket: vfio-user:PATH"),
-        (["--serve", "vfio-user:/x", "--driver", "nv-test"], "leave --driver and --device out"),
+        (["--serve", "vfio-user:/x", "--driver", "nv-test"], "leave --driver out"),
         (["--timeout", "3"], "need --serve or --qemu"),
         (["--serve", "vfio-user:/x", "--plugin", "fax"], "no plugin is called 'fax'"),
         (["--serve", "vfio-user:/x", "--config", "pyproject.toml"], "is no configuration space"),

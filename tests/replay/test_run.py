@@ -203,5 +203,7 @@ def test_model_against_recording():
     report = apply_to(tape, NvCard())
     held = json.loads(json.dumps(report.to_json()))
     assert (held["policy"], held["matched"], held["unknown"], held["verdict"]) == ("device", 2, 1, "diverged")
-    assert held["registers"] == [{"region": "00:03.0/BAR0", "offset": "0x700", "reads": 2, "differing": 1}]
+    assert held["registers"] == [
+        {"region": "00:03.0/BAR0", "offset": "0x700", "register": None, "reads": 2, "differing": 1}
+    ]
     assert (held["differing"][0]["value"], held["differing"][0]["got"]) == ("0x6", "0x5")
