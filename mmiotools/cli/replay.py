@@ -14,13 +14,13 @@ from click.shell_completion import CompletionItem
 from mmiotools.cli.common import Run, choose_format, from_option, open_output, quiet_option
 from mmiotools.cli.grouped import Grouped
 from mmiotools.cli.replay_terms import Terms, tell_rules, terms_options
-from mmiotools.devices import make_device
 from mmiotools.drivers import Chosen, choose_driver
 from mmiotools.engine.inject_data import Rule
 from mmiotools.engine.inject_rules import parse_rules
 from mmiotools.engine.interface import Plugin
 from mmiotools.errors import EXIT_DIFFERENT, EXIT_INTERRUPTED, UsageError
 from mmiotools.plugins import PLUGINS, make_plugin
+from mmiotools.record.plan import make_card
 from mmiotools.replay import Report, Tape, apply_to, load_tape, recorded_driver, replay
 from mmiotools.replay.run import replay_header
 from mmiotools.serve.qtest_card import PREFIX, QemuModel, QtestCard
@@ -228,7 +228,7 @@ def command(
     elif timeout is not None or config is not None:
         raise UsageError("--timeout and --config need --serve or --qemu")
     chosen = None if driver is None else choose_driver(driver)
-    model = None if device is None else QemuModel.parse(device) if device.startswith(PREFIX) else make_device(device)
+    model = None if device is None else QemuModel.parse(device) if device.startswith(PREFIX) else make_card(device)
     opened = run.open_input(trace, from_format)
     tape = load_tape(opened, pci)
     if plan is not None:

@@ -89,7 +89,8 @@ def tell_rules(run: Run, tally: Sequence[Tally]) -> None:
     """Say which rules of fault injection came to nothing."""
     for rule in tally:
         if not rule.acted:
-            what = f"matched {rule.matched} times, never acted" if rule.matched else "matched nothing"
+            times = f"{rule.matched} time{'s' * (rule.matched != 1)}"
+            what = f"matched {times}, never acted" if rule.matched else "matched nothing"
             run.say(f"inject: {what}: {rule.text}")
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mmiotools.engine.interface import Device
-from mmiotools.errors import UsageError
-from mmiotools.trace.pyfile import is_python_file, load_attribute
+from mmiotools.trace.pyfile import is_python_file, make_from_file
 from mmiotools.trace.registry import Registry
 
 DEVICES: Registry[Callable[[], Device]] = Registry(
@@ -28,11 +27,5 @@ def make_device(word: str) -> Device:
     """
     if not is_python_file(word):
         return DEVICES.get(word)()
-    factory = load_attribute(word, "DEVICE", "device")
-    if not callable(factory):
-        raise UsageError(f"{word}: its DEVICE cannot be called")
-    try:
-        device: Device = factory()
-    except Exception as error:  # the user's own code may fail in any way
-        raise UsageError(f"{word}: its DEVICE cannot be made: {error!r}") from error
+    device: Device = make_from_file(word, "DEVICE", "device")
     return device

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mmiotools.engine.interface import Plugin
-from mmiotools.errors import UsageError
-from mmiotools.trace.pyfile import is_python_file, load_attribute
+from mmiotools.trace.pyfile import is_python_file, make_from_file
 from mmiotools.trace.registry import Registry
 
 PLUGINS: Registry[Callable[[], Plugin]] = Registry(
@@ -25,11 +24,5 @@ def make_plugin(word: str) -> Plugin:
     """
     if not is_python_file(word):
         return PLUGINS.get(word)()
-    factory = load_attribute(word, "PLUGIN", "plugin")
-    if not callable(factory):
-        raise UsageError(f"{word}: its PLUGIN cannot be called")
-    try:
-        plugin: Plugin = factory()
-    except Exception as error:  # the user's own code may fail in any way
-        raise UsageError(f"{word}: its PLUGIN cannot be made: {error!r}") from error
+    plugin: Plugin = make_from_file(word, "PLUGIN", "plugin")
     return plugin

@@ -59,7 +59,7 @@ class Plan:
 
     def device(self) -> Device:
         """A new device for one run, with the injector around it if there are rules. Raises UsageError."""
-        device = _make_device(self.card)
+        device = make_card(self.card)
         return Injector(device, parse_rules(self.inject), self.seed) if self.inject else device
 
     def setup_for(self, device: Device) -> Setup:
@@ -136,7 +136,11 @@ def make_plan(
     )
 
 
-def _make_device(word: str) -> Device:
+def make_card(word: str) -> Device:
+    """A new device: as `make_device` has it, or made of the register models of a card file (.toml).
+
+    Raises UsageError and FormatError.
+    """
     if not word.endswith(".toml"):
         return make_device(word)
     from mmiotools.models.cardfile import read_card

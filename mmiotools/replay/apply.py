@@ -76,6 +76,8 @@ def apply_to(
             yield Step(time, row.op, row.bar, row.offset, row.width, row.value or 0)
 
     problem, status = None, EXIT_OK
+    if len(tape):
+        bench.time = next(_timed(tape))[1]
     device.attach(bench)
     answers = device.answers(steps()) if isinstance(device, Pipelined) else _answers(bench, device, steps())
     try:

@@ -102,6 +102,8 @@ class Serving:
 
     def _trim(self) -> None:
         self.card.forget()
+        if self._shadow is not None:
+            self._shadow.forget()
         if self._injector is not None:
             self._injector.seen.clear()
 

@@ -48,6 +48,12 @@ class Shadow:
         self.raised = 0
         self.device.reset()
 
+    def forget(self) -> None:
+        """Empty the model's log of accesses."""
+        self.device.seen.clear()
+        if isinstance(self.device, Injector):
+            self.device.inner.seen.clear()
+
     # -- the model's host ---------------------------------------------------------------------------------
 
     def now(self) -> int:

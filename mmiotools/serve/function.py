@@ -139,6 +139,7 @@ class Function:
         held = int.from_bytes(self._held[offset : offset + width], "little")
         if own == (1 << 8 * width) - 1:
             return held
+        self._bound()
         return self.device.read(CONFIG, offset, width) & ~own | held & own
 
     def config_write(self, offset: int, width: int, value: int) -> None:
@@ -150,6 +151,7 @@ class Function:
         bits, held = (int.from_bytes(part[span], "little") for part in (self._bits, self._held))
         self._held[span] = (held & ~bits | value & bits).to_bytes(width, "little")
         if not _BARS <= offset < _ROM + 4:
+            self._bound()
             self.device.write(CONFIG, offset, width, self._told(offset, width, value))
         self._place()
         self.messages.release()
@@ -221,13 +223,17 @@ class Function:
 
     def _count(self, op: str, number: int, offset: int, width: int, value: int) -> None:
         self.accesses += 1
+        self._bound()
+        if self.watch is not None:
+            self.watch(op, number, offset, width, value)
+
+    def _bound(self) -> None:
+        """Keep the device's log from growing, by accesses to its configuration space, too."""
         if len(self.device.seen) > _SEEN:
             if self._trim is None:
                 self.device.seen.clear()
             else:
                 self._trim()
-        if self.watch is not None:
-            self.watch(op, number, offset, width, value)
 
     def reset(self) -> None:
         """The bus is reset: BARs are nowhere. The device is reset too, unless `rewind` says otherwise."""

@@ -34,3 +34,14 @@ def load_attribute(path: str, attribute: str, noun: str, *others: str) -> Any:
         if found is not None:
             return found
     raise UsageError(f"{path}: defines no {' and no '.join((attribute, *others))}, so it is no {noun} file")
+
+
+def make_from_file(path: str, attribute: str, noun: str) -> Any:
+    """What the class or function makes that the module at `path` holds under `attribute`. Raises UsageError."""
+    factory = load_attribute(path, attribute, noun)
+    if not callable(factory):
+        raise UsageError(f"{path}: its {attribute} cannot be called")
+    try:
+        return factory()
+    except Exception as error:  # the user's own code may fail in any way
+        raise UsageError(f"{path}: its {attribute} cannot be made: {error!r}") from error

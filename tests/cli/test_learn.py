@@ -114,3 +114,14 @@ def test_damage_is_told_and_the_rest_is_learned(nvme, tmp_path, capfd):
 def test_the_card_that_is_chosen(tmp_path, nvme, capfd):
     assert run(["learn", "-q", "--pci", "1b36:0010", nvme[0], "-o", str(tmp_path / "card.toml")]) == 0
     assert 'ids = ["1b36:0010"]' in (tmp_path / "card.toml").read_text()
+
+
+def test_a_card_file_is_a_device_to_replay_on(tmp_path, capfd):
+    trace, card = str(tmp_path / "nv.mmio"), str(tmp_path / "nv.toml")
+    assert run(["record", "-q", "nv-init", "-o", trace]) == 0
+    assert run(["learn", "-q", trace, "-o", card]) == 0
+    status = run(["replay", "-q", "--json", trace, "--device", card])
+    report = json.loads(capfd.readouterr().out)
+    assert (report["subject"], report["missed_count"]) == ("device learned", 0)
+    assert report["differing_count"] <= 0.1 * report["reads"] and status == (report["differing_count"] > 0)
+    assert run(["replay", trace, "--device", str(tmp_path / "none.toml")]) == 2
