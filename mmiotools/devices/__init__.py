@@ -19,6 +19,9 @@ DEVICES: Registry[Callable[[], Device]] = Registry(
     group="mmiotools.devices",
 )
 
+#: What every device has; the rest of the interface not everybody asks for.
+_NEEDS = ("name", "pci", "seen", "attach", "reset", "read", "write")
+
 
 def make_device(word: str) -> Device:
     """A new device: a model by name, or the DEVICE (a class, or a function that makes one) of a Python file.
@@ -27,5 +30,5 @@ def make_device(word: str) -> Device:
     """
     if not is_python_file(word):
         return DEVICES.get(word)()
-    device: Device = make_from_file(word, "DEVICE", "device")
+    device: Device = make_from_file(word, "DEVICE", "device", _NEEDS)
     return device

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.formats.program import ProgramFormat, ProgramWriter, places, template, uint
+from mmiotools.formats.program import Place, ProgramFormat, ProgramWriter, template, uint
 from mmiotools.formats.program_rows import Rows
 from mmiotools.formats.text_page import Page, table_of
 
@@ -18,6 +18,13 @@ def _text(text: str | None) -> str:
     return "NULL" if text is None else f'"{text}"'
 
 
+def _region(place: Place) -> str:
+    return (
+        f"{{{_text(place.name)}, {_text(place.pci)}, {place.vendor:#x}, {place.device:#x}, {place.bar}, "
+        f"{place.base:#x}, {place.map}, {_text(place.pcidev)}}}"
+    )
+
+
 class CWriter(ProgramWriter):
     """The table as it comes; regions behind it, when they are known."""
 
@@ -27,15 +34,7 @@ class CWriter(ProgramWriter):
 
     def tail(self) -> bytes:
         """Regions, and what does the work."""
-        windows = self.addresses.windows
-        rows = [
-            f"    {{{_text(p.name)}, {_text(p.pci)}, {p.vendor:#x}, {p.device:#x}, {p.bar}, {p.base:#x}, {p.map}, "
-            f"{_text(p.pcidev)}}},\n"
-            for p in places(self.regions, windows)
-        ]
-        maps = "".join(f"    {{{start:#x}, {size:#x}}},\n" for start, size in windows)
-        tail = _TAIL.replace(b"@REGIONS@\n", "".join(rows).encode()).replace(b"@MAPS@\n", maps.encode())
-        return tail.replace(b"@BEGAN@", b"%d" % (self.began or 0))
+        return self.filled(_TAIL, _region, lambda start, size: f"{{{start:#x}, {size:#x}}}")
 
     def comment(self, text: bytes) -> bytes:
         """A line of its own."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from typing import Any, BinaryIO, NamedTuple
 
@@ -79,6 +79,14 @@ class ProgramWriter:
     def tail(self) -> bytes:
         """What stands behind them."""
         raise NotImplementedError
+
+    def filled(self, tail: bytes, region: Callable[[Place], str], window: Callable[[int, int], str]) -> bytes:
+        """A template's end with the regions of the rows, the windows that addresses lie in, and when it all began."""
+        windows = self.addresses.windows
+        regions = "".join(f"    {region(place)},\n" for place in places(self.regions, windows))
+        tail = tail.replace(b"@REGIONS@\n", regions.encode())
+        tail = tail.replace(b"@MAPS@\n", "".join(f"    {window(*found)},\n" for found in windows).encode())
+        return tail.replace(b"@BEGAN@", b"%d" % (self.began or 0))
 
     def comment(self, text: bytes) -> bytes:
         """A line, or nothing, that says something; the text is safe."""

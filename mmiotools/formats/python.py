@@ -5,12 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.formats.program import ProgramFormat, ProgramWriter, places, template, uint
+from mmiotools.formats.program import Place, ProgramFormat, ProgramWriter, template, uint
 from mmiotools.formats.program_rows import Rows
 from mmiotools.formats.text_page import Page, table_of
 
 _HEAD, _TAIL = template("program.py.in")
 _OPS = table_of([b"READ ", b"ANY ", b"WRITE ", b"WHILE ", b"UNTIL "])
+
+
+def _region(place: Place) -> str:
+    return (
+        f'Region("{place.name}", {_text(place.pci)}, {place.vendor:#06x}, {place.device:#06x}, {place.bar}, '
+        f"{place.base:#x}, {place.map}, {_text(place.pcidev)})"
+    )
 
 
 class PythonWriter(ProgramWriter):
@@ -22,15 +29,7 @@ class PythonWriter(ProgramWriter):
 
     def tail(self) -> bytes:
         """Regions, and what does the work."""
-        windows = self.addresses.windows
-        rows = [
-            f'    Region("{p.name}", {_text(p.pci)}, {p.vendor:#06x}, {p.device:#06x}, {p.bar}, {p.base:#x}, {p.map}, '
-            f"{_text(p.pcidev)}),\n"
-            for p in places(self.regions, windows)
-        ]
-        maps = "".join(f"    ({start:#x}, {size:#x}),\n" for start, size in windows)
-        tail = _TAIL.replace(b"@REGIONS@\n", "".join(rows).encode()).replace(b"@MAPS@\n", maps.encode())
-        return tail.replace(b"@BEGAN@", b"%d" % (self.began or 0))
+        return self.filled(_TAIL, _region, lambda start, size: f"({start:#x}, {size:#x})")
 
     def comment(self, text: bytes) -> bytes:
         """A line of its own."""

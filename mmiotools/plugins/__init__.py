@@ -24,5 +24,5 @@ def make_plugin(word: str) -> Plugin:
     """
     if not is_python_file(word):
         return PLUGINS.get(word)()
-    plugin: Plugin = make_from_file(word, "PLUGIN", "plugin")
+    plugin: Plugin = make_from_file(word, "PLUGIN", "plugin", ("attach", "reset", "wrote"))
     return plugin

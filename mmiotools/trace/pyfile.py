@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,20 @@ def load_attribute(path: str, attribute: str, noun: str, *others: str) -> Any:
     raise UsageError(f"{path}: defines no {' and no '.join((attribute, *others))}, so it is no {noun} file")
 
 
-def make_from_file(path: str, attribute: str, noun: str) -> Any:
-    """What the class or function makes that the module at `path` holds under `attribute`. Raises UsageError."""
+def make_from_file(path: str, attribute: str, noun: str, needs: Iterable[str]) -> Any:
+    """What the class or function makes that the module at `path` holds under `attribute`.
+
+    needs  what it must have to be one, names of attributes
+    Raises UsageError.
+    """
     factory = load_attribute(path, attribute, noun)
     if not callable(factory):
         raise UsageError(f"{path}: its {attribute} cannot be called")
     try:
-        return factory()
+        made = factory()
     except Exception as error:  # the user's own code may fail in any way
         raise UsageError(f"{path}: its {attribute} cannot be made: {error!r}") from error
+    missing = [name for name in needs if not hasattr(made, name)]
+    if missing:
+        raise UsageError(f"{path}: its {attribute} has no {' and no '.join(missing)}, so it is no {noun}")
+    return made

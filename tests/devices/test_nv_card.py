@@ -176,6 +176,7 @@ def test_devices_by_name_and_by_file(tmp_path):
     [
         ("x = 1", "defines no DEVICE"),
         ("DEVICE = 3", "cannot be called"),
+        ("class DEVICE:\n    pci = seen = None\n", "its DEVICE has no name and no attach and no reset"),
         ("def DEVICE(): raise ValueError('bad')", "cannot be made"),
         ("def", "cannot be loaded"),
     ],

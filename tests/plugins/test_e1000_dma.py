@@ -77,11 +77,12 @@ def test_plugins_by_name_and_file(tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert run(["list", "plugins"]) == 0
     assert capfd.readouterr().out.startswith("e1000-dma")
     mine = tmp_path / "mine.py"
-    mine.write_text("class PLUGIN:\n    name, title, api = 'mine', 'Mine.', 1\n")
+    mine.write_text("from mmiotools.plugins.e1000_dma import E1000Dma\nclass PLUGIN(E1000Dma):\n    name = 'mine'\n")
     assert make_plugin(str(mine)).name == "mine"
     for text, message in (
         ("", "defines no PLUGIN"),
         ("PLUGIN = 3\n", "cannot be called"),
+        ("class PLUGIN:\n    attach = None\n", "its PLUGIN has no reset and no wrote, so it is no plugin"),
         ("1/0\n", "cannot be loaded"),
     ):
         mine.write_text(text)
