@@ -344,3 +344,29 @@ def test_a_transport_that_this_qemu_does_not_know(top: Path, able: Qemu, capfd: 
         pytest.skip("this QEMU knows both")
     assert run(["replay", str(top / TRACE), "--serve", other, "--qemu", "-m 64"]) == 2
     assert f"cannot use a card by {other}: it can" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("dies", "status", "verdict"), [("", 0, "completed"), ("1", 2, "diverged")])
+def test_a_qemu_by_vfio_user(
+    top: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    dies: str,
+    status: int,
+    verdict: str,
+) -> None:
+    qemu, folder = tmp_path / "qemu", tmp_path / "folder"
+    qemu.write_text(f'#!/bin/sh\nexec {sys.executable} {top}/tests/serve/fake_vfio_qemu.py "$@"\n')
+    qemu.chmod(0o755)
+    folder.mkdir()
+    monkeypatch.setenv("QEMU", str(qemu))
+    monkeypatch.setenv("PYTHONPATH", str(top))
+    monkeypatch.setenv("FAKE_DIES", dies)
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    assert run(["replay", str(top / TRACE), "--json", "--qemu", "-m 64", "--timeout", "60"]) == status
+    held = capfd.readouterr()
+    report = json.loads(held.out)
+    assert (report["verdict"], report["matched"]) == (verdict, 0 if dies else 2), held.err
+    assert ("was killed by SIGKILL" in held.err) == bool(dies)
+    assert not list(folder.iterdir())
