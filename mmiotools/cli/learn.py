@@ -22,7 +22,8 @@ from mmiotools.formats.jsonl_fields import dumps
 from mmiotools.models.card import Card, learn_card
 from mmiotools.models.cardfile import card_text
 from mmiotools.models.kinds import KINDS
-from mmiotools.models.score import MODEL, MODELS, NAIVE, SEQUENCE_LAST, Judge, Score, perturbed, steps
+from mmiotools.models.score import MODEL, MODELS, NAIVE, SEQUENCE_LAST, Judge, Score
+from mmiotools.models.step import perturbed, steps
 from mmiotools.models.stream import Place, join
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.names import Names

@@ -13,7 +13,8 @@ from mmiotools.models.card import learn_card
 from mmiotools.models.learn import learn
 from mmiotools.models.path import Follower, Path
 from mmiotools.models.predict import PATH, PLAIN, Predictor, path_of
-from mmiotools.models.score import MODEL, NAIVE, Judge, Score, perturbed, steps
+from mmiotools.models.score import MODEL, NAIVE, Judge, Score
+from mmiotools.models.step import perturbed, steps
 from mmiotools.models.stream import READ, WRITE, join
 from mmiotools.trace.tape import load_tape
 
