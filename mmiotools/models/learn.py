@@ -27,7 +27,7 @@ _SIMPLE, _IMPURE = 1.5, 0.2
 #: Of so few reads each can have a value of its own by chance.
 _FEW = 2
 #: Of another model's right answers, the share that one must give that explains more.
-_NEARLY = 0.5
+_NEARLY = 0.75
 
 
 @dataclass(slots=True)
@@ -86,13 +86,13 @@ def _learn_one(history: History, writes: int) -> Learned:
             continue
         for model in kind.fit(history):
             remembers = isinstance(model, Clearing) and model.sure
-            tried, support = evaluate(model, history, None if remembers else price - model.size)
-            if model.size > _SIMPLE and not model.inexact and tried - support > _IMPURE * tried:
-                continue
-            cost = tried - support + model.size
+            tried, support = evaluate(model, history, float("inf") if remembers else price)
             made = Learned(history.place, model, len(history.values), writes, tried, support)
             if remembers and (clearing is None or support > clearing.support):
                 clearing = made
+            if model.size > _SIMPLE and not model.inexact and tried - support > _IMPURE * tried:
+                continue
+            cost = tried - support + model.size
             if cost < price:
                 price = cost
                 best = made
@@ -124,11 +124,11 @@ def _unread(place: Place, writes: int) -> Learned:
     return Learned(place, model, 0, writes, 0, 0)
 
 
-def evaluate(model: Model, history: History, most: float | None = None) -> tuple[int, int]:
-    """(reads tried, reads right) of a model that never sees what the card answered. Ends early when as many as `most`
-    were wrong.
+def evaluate(model: Model, history: History, price: float = float("inf")) -> tuple[int, int]:
+    """(reads tried, reads right) of a model that never sees what the card answered. Ends early when it cannot cost less
+    than the price.
     """
-    limit = float("inf") if most is None else most
+    size = model.size
     tried = support = 0
     model.restart()
     answer, took, wrote, triggered = model.answer, model.took, model.wrote, model.triggered
@@ -137,7 +137,7 @@ def evaluate(model: Model, history: History, most: float | None = None) -> tuple
             tried += 1
             if answer() == value:
                 support += 1
-            elif tried - support >= limit:
+            elif tried - support + size >= price:
                 break
             took()
         elif op == 1:
