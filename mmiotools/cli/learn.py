@@ -22,7 +22,8 @@ from mmiotools.formats.jsonl_fields import dumps
 from mmiotools.models.card import Card, learn_card
 from mmiotools.models.cardfile import card_text
 from mmiotools.models.kinds import KINDS
-from mmiotools.models.score import MODEL, MODELS, NAIVE, SEQUENCE_LAST, Judge, Score, perturbed, steps
+from mmiotools.models.score import MODEL, MODELS, NAIVE, SEQUENCE_LAST, Judge, Score
+from mmiotools.models.step import perturbed, steps
 from mmiotools.models.stream import Place, join
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.names import Names
@@ -88,10 +89,11 @@ def command(
     """Infer what a card's registers do from recordings of it.
 
     Each register is constant, storage (bit by bit), a counter, index and data, a status that follows a write elsewhere,
-    busy until polled so often or so long, cleared by writing ones or by reading, a FIFO, or a serial device behind
-    single bits; with the reads that bear this out and those that speak against it. The result is a TOML file to read
-    and edit, on standard output or in OUTPUT. `record --card` makes a device of it, `replay --policy model` answers
-    with it, and `--regs` takes it for a register map. Several recordings of one card are better than one.
+    busy until polled so often or so long, cleared by writing ones or by reading, a FIFO, a serial device behind single
+    bits, or changes by itself; with the reads that bear this out and those that speak against it. The result is a TOML
+    file to read and edit, on standard output or in OUTPUT. `record --card` makes a device of it, `replay --policy
+    model` answers with it, and `--regs` takes it for a register map. Several recordings of one card are better than
+    one.
 
     With --score no file is written unless -o names one. Each HELD-OUT is taken for a driver that makes the recorded
     accesses, and every read is predicted, by the models and by four ways that learn nothing: plain RAM, the last value

@@ -1,13 +1,18 @@
 """How sure an answer is: the chance that a card of the kind gives this value to a driver like the recorded one.
 
-A share of answers that were right, for each way in which an answer can come about. The shares were counted on
-recordings of e1000, e1000e, nvme, xhci, ehci, ahci, hda, megasas, rtl8139 and vmxnet3 cards, learned from one and held
-against another, as recorded and with accesses dropped or repeated; each kind of card counted alike. They say nothing of
-a particular card. `mmiotools learn --score` measures how far they hold.
+An answer can come about in some ways, *cells*, and each has a share of answers that were right. These shares, the
+priors, were counted on recordings of e1000, e1000e, nvme, xhci, ehci, ahci, hda, megasas, rtl8139 and vmxnet3 cards,
+learned from one and held against another, as recorded and with accesses dropped or repeated; each kind of card counted
+alike. They say nothing of a particular card. What its recordings say of it is `Evidence`, which the priors give way to:
+parts of them, held out and answered from the rest (`mmiotools.models.holdout`). `mmiotools learn --score` measures how
+far the confidences hold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from math import exp, log
 from typing import NamedTuple
 
 #: A model is perfect, good, fair or poor by the share of reads that it got wrong; "once" was tried once only, "unread"
@@ -71,22 +76,90 @@ STALE = {
 UNSEEN_LIKE, UNSEEN = 0.85, 0.4
 
 
+#: A way in which an answer comes about: words and flags.
+Cell = tuple[str | bool, ...]
+
+
 def alone(known: Known) -> float:
     """Of a model without a path."""
     return ALONE[known.quality] * (1 - known.wrong / known.tried if known.tried else 1.0)
 
 
-def lost(known: Known) -> float:
-    """Of a model, where the path has nothing to say."""
-    return LOST[known.quality]
+def lost(known: Known) -> tuple[Cell, float]:
+    """Of a model, where the path has nothing to say: the cell and its prior."""
+    quality = known.quality
+    return ("lost", quality), LOST[quality]
 
 
-def beside(known: Known, score: float, exact: bool, fresh: bool, agree: bool) -> float:
-    """Of an answer that model and path had a say in.
+def beside(known: Known, score: float, exact: bool, fresh: bool, agree: bool) -> tuple[Cell, float]:
+    """Of an answer that model and path had a say in: the cell and its prior.
 
     score, exact  how good the place on the path is, and whether it is the one where the register was read
     fresh         whether what the model goes by was written as on the path
     agree         whether both say the same
     """
+    quality = known.quality
     place = "near" if not exact else "on" if score > _ON else "off"
-    return (FRESH if fresh else STALE)[known.quality][place][0 if agree else 1]
+    return (quality, place, fresh, agree), (FRESH if fresh else STALE)[quality][place][0 if agree else 1]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Answers to held-out reads, and how many of them were right."""
+
+    count: int = 0
+    right: int = 0
+
+    def add(self, right: bool) -> None:
+        """One more."""
+        self.count += 1
+        self.right += right
+
+    def shrunk(self, prior: float, weight: float) -> float:
+        """The share of right ones, where the prior counts for so many answers."""
+        return (weight * prior + self.right) / (weight + self.count)
+
+
+#: What a prior counts for, in answers: against a cell's, a register's, and a register's in that cell.
+_WEIGHT = 4.0
+#: A share that is expected of a register of which nothing is known.
+_USUAL = 0.9
+#: Of one recording, where a part is answered from the others: how far the logits of the prior, and of the register's
+#: share, bear on that of an answer to another recording. Fitted on the recordings that the priors were counted on.
+_OFFSET, _BY_PRIOR, _BY_SHARE = -0.04, 0.66, 0.51
+#: No answer is surer, or less sure.
+_SUREST = 0.999
+
+
+@dataclass(slots=True)
+class Evidence:
+    """How held-out reads of a card's recordings were answered.
+
+    across  whether whole recordings were held out, which is what confidences are about; else they are parts of the only
+            one, where a driver does what it did nowhere else, and say which registers can be known at all
+    """
+
+    across: bool
+    _tallies: dict[Hashable, Tally] = field(default_factory=dict)
+
+    def add(self, register: int, cell: Cell, right: bool) -> None:
+        """A read was answered."""
+        for key in (cell, register, (register, cell)):
+            self._tallies.setdefault(key, Tally()).add(right)
+
+    def sure(self, register: int, cell: Cell, prior: float) -> float:
+        """The chance that an answer is right."""
+        if self.across:
+            for key in (cell, register, (register, cell)):
+                prior = self._tallies.get(key, _NONE).shrunk(prior, _WEIGHT)
+            return prior
+        share = self._tallies.get(register, _NONE).shrunk(_USUAL, _WEIGHT)
+        return 1 / (1 + exp(-(_OFFSET + _BY_PRIOR * _logit(prior) + _BY_SHARE * _logit(share))))
+
+
+_NONE = Tally()
+
+
+def _logit(share: float) -> float:
+    share = min(max(share, 1 - _SUREST), _SUREST)
+    return log(share / (1 - share))

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from mmiotools.models.confidence import Known, alone
 from mmiotools.models.kinds import KINDS, History, Model, Since
+from mmiotools.models.kinds.clearing import Clearing
 from mmiotools.models.kinds.storage import Storage
+from mmiotools.models.kinds.volatile import Volatile
 from mmiotools.models.stream import READ, WRITE, Place, Stream
 
 _Rows = NDArray[np.intp]
@@ -22,6 +24,10 @@ _TRIGGERS = 6
 _BEFORE = 3
 #: A model that remembers more than this must not be wrong more often than that.
 _SIMPLE, _IMPURE = 1.5, 0.2
+#: Of so few reads each can have a value of its own by chance.
+_FEW = 2
+#: Of another model's right answers, the share that one must give that explains more.
+_NEARLY = 0.75
 
 
 @dataclass(slots=True)
@@ -73,21 +79,43 @@ def learn(stream: Stream) -> list[Learned]:
 
 def _learn_one(history: History, writes: int) -> Learned:
     best: Learned | None = None
+    clearing: Learned | None = None
     price = float("inf")
     for kind in KINDS.values():
         if price <= kind.least:
             continue
         for model in kind.fit(history):
-            tried, support = evaluate(model, history)
+            remembers = isinstance(model, Clearing) and model.sure
+            tried, support = evaluate(model, history, float("inf") if remembers else price)
+            made = Learned(history.place, model, len(history.values), writes, tried, support)
+            if remembers and (clearing is None or support > clearing.support):
+                clearing = made
             if model.size > _SIMPLE and not model.inexact and tried - support > _IMPURE * tried:
                 continue
             cost = tried - support + model.size
             if cost < price:
                 price = cost
-                best = Learned(history.place, model, len(history.values), writes, tried, support)
+                best = made
     assert best is not None, "every register with reads can be a constant"
+    if _misleads(best):
+        # What was said of it would be wrong more often than not. That bits clear was seen; what sets them was not.
+        if clearing is not None and clearing.support >= _NEARLY * best.support:
+            best = clearing
+        else:
+            model = Volatile(history.place, history.mode)
+            best = Learned(history.place, model, best.reads, writes, *evaluate(model, history))
     best.model.written_to = len(history.writes) > 0
     return best
+
+
+def _misleads(learned: Learned) -> bool:
+    """Whether a model gets no more than half of a register's reads right. Not one whose bits were seen to clear time
+    and again: what sets them is what it cannot know; nor one that says itself that it seldom knows the value.
+    """
+    model = learned.model
+    if model.inexact or (isinstance(model, Clearing) and model.sure):
+        return False
+    return learned.tried > _FEW and 2 * learned.support <= learned.tried
 
 
 def _unread(place: Place, writes: int) -> Learned:
@@ -96,15 +124,21 @@ def _unread(place: Place, writes: int) -> Learned:
     return Learned(place, model, 0, writes, 0, 0)
 
 
-def evaluate(model: Model, history: History) -> tuple[int, int]:
-    """(reads tried, reads right) of a model that never sees what the card answered."""
+def evaluate(model: Model, history: History, price: float = float("inf")) -> tuple[int, int]:
+    """(reads tried, reads right) of a model that never sees what the card answered. Ends early when it cannot cost less
+    than the price.
+    """
+    size = model.size
     tried = support = 0
     model.restart()
     answer, took, wrote, triggered = model.answer, model.took, model.wrote, model.triggered
     for op, value in history.happened(model.after):
         if op == 0:
             tried += 1
-            support += answer() == value
+            if answer() == value:
+                support += 1
+            elif tried - support + size >= price:
+                break
             took()
         elif op == 1:
             wrote(value)

@@ -6,54 +6,19 @@ and is right if that is the recorded value. No strategy ever sees a recorded ans
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+from mmiotools.models.holdout import gather
 from mmiotools.models.learn import Learned
 from mmiotools.models.naive import LastValue, PlainRam, RegisterQueue, Sequence, Strategy
 from mmiotools.models.predict import Predictor, path_of
+from mmiotools.models.step import Step
 from mmiotools.models.stream import READ, WRITE, Stream, Vocabulary
 
 #: Confidences are compared with what was right in so many bins of equal width.
 BINS = 10
-
-
-class Step(NamedTuple):
-    """One access of the driver: `counts` says whether it is a read whose right answer is known."""
-
-    register: int
-    op: int
-    value: int | None
-    counts: bool
-
-
-def steps(stream: Stream) -> Iterator[Step]:
-    """A recording as it is."""
-    for register, op, value in stream.steps():
-        yield Step(register, op, value, op == READ and value is not None)
-
-
-def perturbed(stream: Stream, rate: float, seed: int) -> Iterator[Step]:
-    """A recording of which a share `rate` of all accesses is left out or made twice, as often the one as the other.
-
-    The second of two reads counts for nothing, since no recording says what it would have given; nor do reads of a
-    register whose last write was left out, up to its next write.
-    """
-    chance = random.Random(seed)
-    lost: set[int] = set()
-    for register, op, value in stream.steps():
-        draw = chance.random()
-        if draw < rate / 2:
-            if op == WRITE:
-                lost.add(register)
-            continue
-        if op == WRITE:
-            lost.discard(register)
-        yield Step(register, op, value, op == READ and value is not None and register not in lost)
-        if draw < rate:
-            yield Step(register, op, value, False)
 
 
 @dataclass(slots=True)
@@ -118,7 +83,7 @@ MODELS, MODEL = "models", "model"
 
 class Judge:
     """Scores recordings against one card. `stream` is what it was learned from; the strategies that learn nothing
-    have the first of its recordings.
+    have the first of its recordings. Holds parts of the stream out first, to know how sure to be.
     """
 
     def __init__(self, stream: Stream, learned: Iterable[Learned]) -> None:
@@ -126,6 +91,7 @@ class Judge:
         self._learned = list(learned)
         self._path = path_of(stream, self._learned)
         self._first = stream.first()
+        self._evidence = gather(stream)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -149,7 +115,7 @@ class Judge:
             answers.append((step, models.read(step.register).value if step.op == READ else 0))
             if step.op == WRITE and step.value is not None:
                 models.write(step.register, step.value)
-        model = Predictor(self._learned, self.vocabulary, self._path)
+        model = Predictor(self._learned, self.vocabulary, self._path, self._evidence)
         bins = [[0, 0.0, 0] for _ in range(BINS)]
         reads = alone = with_path = 0
         for step, from_models in answers:

@@ -99,7 +99,11 @@ class Stream:
 
     def first(self) -> Stream:
         """The first recording alone."""
-        rows = slice(0, self.starts[1] if len(self.starts) > 1 else 0)
+        stop = self.starts[1] if len(self.starts) > 1 else 0
+        return self.only(slice(0, stop), [0, stop])
+
+    def only(self, rows: slice | NDArray[np.intp], starts: list[int]) -> Stream:
+        """Some of the rows, with where recordings start among them."""
         return Stream(
             self.vocabulary,
             self.register[rows],
@@ -107,7 +111,7 @@ class Stream:
             self.value[rows],
             self.known[rows],
             self.time[rows],
-            [0, rows.stop],
+            starts,
         )
 
     def steps(self) -> Iterator[tuple[int, int, int | None]]:

@@ -10,10 +10,12 @@ from test_kinds import STEPS, A, B, noise, shift
 
 from mmiotools.formats import open_trace
 from mmiotools.models.card import learn_card
+from mmiotools.models.holdout import gather
 from mmiotools.models.learn import learn
 from mmiotools.models.path import Follower, Path
 from mmiotools.models.predict import PATH, PLAIN, Predictor, path_of
-from mmiotools.models.score import MODEL, NAIVE, Judge, Score, perturbed, steps
+from mmiotools.models.score import MODEL, NAIVE, Judge, Score
+from mmiotools.models.step import perturbed, steps
 from mmiotools.models.stream import READ, WRITE, join
 from mmiotools.trace.tape import load_tape
 
@@ -204,6 +206,41 @@ def test_a_driver_that_does_not_quite_what_was_recorded(e1000, seed):
     score = judge.score(perturbed(driver, 0.05, seed))
     assert score.share(MODEL) >= score.share(score.best_naive) + 0.10
     assert score.calibration_error <= 0.05
+
+
+def recordings(*values):
+    """As many recordings of two registers: one that always gives the same, and one that is another every time."""
+    return stream_of(*([("R", A, 7), ("R", B, value)] * 8 for value in values))
+
+
+def test_whole_recordings_that_were_held_out_say_how_sure_to_be():
+    evidence = gather(recordings(1, 2, 3, 4))
+    stream = recordings(1, 2, 3, 4)
+    found = learn(stream)
+    answers = Predictor(found, stream.vocabulary, path_of(stream, found), evidence)
+    same, other = (answers.read(stream.vocabulary.number(place)).confidence for place in (A, B))
+    assert evidence.across and same > 0.95 and other < 0.2
+
+
+def test_of_one_recording_parts_are_held_out():
+    steady = stream_of([("R", A, 7)] * 40)
+    moody = stream_of([("R", A, value * 0x9E3779B1 % 251) for value in range(40)])
+    cell = ("perfect", "on", True, True)
+    sure = [gather(stream).sure(stream.vocabulary.number(A), cell, 0.9) for stream in (steady, moody)]
+    assert 0.9 < sure[0] <= 1 and 0 <= sure[1] < 0.8
+
+
+def test_nothing_is_held_out_of_nothing():
+    assert gather(stream_of([])).sure(0, ("lost", "once"), 0.9) > 0.5
+
+
+def test_a_disk_is_answered_as_surely_as_rightly(samples):
+    traces = [str(samples / "mmiotrace" / f"nvme-linux{version}.mmiotrace") for version in ("6.1", "6.12")]
+    card, stream = learn_card([load_tape(open_trace(traces[0]))])
+    judge = Judge(stream, card.registers)
+    driver = join([load_tape(open_trace(traces[1]))], judge.vocabulary)
+    for made in (steps(driver), perturbed(driver, 0.05, 1)):
+        assert judge.score(made).calibration_error <= 0.05
 
 
 def test_another_kernel_on_a_disk(samples):

@@ -11,10 +11,24 @@ from mmiotools.models.kinds.indexed import Indexed, Status
 from mmiotools.models.kinds.poll import Poll
 from mmiotools.models.kinds.shift import Shift
 from mmiotools.models.kinds.storage import Storage
+from mmiotools.models.kinds.volatile import Volatile
 
 #: The simplest first: of models that are as good, the first one is taken.
 KINDS: dict[str, type[Model]] = {
-    kind.kind: kind for kind in (Constant, Storage, Clearing, ReadClearing, Status, Indexed, Poll, Shift, Fifo, Counter)
+    kind.kind: kind
+    for kind in (
+        Constant,
+        Storage,
+        Clearing,
+        ReadClearing,
+        Status,
+        Indexed,
+        Poll,
+        Shift,
+        Fifo,
+        Counter,
+        Volatile,
+    )
 }
 
 __all__ = ["KINDS", "History", "Model", "Since"]

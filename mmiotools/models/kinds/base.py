@@ -73,6 +73,7 @@ class History:
     written: Words
     breaks: NDArray[np.intp]
     trigger_writes: Mapping[Place, tuple[NDArray[np.intp], Words]] = field(default_factory=dict)
+    _happened: dict[Place | None, tuple[list[int], list[int]]] = field(default_factory=dict)
 
     @cached_property
     def mode(self) -> int:
@@ -96,6 +97,12 @@ class History:
         """What a model with that trigger meets, in order: (0, value read), (1, written), (2, written to the trigger),
         (3, 0) at the start of a recording. At most MAX_TRIED.
         """
+        found = self._happened.get(trigger)
+        if found is None:
+            found = self._happened[trigger] = self._merged(trigger)
+        return zip(*found, strict=True)
+
+    def _merged(self, trigger: Place | None) -> tuple[list[int], list[int]]:
         parts = [(self.rows, self.values, 0), (self.writes, self.written, 1)]
         if trigger is not None and trigger in self.trigger_writes:
             parts.append((*self.trigger_writes[trigger], 2))
@@ -105,7 +112,7 @@ class History:
         ops = np.concatenate([np.full(len(part[0]), part[2], np.uint8) for part in parts])
         # A recording starts before its first access.
         order = np.lexsort((ops != 3, rows))[:MAX_TRIED]
-        yield from zip(ops[order].tolist(), values[order].tolist(), strict=True)
+        return ops[order].tolist(), values[order].tolist()
 
 
 class Model:

@@ -7,13 +7,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mmiotools.models.kinds.base import History, Model, Since, majority
+from mmiotools.models.kinds.base import History, Model, Since, majority, mode
 from mmiotools.models.kinds.storage import bits_set, mask_of
 
 #: How often a bit must have been cleared as the kind says, and how rarely otherwise.
 _LEAST, _OTHERWISE = 1, 0.1
 #: Times that it was seen to clear, from which on it is taken for this rather than for something as good.
 _SURE = 3
+#: And of the bits that change, the share that must clear so: in noise a few always seem to.
+_SHARE = 1 / 3
 _PRICE = 0.6
 
 
@@ -35,14 +37,18 @@ class Clearing(Model):
         clear, times = cls.cleared(history)
         if not clear:
             return
-        reset = int(history.values[0])
+        # Bits that clear are as they were found, the others as they mostly are: events set some ever again.
+        bits = np.uint64(clear)
+        reset = int(history.values[0] & bits) | mode(history.values & ~bits)
         found = [cls(history.place, reset, clear=clear)]
         for since in history.others:
             sets = _sets(history, since, clear)
             if sets:
                 found.append(cls(history.place, reset, clear=clear, after=since.trigger, sets=sets))
+        first = history.values[0]
+        changing = int(np.bitwise_or.reduce(history.values ^ first)).bit_count()
         for model in found:
-            model.sure = times >= _SURE
+            model.sure = times >= _SURE and clear.bit_count() >= _SHARE * changing
             yield model
 
     #: Whether it was seen to clear often enough.

@@ -15,7 +15,15 @@ _BITS = np.arange(64, dtype=np.uint64)
 
 def bits_set(values: Words, counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """How often each bit is set, (64,), in values of which each counts so often."""
-    return np.asarray(((values[:, None] >> _BITS & np.uint64(1)) * counts[:, None].astype(np.uint64)).sum(axis=0))
+    found = np.zeros(64, np.uint64)
+    weights = counts.astype(np.uint64)
+    left = int(np.bitwise_or.reduce(values)) if len(values) else 0
+    while left:
+        # One bit after the other: all of them at once take 64 times the memory.
+        bit = left.bit_length() - 1
+        found[bit] = ((values >> np.uint64(bit) & np.uint64(1)) * weights).sum()
+        left &= ~(1 << bit)
+    return found
 
 
 def mask_of(flags: np.ndarray[Any, Any]) -> int:
