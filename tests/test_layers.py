@@ -35,6 +35,7 @@ HOMES = {
     "unicorn": ("emu",),
     "iced_x86": ("emu",),
     "elftools": ("emu",),
+    "pyarrow": ("formats",),
 }
 MAX_LINES = 450
 
