@@ -18,7 +18,7 @@ from mmiotools.cli.common import (
 from mmiotools.cli.progress import with_progress
 from mmiotools.cli.several import joined_header, named_inputs, output_format
 from mmiotools.errors import UsageError
-from mmiotools.filters.grammar import parse_times
+from mmiotools.filters.grammar import parse_duration
 from mmiotools.streams.merge import Input, merge
 from mmiotools.trace.header import Trace
 
@@ -102,5 +102,4 @@ def _offset(text: str, paths: tuple[str, ...]) -> tuple[str, int]:
     if path not in paths:
         raise UsageError(f"--offset '{text}': no input is called '{path}'; there are: {', '.join(paths)}")
     sign = -1 if seconds.startswith("-") else 1
-    length, _ = parse_times(f"{seconds.lstrip('+-')}-")
-    return path, sign * (length or 0)
+    return path, sign * parse_duration(seconds.lstrip("+-"))

@@ -21,7 +21,7 @@ from mmiotools.cli.common import (
     to_option,
 )
 from mmiotools.errors import UsageError
-from mmiotools.filters.grammar import parse_times
+from mmiotools.filters.grammar import parse_duration
 from mmiotools.filters.lexer import as_bytes
 from mmiotools.filters.patterns import compile_pattern
 from mmiotools.formats import FORMATS
@@ -213,7 +213,7 @@ def _bytes(text: str | None) -> int | None:
 def _span(text: str | None) -> int | None:
     if text is None:
         return None
-    length, _ = parse_times(f"{text}-")
+    length = parse_duration(text)
     if not length:
         raise UsageError(f"--time '{text}': a span of time is longer than nothing")
     return length
