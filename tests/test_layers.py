@@ -19,7 +19,7 @@ LAYERS = (
     ("engine",),
     ("emu",),
     ("formats", "filters", "devices", "drivers", "regmaps", "models", "plugins", "serve"),
-    ("record", "replay", "diff", "stats"),
+    ("record", "replay", "diff", "stats", "streams"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -35,6 +35,7 @@ HOMES = {
     "unicorn": ("emu",),
     "iced_x86": ("emu",),
     "elftools": ("emu",),
+    "pyarrow": ("formats",),
 }
 MAX_LINES = 450
 

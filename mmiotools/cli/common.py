@@ -191,19 +191,28 @@ def open_output(
     inputs: tuple[str | None, ...] = (),
     strict: bool = False,
     names: Names | None = None,
+    opened: Callable[[BinaryIO], object] = lambda raw: None,
 ) -> Iterator[Sink]:
     """A sink for batches. Regular files are written beside and renamed when all went well; an input is never
     overwritten; binary formats are refused on a terminal. Raises UsageError.
+
+    opened  told the regular file itself, below any compression
     """
     binary = FORMATS.get(format_name).binary
-    with open_bytes(path, inputs, binary=binary) as out:
+    with open_bytes(path, inputs, binary=binary, opened=opened) as out:
         sink = Sink(out, format_name, header, names)
         yield sink
         sink.close(run, strict)
 
 
 @contextlib.contextmanager
-def open_bytes(path: str | None, inputs: tuple[str | None, ...] = (), *, binary: bool = True) -> Iterator[BinaryIO]:
+def open_bytes(
+    path: str | None,
+    inputs: tuple[str | None, ...] = (),
+    *,
+    binary: bool = True,
+    opened: Callable[[BinaryIO], object] = lambda raw: None,
+) -> Iterator[BinaryIO]:
     """A byte stream onto a file (beside, then renamed), a device, a FIFO or standard output; compressed by suffix."""
     if path is None or path == "-":
         if binary and sys.stdout.isatty():
@@ -229,6 +238,7 @@ def open_bytes(path: str | None, inputs: tuple[str | None, ...] = (), *, binary:
         raise UsageError(f"{path}: {describe(error)}") from error
     try:
         with os.fdopen(handle, "wb") as raw, _compressed(raw, path) as out:
+            opened(raw)
             yield out
         os.chmod(beside, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
         os.replace(beside, target)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
 import click
 
 from mmiotools.cli.common import (
@@ -17,7 +23,9 @@ from mmiotools.cli.common import (
     strict_option,
     to_option,
 )
-from mmiotools.errors import UsageError
+from mmiotools.cli.many_files import Job, are_many, plan
+from mmiotools.cli.progress import files_progress
+from mmiotools.errors import EXIT_DAMAGED, UsageError
 from mmiotools.formats import FORMATS
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
@@ -25,11 +33,12 @@ EXAMPLES = [
     ("Native, a fifth of the size:", "mmiotools convert samples/mmiotrace/nvme-linux6.1.mmiotrace -o nvme.mmio"),
     ("A C program that does the same accesses:", "mmiotools convert samples/mmiotrace/nv-init-1.mmiotrace -o nv.c"),
     ("One JSON object an event:", "mmiotools convert -t jsonl samples/mmiotrace/nvme-linux6.1.mmiotrace | head -n 3"),
+    ("A folder of recordings, into another:", "mmiotools convert samples/versions -t mmiotrace -o versions"),
 ]
 
 
 @click.command()
-@click.argument("input", required=False, type=click.Path(), metavar="[INPUT]")
+@click.argument("inputs", nargs=-1, type=click.Path(), metavar="[INPUT]...")
 @from_option
 @to_option
 @output_option
@@ -37,7 +46,7 @@ EXAMPLES = [
 @strict_option
 @quiet_option
 def command(
-    input: str | None,
+    inputs: tuple[str, ...],
     from_format: str | None,
     to_format: str | None,
     output: str | None,
@@ -45,22 +54,76 @@ def command(
     strict: bool,
     quiet: bool,
 ) -> int:
-    """Turn a trace into another format.
+    """Turn traces into another format.
 
     INPUT is a file, or standard input when it is missing or "-". Format and compression of the input are
     recognised by content. The output is native on a pipe and in a file of unknown suffix, mmiotrace text on a
     terminal. What the output format cannot hold is named on standard error.
 
+    Several files, folders (with the folders in them) and patterns such as 'logs/*.txt' are converted side by side, in
+    as many processes as there are processors: into the folder that -o names, else each beside its input, with the
+    suffix of the format; native unless -t says otherwise. One that cannot be read stops no other; the exit status is
+    the strongest of all.
+
     The formats c, python, qtest and devmem are programs that do the recorded accesses again: they perform the writes,
-    check the reads, and wait where the recording polls. Registers are named in them by --regs, and by the bundled
-    maps when it is not given.
+    check the reads, and wait where the recording polls. The format vcd is for GTKWave, perfetto for ui.perfetto.dev.
+    Registers are named in all of these by --regs, and by the bundled maps when it is not given.
     """
     run = Run(quiet)
     names = load_regs(run, regs)
-    trace = run.open_input(input, from_format)
-    target = choose_format(to_format, output, default_format(output))
+    many = are_many(inputs, output)
+
+    def convert(run: Run, path: str | None, output: str | None, target: str) -> None:
+        trace = run.open_input(path, from_format, progress=not many)
+        watched = getattr(run, "watched", None)
+        if watched is not None:
+            watched(trace)
+        with open_output(run, output, target, trace.header, (path,), strict, names) as sink:
+            sink.copy(trace)
+
+    target = choose_format(to_format, None if many else output, "native" if many else default_format(output))
     if regs and not getattr(FORMATS.get(target), "names_registers", False):
-        raise UsageError(f"format '{target}' has no names of registers; --regs is for programs, as -t c")
-    with open_output(run, output, target, trace.header, (input,), strict, names) as sink:
-        sink.copy(trace)
+        raise UsageError(f"format '{target}' has no names of registers; --regs is for programs, as -t c, and for vcd")
+    if not many:
+        convert(run, inputs[0] if inputs else None, output, target)
+        return run.status
+
+    def one(run: Run, job: Job) -> None:
+        os.makedirs(os.path.dirname(job.output) or ".", exist_ok=True)
+        convert(run, job.input, job.output, target)
+
+    jobs = plan(inputs, output, target)
+    _convert_all(run, jobs, one)
     return run.status
+
+
+def _convert_all(run: Run, jobs: list[Job], one: Any) -> None:
+    from mmiotools.cli.many_work import do_all
+
+    failed = damaged = 0
+    with _display(run, jobs) as progress:
+
+        def tell(job: Job, what: str, value: Any) -> None:
+            nonlocal failed, damaged
+            if what == "say":
+                click.echo(f"mmiotools: {value}", err=True)
+            elif what == "bytes":
+                progress(job.input, value, False)
+            else:
+                progress(job.input, 0, True)
+                run.set_status(value)
+                failed += value not in (0, EXIT_DAMAGED)
+                damaged += value == EXIT_DAMAGED
+
+        do_all(jobs, one, run.quiet, tell)
+    found = [f"{failed} could not be converted"] * bool(failed) + [f"{damaged} damaged"] * bool(damaged)
+    run.say(f"{len(jobs)} file{'s' * (len(jobs) != 1)}" + "".join(f", {words}" for words in found))
+
+
+@contextlib.contextmanager
+def _display(run: Run, jobs: list[Job]) -> Iterator[Any]:
+    if run.quiet or not sys.stderr.isatty():
+        yield lambda name, done, ended: None
+        return
+    with files_progress([job.input for job in jobs]) as progress:
+        yield progress

@@ -60,6 +60,7 @@ def command(family: str, as_json: bool, quiet: bool) -> int:
             told += f"  does not work: {listing.problem}"
         elif family == "formats":
             told += f"  ({_directions(details)}; {' '.join(details['suffixes'])})"
+            told += f"  needs: {details['needs']}" if "needs" in details else ""
         elif family == "quirks":
             told += f"  ({', '.join(details['compats'])})"
         elif family == "regmaps":
@@ -93,12 +94,14 @@ def _details(family: str, registry: Registry[Any], listing: Listing) -> dict[str
         return {}
     found = registry.get(listing.name)
     if family == "formats":
-        return {
+        about = {
             "readable": found.readable,
             "writable": found.writable,
             "suffixes": list(found.suffixes),
             "keeps": sorted(found.keeps),
         }
+        needs = getattr(found, "needs", None)
+        return about if needs is None else about | {"needs": needs}
     if family == "drivers":
         return {"versions": list(found.versions), "device": found.device}
     return {}

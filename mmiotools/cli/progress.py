@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from mmiotools.trace.header import Trace
@@ -42,3 +44,25 @@ def with_progress(items: Iterator[T], trace: Trace, count: Callable[[T], int]) -
             rate = events / max(time.monotonic() - began, 1e-9)
             progress.update(task, completed=trace.progress(), rate=f"{rate / 1e6:.2f} M events/s")
             yield item
+
+
+@contextmanager
+def files_progress(paths: Sequence[str]) -> Iterator[Callable[[str, int, bool], None]]:
+    """One bar for many files. Call what it gives with a file, the bytes of it that are done, and whether all are."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    sizes = {path: os.path.getsize(path) if os.path.isfile(path) else 0 for path in paths}
+    done = dict.fromkeys(paths, 0)
+    ended = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"0/{len(paths)} files", total=sum(sizes.values()))
+
+        def advance(path: str, so_far: int, over: bool) -> None:
+            nonlocal ended
+            ended += over
+            done[path] = sizes[path] if over else min(so_far, sizes[path])
+            progress.update(task, completed=sum(done.values()), description=f"{ended}/{len(paths)} files")
+
+        yield advance

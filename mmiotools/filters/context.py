@@ -41,6 +41,13 @@ class MapContext:
         self._ends: dict[int, Batch] = {}
         self._stale = False
 
+    def renewed(self) -> MapContext:
+        """The same maps alive, of which no reader was told yet."""
+        fresh = MapContext()
+        fresh._alive = dict(self._alive)
+        fresh._stale = bool(fresh._alive)
+        return fresh
+
     def skip(self, batch: Batch) -> None:
         """Follow events that are not emitted."""
         self._follow(batch, told=False)
@@ -77,10 +84,10 @@ class MapContext:
         self._ends.clear()
         self._told = dict(self._alive)
         for start in range(0, len(events), _PIECE):
-            yield _with_line_ends(concatenate(events[start : start + _PIECE]))
+            yield with_line_ends(concatenate(events[start : start + _PIECE]))
 
 
-def _with_line_ends(batch: Batch) -> Batch:
+def with_line_ends(batch: Batch) -> Batch:
     """The same events, none without a line end: more follows."""
     if "eol" not in batch.columns:
         return batch

@@ -60,6 +60,11 @@ def parse_times(text: str) -> tuple[int | None, int | None]:
     return low, high
 
 
+def parse_duration(text: str) -> int:
+    """A length of time in nanoseconds: seconds, or with s, ms, us or ns behind. Raises ExpressionError."""
+    return Parser(text).alone("time")
+
+
 def _left_over(token: Token) -> str:
     if token.text == ")":
         return "this parenthesis closes nothing"

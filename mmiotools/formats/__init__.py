@@ -37,6 +37,10 @@ FORMATS: Registry[Format] = Registry(
         "panda": "mmiotools.formats.panda:FORMAT",
         "conware": "mmiotools.formats.conware:FORMAT",
         "pcileech": "mmiotools.formats.pcileech:FORMAT",
+        "parquet": "mmiotools.formats.arrow:PARQUET",
+        "arrow": "mmiotools.formats.arrow:ARROW",
+        "vcd": "mmiotools.formats.vcd:FORMAT",
+        "perfetto": "mmiotools.formats.perfetto:FORMAT",
     },
     group="mmiotools.formats",
 )

@@ -14,6 +14,7 @@ import os
 import select
 import stat
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -198,6 +199,18 @@ class ByteSource:
         if self.size is None or self._decoder is not None:
             return None
         return self._raw.fileno(), self.size
+
+    def as_file(self) -> BinaryIO:
+        """All of the input, decompressed, as a file that can be read at any place: the input itself if it is one and
+        nothing was read of it, else a temporary copy on disk. The caller closes it.
+        """
+        if self.size is not None and self._decoder is None and not self._at:
+            return open(os.dup(self._raw.fileno()), "rb")
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        for data in self.chunks():
+            copy.write(data)
+        copy.seek(0)
+        return copy
 
     def _extents(self, descriptor: int) -> Iterator[Extent]:
         start = 0

@@ -36,6 +36,11 @@ class Page:
         self.literal(b"0x", rows)
         self._number(numbers, 16, max(1, (int(numbers.max()).bit_length() + 3) // 4), rows, False)
 
+    def binary(self, numbers: NDArray[np.uint64], rows: Mask) -> None:
+        """Binary digits without leading zeros, in some rows."""
+        held = np.where(rows, numbers, np.uint64(0))
+        self._number(held, 2, max(1, int(held.max()).bit_length()), rows, False)
+
     def digits(self, numbers: NDArray[np.uint64], count: int, rows: Mask) -> None:
         """Exactly `count` hexadecimal digits, upper case."""
         self._number(numbers, 16, count, rows, True, _UPPER)
@@ -68,6 +73,8 @@ class Page:
         for place in range(digits - 1, -1, -1):
             if base == 16:
                 digit, following = (rest & 15).astype(np.uint8), rest >> 4
+            elif base == 2:
+                digit, following = (rest & 1).astype(np.uint8), rest >> 1
             else:
                 following = rest // 10
                 digit = (rest - following * 10).astype(np.uint8)
@@ -83,6 +90,20 @@ class Page:
         """All rows as bytes, and the matrix (n, width) that they came from."""
         characters = np.concatenate(self._fields, axis=1)
         return characters.tobytes().translate(None, b"\0"), characters
+
+
+def spliced(text: bytes, characters: Bytes, between: Sequence[tuple[int, bytes]]) -> bytes:
+    """What `join` gave, with texts before some of its rows, ascending; before row n is behind all."""
+    if not between:
+        return text
+    ends = np.concatenate([[0], np.cumsum(np.count_nonzero(characters, axis=1))])
+    parts = []
+    done = 0
+    for row, said in between:
+        before = int(ends[row])
+        parts += [text[done:before], said]
+        done = before
+    return b"".join([*parts, text[done:]])
 
 
 def table_of(words: Sequence[bytes]) -> Bytes:

@@ -160,6 +160,19 @@ class Batch:
                 extras[new] = self.extras[old]
         return Batch(self.kind[rows], columns, extras, self.regions)
 
+    def reordered(self, order: Array) -> Batch:
+        """The rows in another order: a permutation of row numbers, (n,)."""
+        columns = {
+            name: Column(c.data[order], None if c.present is None else c.present[order])
+            for name, c in self.columns.items()
+        }
+        extras = self.extras
+        if extras:
+            places = np.empty(len(order), np.intp)
+            places[order] = np.arange(len(order))
+            extras = {int(places[row]): extra for row, extra in extras.items()}
+        return Batch(self.kind[order], columns, extras, self.regions)
+
     def slice(self, start: int, stop: int) -> Batch:
         """Rows start..stop-1 as a batch that shares the arrays' memory."""
         if start <= 0 and stop >= len(self):
