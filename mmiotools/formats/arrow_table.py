@@ -97,28 +97,36 @@ class Tabler:
     def _places(self, batch: Batch, made: dict[str, pa.Array]) -> None:
         """Region, space and offset: as the source says them, else as the address map does, for accesses."""
         resolved = self._addresses.resolve(batch)
-        for region in self._addresses.regions[self._table.shape[1] :]:
-            number = self._numbers.setdefault(region.name, len(self._numbers))
-            if number == len(self.names):
-                self.names.append(region.name)
-            if region.space not in self._spaces:
-                self._spaces.append(region.space)
-            pair = np.array([[number], [self._spaces.index(region.space)]], np.int32)
-            self._table = np.concatenate([self._table, pair], axis=1)
+        found_at = self._addresses.regions[self._table.shape[1] :]
+        if found_at:
+            more = [self._place(region.name, region.space) for region in found_at]
+            self._table = np.concatenate([self._table, np.array(more, np.int32).T], axis=1)
         has_region, has_offset = batch.present("region"), batch.present("offset")
         named = has_region | has_offset
         found = batch.accesses & (resolved.region >= 0)
         there = np.where(named, has_region, found)
-        codes = np.where(there, resolved.region, 0)
-        table = self._table if self._table.shape[1] else np.zeros((2, 1), np.int32)
+        places = np.zeros((2, len(batch)), np.int32)
+        places[:, found] = self._table[:, resolved.region[found]]
+        if has_region.any():
+            own = [self._place(*pair) for pair in zip(batch.regions.names, batch.regions.spaces, strict=True)]
+            places[:, has_region] = np.array(own, np.int32).T[:, batch.data("region")[has_region]]
         names = pa.array(self.names, pa.string())
-        made["region"] = pa.DictionaryArray.from_arrays(pa.array(table[0][codes], mask=~there), names)
+        made["region"] = pa.DictionaryArray.from_arrays(pa.array(places[0], mask=~there), names)
         made["space"] = pa.DictionaryArray.from_arrays(
-            pa.array(table[1][codes].astype(np.int8), mask=~there), pa.array(self._spaces)
+            pa.array(places[1].astype(np.int8), mask=~there), pa.array(self._spaces)
         )
         offset = np.where(named, batch.data("offset"), resolved.offset)
         made["offset"] = _numbers(offset, np.where(named, has_offset, found), pa.uint64())
         made["named"] = pa.array(named)
+
+    def _place(self, name: str, space: str) -> tuple[int, int]:
+        """Numbers of a region's name and of its space."""
+        number = self._numbers.setdefault(name, len(self._numbers))
+        if number == len(self.names):
+            self.names.append(name)
+        if space not in self._spaces:
+            self._spaces.append(space)
+        return number, self._spaces.index(space)
 
     def _extras(self, batch: Batch, made: dict[str, pa.Array]) -> None:
         """What is rare: `virt`, `length` and `text` have columns, all else is JSON as in JSON Lines."""

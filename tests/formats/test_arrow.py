@@ -106,6 +106,19 @@ def test_every_event_comes_back(form: ArrowFormat, events: list[Event], cuts: in
 
 @needs_pyarrow
 @BOTH
+def test_a_region_that_the_source_names_is_not_taken_for_the_bar_at_its_address(form: ArrowFormat) -> None:
+    bar = {"number": 0, "addr": 0xFEBC0000, "size": 4096, "flags": 0}
+    device = {"bdf": 24, "vendor": 1, "device": 2, "irq": 0, "bars": [bar], "driver": ""}
+    events = [
+        Event(Kind.DEVICE, extra=device),
+        Event(Kind.READ, addr=0xFEBC0000, region="regs", offset=4),
+        Event(Kind.READ, addr=0xFEBC0008),
+    ]
+    assert read(form, written(form, events, 2))[1] == events
+
+
+@needs_pyarrow
+@BOTH
 def test_many_pieces(form: ArrowFormat, monkeypatch: pytest.MonkeyPatch) -> None:
     from mmiotools.formats import arrow_files
 
