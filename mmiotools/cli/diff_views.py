@@ -223,7 +223,7 @@ def read_side(run: Run, path: str, side: str, from_format: str | None, wanted: W
     if wanted.at is not None:
         finder = MarkFinder(_pattern(wanted.at))
         batches = finder.watch(batches)
-    accesses = collect(batches)
+    accesses = collect(batches, trace.events)
     if finder is not None and finder.found is None:
         raise UsageError(f"{trace.name}: no mark matches '{wanted.at}'")
     if wanted.only_writes:

@@ -94,8 +94,9 @@ def open_trace(
         batches.only(columns)
     if choice is not None and hasattr(batches, "choose"):
         batches.choose(choice)
+    told = getattr(batches, "told", None)
     batches = _with_source_problem(batches, source)
-    trace = Trace(header, batches, source.name, source.size, lambda: source.consumed, chosen.name)
+    trace = Trace(header, batches, source.name, source.size, lambda: source.consumed, chosen.name, told)
     if spread is not None:
         trace.spread = lambda function: _spread_with_source_problem(spread, function, source)
     return trace

@@ -125,6 +125,11 @@ class NativeBatches:
     def __next__(self) -> Batch:
         return next(self._batches)
 
+    @property
+    def told(self) -> int | None:
+        """How many events the header says there are, None where it does not."""
+        return self._reader.told
+
     def only(self, columns: frozenset[str]) -> None:
         """Leave out all other columns: their checksums are looked at, no more."""
         self._reader.wanted = columns
@@ -152,6 +157,11 @@ class NativeReader:
         self._gap: tuple[int, str] | None = None
         self._unknown: set[object] = set()
         self._file_header()
+
+    @property
+    def told(self) -> int | None:
+        """See `NativeBatches.told`."""
+        return self._total
 
     # -- headers ------------------------------------------------------------------------------------------
 

@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Rows that there is room for at first; then twice as many, whenever they do not suffice.
-_ROOM = 1 << 16
+#: Rows that there is room for at first, and that are made room for on somebody's word; then twice as many, whenever
+#: they do not suffice.
+_ROOM, _BELIEVED = 1 << 16, 1 << 22
 
 
 class GrowingColumn:
     """Takes parts of a column, and is the whole at the end. Of what is twice as large as needed, the rest stays
     untouched, so that it takes no memory.
+
+    room   how many rows there may be; not to be relied on
     """
 
-    def __init__(self, dtype: str) -> None:
+    def __init__(self, dtype: str, room: int = 0) -> None:
         self._dtype = np.dtype(dtype)
+        self._least = max(_ROOM, min(room, _BELIEVED))
         self._same: Any = None
         self._data: NDArray[Any] | None = None
         self._length = 0
@@ -51,7 +55,7 @@ class GrowingColumn:
     def _room(self, rows: int) -> NDArray[Any]:
         data = self._data
         if data is None or len(data) < rows:
-            room = max(_ROOM, rows, 0 if data is None else 2 * len(data))
+            room = max(self._least, rows, 0 if data is None else 2 * len(data))
             self._data = np.empty(room, self._dtype)
             self._data[: self._length] = (self._same or 0) if data is None else data[: self._length]
         assert self._data is not None

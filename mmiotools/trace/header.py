@@ -132,6 +132,7 @@ class Trace:
 
     `progress` gives the bytes of input consumed so far; `size` is the input's size or None on a pipe;
     `container` names the format of the input itself, which `header.format` may not (a text trace in a native file).
+    `events` is how many events the input says that it has; None where it does not, and not to be relied on.
     `spread`, where the format has it, is the other way to read the stream: a function of one batch is computed in
     several processes at once, and its results come in order.
     """
@@ -142,6 +143,7 @@ class Trace:
     size: int | None = None
     progress: Callable[[], int] = lambda: 0
     container: str = ""
+    events: int | None = None
     spread: Callable[[Callable[[Batch], Any]], Iterator[Spread[Any]]] | None = None
 
     def map(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:

@@ -231,14 +231,16 @@ COLLECTED = frozenset({"width", "map", "addr", "region", "offset", "value"})
 _ROWS = 1 << 15
 
 
-def collect(batches: Iterator[Batch]) -> Accesses:
+def collect(batches: Iterator[Batch], room: int | None = None) -> Accesses:
     """All accesses of a stream, resolved. Memory: about 35 bytes an access, and 9 for times where there are any.
+
+    room   how many there may be, if that is known
 
     A device that is described only after its first accesses is still found: registers are named when all is read
     only if the stream's order says so, exactly as `AddressMap` does.
     """
     addresses = AddressMap()
-    columns = {name: GrowingColumn(dtype) for name, dtype in _COLUMNS.items()}
+    columns = {name: GrowingColumn(dtype, room or 0) for name, dtype in _COLUMNS.items()}
     wide: dict[int, int] = {}
     identities: dict[tuple[Any, ...], int] = {}
     count = 0

@@ -112,7 +112,7 @@ def load_tape(trace: Trace, select: str | None = None) -> Tape:
     Raises UsageError when there is no such card, or none at all.
     """
     watched = _Watched(trace)
-    accesses = collect(watched.batches())
+    accesses = collect(watched.batches(), trace.events)
     cards = _cards(accesses)
     if not cards:
         raise UsageError(f"{trace.name}: has no access to a PCI device that it describes, so there is no card to mock")
