@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -13,6 +14,8 @@ def main() -> None:
 
         sys.stdout.write(f"mmiotools {__version__}\n")
         return
+    # Importing makes thousands of objects, none of them garbage: they need not be looked through again and again.
+    gc.set_threshold(100_000, 20, 20)
     from mmiotools.cli.main import run
 
     status = run(sys.argv[1:])
