@@ -16,6 +16,7 @@ from mmiotools.diff.folding import KEPT, fold
 from mmiotools.diff.lcs import WHOLE_TABLE, common_subsequence
 from mmiotools.diff.runs import Rows, Runs, ranges
 from mmiotools.diff.walking import along_diagonal, leading, walk
+from mmiotools.trace.polls import stretches
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -160,10 +161,9 @@ class Aligner:
         between = np.maximum(gaps[1:, 0] - gaps[:-1, 1], KEPT)
         crossed = np.minimum(size_a[:-1], size_b[1:]) > between
         crossed |= np.minimum(size_b[:-1], size_a[1:]) > between
-        edges = np.flatnonzero(np.diff(crossed, prepend=False, append=False))
         found = []
         lost = np.zeros(len(runs), np.bool_)
-        for first, last in edges.reshape(-1, 2).tolist():
+        for first, last in stretches(crossed).tolist():
             gap = np.array([gaps[first, 0], gaps[last, 1], gaps[first, 2], gaps[last, 3]])
             low, high = np.searchsorted(runs.a, gap[:2]).tolist()
             better = self._folded(gap)

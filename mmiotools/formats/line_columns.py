@@ -14,6 +14,17 @@ from mmiotools.trace.batch import Column
 MARGIN = 96
 
 
+def text_ends(data: NDArray[np.uint8], starts: Index, ends: Index) -> tuple[Index, Mask | None]:
+    """Where the text of lines ends that begin at `starts` and have their LF at `ends`, (n,) each: a CR before the LF is
+    no part of it. And which lines have one, None when none does.
+    """
+    returns = data[np.maximum(ends - 1, 0)] == 13
+    if not returns.any():
+        return ends, None
+    returns &= ends > starts
+    return ends - returns, returns
+
+
 class Lines:
     """Where the lines of a block are.
 
@@ -24,19 +35,12 @@ class Lines:
     def __init__(self, block: bytes, ends: Index) -> None:
         self.block = block
         self.words = Words(block)
-        data = self.words.bytes
         self.n = len(ends)
         self.starts = np.empty(self.n, np.int64)
         self.starts[0] = 0
         self.starts[1:] = ends[:-1]
         self.starts[1:] += 1
-        self.crlf: Mask | None = None
-        self.text_ends = ends
-        returns = data[np.maximum(ends - 1, 0)] == 13
-        if returns.any():
-            returns &= ends > self.starts
-            self.crlf = returns
-            self.text_ends = ends - returns
+        self.text_ends, self.crlf = text_ends(self.words.bytes, self.starts, ends)
 
     def beginning_with(self, letters: bytes) -> Index:
         """Lines that begin with one of these letters, far enough into the block to be read from the right."""

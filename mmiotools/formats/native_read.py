@@ -40,6 +40,7 @@ from mmiotools.formats.native_layout import (
 from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch, Column, Regions
 from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
 
 #: Most columns of a block: each may be a few bytes in the file and half a megabyte here.
@@ -240,8 +241,7 @@ class NativeReader:
         """Only these blocks, stretch by stretch."""
         offsets = [*zones.offset.tolist(), end]
         firsts = [*zones.first.tolist(), int(zones.events.sum())]
-        edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).tolist()
-        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        for start, stop in stretches(chosen).tolist():
             extent = Extent(descriptor, offsets[start], offsets[stop])
             chunks = extent.chunks()
             self._stream = _Stream(partial(next, chunks, b""), extent.start)

@@ -15,7 +15,7 @@ import numpy as np
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.alike import alike, text_words
-from mmiotools.formats.line_columns import MARGIN, Place, Store
+from mmiotools.formats.line_columns import MARGIN, Place, Store, text_ends
 from mmiotools.formats.qemu_events import PORTS, code_of, region_code, single_events, space_of
 from mmiotools.formats.qemu_log_lines import parse_line
 from mmiotools.formats.qemu_log_print import render
@@ -302,19 +302,12 @@ class _Lines:
         self.starts[0] = self._marks[firsts[0] - 1] + 1 if first else 0
         self.starts[1:] = ends[:-1]
         self.starts[1:] += 1
-        data = self.words.bytes
-        self.crlf = None
-        self.ends = ends
-        returns = data[np.maximum(ends - 1, 0)] == 13
-        if returns.any():
-            returns &= ends > self.starts
-            self.crlf = returns
-            self.ends = ends - returns
+        self.ends, self.crlf = text_ends(self.words.bytes, self.starts, ends)
         name_ends = self._marks[firsts]
         iso = name_ends - self.starts == 27  # the stamp and its Z, before the first blank
         self.behind = firsts
         if iso.any():
-            iso &= data[np.maximum(name_ends - 1, 0)] == ord("Z")
+            iso &= self.words.bytes[np.maximum(name_ends - 1, 0)] == ord("Z")
             self.behind = firsts + iso
             name_ends = self._marks[self.behind]
         self._shape = np.zeros(n, np.int64)

@@ -3,8 +3,8 @@
 In the arguments, {fd} stands for the number of the descriptor. It is how a QEMU that is started by hand comes to a card
 that `mmiotools replay --serve mpqemu:PATH` serves, because x-pci-proxy-dev takes a descriptor and no path:
 
-    python -m mmiotools.serve.connect /tmp/card qemu-system-x86_64 -device 'x-pci-proxy-dev,fd={fd},addr=3' \
-        -qtest unix:/tmp/card.qtest -qtest-log /dev/null ...
+    python -m mmiotools.serve.connect card.sock qemu-system-x86_64 -device 'x-pci-proxy-dev,fd={fd},addr=3' \
+        -qtest unix:card.sock.qtest -qtest-log /dev/null ...
 """
 
 from __future__ import annotations
