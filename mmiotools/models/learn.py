@@ -166,7 +166,7 @@ def histories(stream: Stream) -> Iterator[tuple[Place, History | None, int]]:
             if len(writes[number]):
                 yield places[number], None, len(writes[number])
             continue
-        own_rows, own_values = _with_overlaps(stream, number, writes)
+        own_rows, own_values = _with_overlaps(stream, number, reads, writes)
         others = {
             places[other]: (writes[other], stream.value[writes[other]])
             for other in _triggers(stream, number, reads, recent)
@@ -232,7 +232,9 @@ def _nth(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(count - np.maximum.accumulate(np.where(new, count, 0)), np.int64)
 
 
-def _with_overlaps(stream: Stream, number: int, writes: list[_Rows]) -> tuple[_Rows, NDArray[np.uint64]]:
+def _with_overlaps(
+    stream: Stream, number: int, reads: _Rows, writes: list[_Rows]
+) -> tuple[_Rows, NDArray[np.uint64]]:
     """Writes to a register, those of other widths that change bytes of it among them: rows and whole values."""
     own = writes[number]
     others = [other for other in stream.vocabulary.near(number) if len(writes[other])]
@@ -240,8 +242,17 @@ def _with_overlaps(stream: Stream, number: int, writes: list[_Rows]) -> tuple[_R
         return own, stream.value[own]
     place = stream.vocabulary.places[number]
     rows = np.sort(np.concatenate([own, *(writes[other] for other in others)]))
-    held, values = 0, []
-    for register, value in zip(stream.register[rows].tolist(), stream.value[rows].tolist(), strict=True):
+    # What a write leaves alone is at first as it was read, in each recording.
+    epochs = np.searchsorted(np.array(stream.starts[:-1], np.intp), rows, "right")
+    before = np.searchsorted(reads, rows) - 1
+    held, values, epoch = 0, [], 0
+    known = zip(
+        stream.register[rows].tolist(), stream.value[rows].tolist(), before.tolist(), epochs.tolist(), strict=True
+    )
+    for register, value, at, started in known:
+        if started != epoch:
+            epoch = started
+            held = int(stream.value[reads[at]]) if at >= 0 and reads[at] >= stream.starts[epoch - 1] else 0
         held = merge(place, held, stream.vocabulary.places[register], value)
         values.append(held)
     return rows, np.array(values, np.uint64)

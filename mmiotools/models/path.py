@@ -148,7 +148,10 @@ def _hash(symbols: list[int]) -> int:
 
 
 class Follower:
-    """Where a driver is on a path. A few microseconds an access; more where it has left the path."""
+    """Where a driver is on a path. A few microseconds an access; more where it has left the path.
+
+    left  whether an access was ever another than the next row of the only place
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -158,6 +161,7 @@ class Follower:
         self._places: list[tuple[int, float]] = [(start - 1, 0.9 * FULL) for start in path.starts[:_BEAM]]
         self._recent: deque[int] = deque(maxlen=_CONTEXTS[0])
         self._failed = 0
+        self.left = False
 
     def step(self, register: int, op: int, value: int | None = None) -> Found | None:
         """The driver makes an access; of a read, what was read at the best place that knows."""
@@ -176,6 +180,7 @@ class Follower:
         return self._search(symbol, op, value)
 
     def _search(self, symbol: int, op: int, value: int | None) -> Found | None:
+        self.left = True
         symbols, values = self._symbols, self._values
         moved: dict[int, float] = {}
 

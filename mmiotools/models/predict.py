@@ -41,7 +41,8 @@ def path_of(stream: Stream, learned: Iterable[Learned]) -> Path:
 class Predictor:
     """The models of a card's registers and, if there is one, a recorded path. The driver's accesses come one by one.
 
-    evidence  what confidences go by, besides what counts for any card
+    evidence     what confidences go by, besides what counts for any card
+    as_recorded  the path is the recording of this very card: its answers hold as long as the driver never left it
     About 5 microseconds an access.
     """
 
@@ -51,8 +52,10 @@ class Predictor:
         vocabulary: Vocabulary,
         path: Path | None = None,
         evidence: Evidence | None = None,
+        as_recorded: bool = False,
     ) -> None:
         learned = list(learned)
+        self._as_recorded = as_recorded
         self._evidence = evidence
         self.vocabulary = vocabulary
         self.board = Board([one.model for one in learned], vocabulary)
@@ -95,13 +98,18 @@ class Predictor:
         fresh = self._same_writes(register, found)
         agree = found.value == value
         cell, prior = beside(known, found.score, found.exact, fresh, agree)
-        if agree or known.pinned or not self._path_answers(known, found, fresh):
+        if agree or known.pinned:
+            return self._answer(register, value, MODEL, cell, prior)
+        if not self._still_on_it() and not self._path_answers(known, found, fresh):
             return self._answer(register, value, MODEL, cell, prior)
         return self._answer(register, found.value, PATH, cell, prior)
 
     def _answer(self, register: int, value: int, source: str, cell: Cell, prior: float) -> Prediction:
         sure = prior if self._evidence is None else self._evidence.sure(register, cell, prior)
         return Prediction(value, sure, source, cell)
+
+    def _still_on_it(self) -> bool:
+        return self._as_recorded and self._follower is not None and not self._follower.left
 
     @staticmethod
     def _path_answers(known: Known, found: Found, fresh: bool) -> bool:

@@ -81,5 +81,6 @@ class Model:
         registers = {learned.place: learned for learned in card.registers}
         for held in reversed(self._cards):
             registers |= {learned.place: learned for learned in held.registers}
-        self._predictor = Predictor(registers.values(), self._vocabulary, path_of(stream, registers.values()))
+        path = path_of(stream, registers.values())
+        self._predictor = Predictor(registers.values(), self._vocabulary, path, as_recorded=True)
         return self._predictor

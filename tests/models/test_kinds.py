@@ -216,6 +216,16 @@ def test_a_counter_follows_the_clock_where_the_recording_did():
     assert model.answer(now=2_000) == model.reset + 50
 
 
+def test_what_a_write_of_another_width_leaves_alone_is_as_it_was_read():
+    low = reg(0x10, 1)
+    steps = [("R", A, 0x12345678)]
+    for value in noise(8, 3):
+        steps += [("W", low, value & 0xFF), ("R", A, 0x12345600 | value & 0xFF)]
+    model = learned(steps, steps)[A]
+    assert (model.model.kind, model.contradict) == ("storage", 0)
+    assert model.model.stores(0x87654321) == 0x87654321
+
+
 def test_writes_of_another_width_change_their_bytes():
     word, byte = reg(0x40), reg(0x41, 1)
     steps = [("W", word, 0)]

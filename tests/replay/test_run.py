@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from replay_helpers import CARD, chosen, recorded, tape_of, tape_of_run, trace_of
 
@@ -96,6 +96,15 @@ STEP = st.one_of(
 
 @settings(max_examples=150)
 @given(st.lists(STEP, max_size=40))
+@example(
+    [
+        ("read", (0, 0), 1),
+        ("read", (0, 0), 1),
+        ("read", (0, 0x9400), 4),
+        ("write", (0, 0x9400), 1, 0),
+        ("set_bits", (0, 0x9400), 4, 0),
+    ]
+)
 def test_any_program_matches_its_own_recording(program):
     def probe(kernel) -> int:
         # Page by page: mapping all of it is what would take the time.
