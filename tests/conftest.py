@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, settings
 from mmiotools.errors import UsageError
 from mmiotools.serve.qemu import Qemu, find_qemu
 
-# No test asserts a time: neither an example's nor that of making one.
-settings.register_profile("mmiotools", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# No test asserts a time: neither an example's nor that of making one. The examples are the same in every run, so that a
+# change is judged by what it changes; `pytest --hypothesis-profile search` looks for new ones.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("mmiotools", settings.get_profile("search"), derandomize=True, database=None)
 settings.load_profile("mmiotools")
 
 TOP = Path(__file__).resolve().parent.parent
