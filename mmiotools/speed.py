@@ -14,7 +14,7 @@ ENGINES = ("auto", "compiled", "numpy")
 
 @cache
 def compiled() -> ModuleType | None:
-    """The compiled engine (`_speed.c`); None where it was not built, or MMIOTOOLS_ENGINE=numpy does not want it.
+    """The compiled engine (`compiled/`); None where it was not built, or MMIOTOOLS_ENGINE=numpy does not want it.
 
     Raises UsageError where MMIOTOOLS_ENGINE=compiled asks for what is not there.
     """

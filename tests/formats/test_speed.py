@@ -144,7 +144,8 @@ def test_garbled_text_under_the_address_sanitizer(top: Path, tmp_path: Path) -> 
     built = tmp_path / "_speed.abi3.so"
     flags = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-shared", "-fPIC"]
     include = f"-I{sysconfig.get_paths()['include']}"
-    subprocess.run([compiler, *flags, include, str(top / "mmiotools" / "_speed.c"), "-o", str(built)], check=True)
+    sources = sorted(map(str, (top / "mmiotools" / "compiled").glob("*.c")))
+    subprocess.run([compiler, *flags, include, *sources, "-o", str(built)], check=True)
     library = subprocess.run([compiler, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True)
     program = (
         "import importlib.util, sys, test_speed\n"

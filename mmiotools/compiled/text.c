@@ -1,60 +1,10 @@
-/* The hot loops, compiled: lines of mmiotrace text to columns, and columns to lines.
- *
- * Built for the limited API of Python 3.11, where a compiler is there; everything works without it. Each function does
- * exactly what its numpy twin does, checks every length that it is given, and lets other threads run meanwhile.
- * A line that is not spelled exactly as the kernel spells it is left to the caller.
+/* mmiotrace text: lines to columns, and columns to lines. A line that is not spelled exactly as the kernel spells it is
+ * left to the caller.
  */
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030b0000
-#include <Python.h>
-
-#include <stdint.h>
-#include <string.h>
-
-/* Kinds of events, as in events.py; and what stands for a line that was not taken. */
-enum { READ = 0, WRITE = 1, UNKNOWN = 2, OTHER = 255 };
+#include "speed.h"
 
 /* Longest line that `print_rows` makes, with its end: 8 + 4 + 21 + 21 + 19 + 19 + 19 + 21 and some. */
 #define LINE_MOST 160
-
-/* -- buffers ------------------------------------------------------------------------------------------------- */
-
-#define MOST_BUFFERS 16
-
-typedef struct {
-    Py_buffer views[MOST_BUFFERS];
-    int held;
-} Buffers;
-
-static void
-let_go(Buffers *buffers)
-{
-    while (buffers->held)
-        PyBuffer_Release(&buffers->views[--buffers->held]);
-}
-
-/* The memory of an object that has room for `count` items of `size` bytes; NULL with an exception set. */
-static void *
-hold(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t size, int writable)
-{
-    Py_buffer *view = &buffers->views[buffers->held];
-    if (buffers->held == MOST_BUFFERS) {
-        PyErr_SetString(PyExc_SystemError, "too many buffers");
-        return NULL;
-    }
-    if (PyObject_GetBuffer(object, view, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE))
-        return NULL;
-    buffers->held++;
-    if (count < 0 || count > PY_SSIZE_T_MAX / size || view->len < count * size) {
-        PyErr_SetString(PyExc_ValueError, "a buffer is too small");
-        return NULL;
-    }
-    if ((uintptr_t)view->buf % (uintptr_t)size) {
-        PyErr_SetString(PyExc_ValueError, "a buffer is not aligned");
-        return NULL;
-    }
-    return view->buf;
-}
 
 /* -- reading a line ------------------------------------------------------------------------------------------ */
 
@@ -369,37 +319,17 @@ print_rows(PyObject *self, PyObject *args)
     return good ? PyLong_FromSsize_t(size) : NULL;
 }
 
-/* -- the module ---------------------------------------------------------------------------------------------- */
+/* -- the part ------------------------------------------------------------------------------------------------ */
 
-static PyMethodDef functions[] = {
+PyMethodDef text_functions[] = {
     {"scan_lines", scan_lines, METH_VARARGS, "Lines of mmiotrace text to columns."},
     {"print_rows", print_rows, METH_VARARGS, "Columns to lines of mmiotrace text."},
     {NULL, NULL, 0, NULL},
 };
 
-static int
-prepare(PyObject *module)
+int
+prepare_text(PyObject *module)
 {
     make_digits();
     return PyModule_AddIntConstant(module, "LINE_MOST", LINE_MOST);
-}
-
-static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, prepare},
-    {0, NULL},
-};
-
-static struct PyModuleDef module = {
-    .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "_speed",
-    .m_doc = "The hot loops, compiled.",
-    .m_size = 0,
-    .m_methods = functions,
-    .m_slots = slots,
-};
-
-PyMODINIT_FUNC
-PyInit__speed(void)
-{
-    return PyModuleDef_Init(&module);
 }
