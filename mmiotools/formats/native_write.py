@@ -10,9 +10,11 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from mmiotools import __version__
+from mmiotools.events import Kind
 from mmiotools.formats import native_extras
 from mmiotools.formats.native_columns import MSGPACK, Presence, encode, pack_planes, squeeze
 from mmiotools.formats.native_extras import weight
+from mmiotools.formats.native_index import PAGES
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -31,13 +33,17 @@ from mmiotools.formats.source import is_seekable
 from mmiotools.trace.batch import Batch, Column, concatenate
 from mmiotools.trace.hashing import distinct
 from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.zones import page_set
 
-#: Events in a block.
-BLOCK = 1 << 12
+#: Events in a block. What comes in one piece that is no longer than LONE, as a short trace does, is one block: to seek
+#: in it would not pay.
+BLOCK, LONE = 1 << 12, 1 << 14
+#: Blocks from which on the footer has the context, and the most that it may be: events, and their weight.
+MANY, _MOST_CONTEXT, _HEAVY_CONTEXT = 8, 1 << 16, 1 << 22
 #: Weight of extras (their bytes, and 9 for each object) beyond which a block is closed early.
 MAX_WEIGHT = 1 << 22
 #: What the footer knows of each block; 64-bit numbers, negative times as two's complement.
-ENTRY = ("offset", "first", "events", "time_min", "time_max", "addr_min", "addr_max", "kinds")
+ENTRY = ("offset", "first", "events", "time_min", "time_max", "addr_min", "addr_max", "kinds", *PAGES)
 #: Most bytes of a header map, so that a footer has room for it and for the index.
 MAX_HEADER_MAP = 1 << 22
 _ALL_ONES = (1 << 64) - 1
@@ -51,6 +57,8 @@ class NativeWriter:
         self._out = out
         self._header = header
         self._block = block
+        self._lone = LONE if block == BLOCK else block
+        self._context: _Context | None = _Context()
         self._pending: list[Batch] = []
         self._waiting = 0
         self._events = 0
@@ -66,7 +74,7 @@ class NativeWriter:
         self._begin()
         self._pending.append(batch)
         self._waiting += len(batch)
-        if self._waiting < self._block and weight(batch.extras) < MAX_WEIGHT:
+        if self._waiting < (self._block if self._index else self._lone) and weight(batch.extras) < MAX_WEIGHT:
             return
         joined = concatenate(self._pending)
         at = 0
@@ -96,7 +104,7 @@ class NativeWriter:
 
     def prepare(self, batch: Batch) -> list[Encoded]:
         """A batch as blocks of about equal size; pure, for worker processes. `accept` writes them."""
-        pieces = max(1, -(-len(batch) // self._block))
+        pieces = 1 if len(batch) <= self._lone else -(-len(batch) // self._block)
         cuts = [len(batch) * piece // pieces for piece in range(pieces + 1)]
         blocks = [batch.slice(start, stop) for start, stop in pairwise(cuts)]
         return [encode_block(piece) for block in blocks if len(block) for piece in _split(block)]
@@ -126,6 +134,10 @@ class NativeWriter:
     def _write_encoded(self, encoded: Encoded) -> None:
         self.lost.update(encoded.lost)
         self._index.append((self._offset, self._events, encoded.events, *encoded.entry))
+        if self._context is not None and encoded.rare is not None:
+            rows, batch = encoded.rare
+            if not self._context.add(self._events + rows, batch):
+                self._context = None
         self._put(_block(EVENTS, encoded.head, encoded.body, self._events, encoded.events))
         self._events += encoded.events
 
@@ -140,13 +152,41 @@ class NativeWriter:
             "fields": ENTRY,
             "index": squeeze(steps.astype("<u8").T.tobytes()),
         }
+        if self._context is not None and self._context.events and len(self._index) >= MANY:
+            head["context"] = self._context.packed()
         self._put(_block(FOOTER, pack(head), b"", self._events, 0))
         self._put(TRAILER.pack(at, END))
 
 
+class _Context:
+    """Gathers the events of a file that are no accesses, so that its footer has them once more."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self._weight = 0
+        self._rows: list[Any] = []
+        self._batches: list[Batch] = []
+
+    def add(self, rows: Any, batch: Batch) -> bool:
+        """Those of the next block, with their numbers in the file; False if they are too many."""
+        self.events += len(batch)
+        self._weight += weight(batch.extras)
+        self._rows.append(rows)
+        self._batches.append(Batch(batch.kind, batch.columns, batch.extras))
+        # Regions are numbered anew in each block.
+        return self.events <= _MOST_CONTEXT and self._weight <= _HEAVY_CONTEXT and "region" not in batch.columns
+
+    def packed(self) -> dict[str, Any]:
+        """As the footer has it."""
+        rows = np.concatenate(self._rows).astype(np.uint64)
+        block = encode_block(concatenate(self._batches))
+        steps = np.diff(rows, prepend=np.uint64(0))
+        return {"rows": [len(rows), pack_planes(steps)], "head": block.head, "body": block.body}
+
+
 class Encoded(NamedTuple):
-    """A block before its place in the file is known: packed head and body, its line of the footer's index, and what
-    it could not hold.
+    """A block before its place in the file is known: packed head and body, its line of the footer's index, what it
+    could not hold, and its events that are no accesses with their rows.
     """
 
     events: int
@@ -154,6 +194,7 @@ class Encoded(NamedTuple):
     body: bytes
     entry: tuple[int, ...]
     lost: Counter[str]
+    rare: tuple[Any, Batch] | None
 
 
 def encode_block(batch: Batch) -> Encoded:
@@ -186,8 +227,11 @@ def encode_block(batch: Batch) -> Encoded:
         body["extras"] = payload
     head["columns"] = directory
     packed = pack({name: payload for name, payload in body.items() if payload})
-    entry = (*zone.get("time", (0, -1)), *zone.get("addr", (0, 0)), zone["kinds"])
-    return Encoded(len(batch), pack(head), packed, entry, lost)
+    pages = [0] * len(PAGES) if addresses is None else page_set(addresses).tolist()
+    entry = (*zone.get("time", (0, -1)), *zone.get("addr", (0, 0)), zone["kinds"], *pages)
+    rows = np.flatnonzero(batch.kind > Kind.UNKNOWN)
+    rare = (rows, batch.take(rows)) if len(rows) else None
+    return Encoded(len(batch), pack(head), packed, entry, lost, rare)
 
 
 def _block(kind: int, head: bytes, body: bytes, first: int, events: int) -> bytes:
