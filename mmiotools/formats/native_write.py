@@ -12,7 +12,7 @@ import numpy as np
 from mmiotools import __version__
 from mmiotools.events import Kind
 from mmiotools.formats import native_extras
-from mmiotools.formats.native_columns import MSGPACK, Presence, encode, pack_planes, squeeze
+from mmiotools.formats.native_columns import MSGPACK, QUICK, THOROUGH, Effort, Presence, encode, pack_planes, squeeze
 from mmiotools.formats.native_extras import weight
 from mmiotools.formats.native_index import PAGES
 from mmiotools.formats.native_layout import (
@@ -29,6 +29,7 @@ from mmiotools.formats.native_layout import (
     pack_file_header,
     pack_frame,
 )
+from mmiotools.formats.native_planes import code
 from mmiotools.formats.source import is_seekable
 from mmiotools.trace.batch import Batch, Column, concatenate
 from mmiotools.trace.hashing import distinct
@@ -79,11 +80,11 @@ class NativeWriter:
         joined = concatenate(self._pending)
         at = 0
         while len(joined) - at >= self._block:
-            self.accept(self.prepare(joined.slice(at, at + self._block)))
+            self.accept(self._encode(joined.slice(at, at + self._block), QUICK))
             at += self._block
         rest = joined.slice(at, len(joined)) if at < len(joined) else None
         if rest is not None and weight(rest.extras) >= MAX_WEIGHT:
-            self.accept(self.prepare(rest))
+            self.accept(self._encode(rest, QUICK))
             rest = None
         self._pending = [] if rest is None else [rest]
         self._waiting = 0 if rest is None else len(rest)
@@ -92,7 +93,7 @@ class NativeWriter:
         """Write the last block, the footer and, on a file, the number of events."""
         self._begin()
         if self._pending:
-            self.accept(self.prepare(concatenate(self._pending)))
+            self.accept(self._encode(concatenate(self._pending), QUICK if self._index else THOROUGH))
             self._pending, self._waiting = [], 0
         self._write_footer()
         if self._start is not None and self._map is not None:
@@ -104,10 +105,15 @@ class NativeWriter:
 
     def prepare(self, batch: Batch) -> list[Encoded]:
         """A batch as blocks of about equal size; pure, for worker processes. `accept` writes them."""
-        pieces = 1 if len(batch) <= self._lone else -(-len(batch) // self._block)
+        if len(batch) <= self._lone:
+            return self._encode(batch, THOROUGH)
+        pieces = -(-len(batch) // self._block)
         cuts = [len(batch) * piece // pieces for piece in range(pieces + 1)]
-        blocks = [batch.slice(start, stop) for start, stop in pairwise(cuts)]
-        return [encode_block(piece) for block in blocks if len(block) for piece in _split(block)]
+        return [made for start, stop in pairwise(cuts) for made in self._encode(batch.slice(start, stop), QUICK)]
+
+    def _encode(self, batch: Batch, effort: Effort) -> list[Encoded]:
+        """A batch as one block; more where its extras are too much for one."""
+        return [encode_block(piece, effort) for piece in _split(batch) if len(piece)]
 
     def accept(self, prepared: list[Encoded]) -> None:
         """Append what `prepare` made of the next batch."""
@@ -179,7 +185,7 @@ class _Context:
     def packed(self) -> dict[str, Any]:
         """As the footer has it."""
         rows = np.concatenate(self._rows).astype(np.uint64)
-        block = encode_block(concatenate(self._batches))
+        block = encode_block(concatenate(self._batches), THOROUGH)
         steps = np.diff(rows, prepend=np.uint64(0))
         return {"rows": [len(rows), pack_planes(steps)], "head": block.head, "body": block.body}
 
@@ -197,16 +203,18 @@ class Encoded(NamedTuple):
     rare: tuple[Any, Batch] | None
 
 
-def encode_block(batch: Batch) -> Encoded:
+def encode_block(batch: Batch, effort: Effort) -> Encoded:
     """A batch of at least one event as a block."""
     batch = batch.without([name for name, column in batch.columns.items() if not _anywhere(column)])
     addresses = None
     zone: dict[str, Any] = {"kinds": int(np.bitwise_or.reduce(np.int64(1) << batch.kind.astype(np.int64)))}
     head: dict[str, Any] = {"n": len(batch), "zone": zone}
     if "addr" in batch.columns:
-        addresses = distinct(_values(batch, "addr"))
-        zone["addr"] = [int(addresses[0]), int(addresses[-1])]
-        head["addresses"] = [len(addresses), pack_planes(np.diff(addresses, prepend=np.uint64(0)))]
+        addresses = code(_values(batch, "addr"), len(batch))
+        assert addresses is not None, "there are no more addresses than events"
+        values = addresses.values
+        zone["addr"] = [int(values[0]), int(values[-1])]
+        head["addresses"] = [len(values), pack_planes(np.diff(values, prepend=np.uint64(0)), effort.usual)]
     if "time" in batch.columns:
         times = _values(batch, "time")
         zone["time"] = [int(times.min()), int(times.max())]
@@ -217,7 +225,7 @@ def encode_block(batch: Batch) -> Encoded:
     body: dict[str, bytes] = {}
     presence = Presence()
     for name, column in (("kind", Column(batch.kind)), *batch.columns.items()):
-        directory[name], body[name] = encode(name, column, addresses, presence)
+        directory[name], body[name] = encode(name, column, addresses, presence, effort)
     if presence.packed:
         head["present"] = presence.packed
     lost: Counter[str] = Counter()
@@ -227,7 +235,7 @@ def encode_block(batch: Batch) -> Encoded:
         body["extras"] = payload
     head["columns"] = directory
     packed = pack({name: payload for name, payload in body.items() if payload})
-    pages = [0] * len(PAGES) if addresses is None else page_set(addresses).tolist()
+    pages = [0] * len(PAGES) if addresses is None else page_set(addresses.values).tolist()
     entry = (*zone.get("time", (0, -1)), *zone.get("addr", (0, 0)), zone["kinds"], *pages)
     rows = np.flatnonzero(batch.kind > Kind.UNKNOWN)
     rare = (rows, batch.take(rows)) if len(rows) else None
