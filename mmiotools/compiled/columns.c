@@ -67,12 +67,19 @@ typedef struct {
     uint32_t code, used;
 } Slot;
 
+/* Memory of `codes`: a hash table of 1 << bits slots, more than there are values; and the slot of each row. */
+typedef struct {
+    Slot *slots;
+    uint32_t *slot_of_row;
+    int bits;
+} Table;
+
 static inline Py_ssize_t
-slot_of(const Slot *slots, int bits, uint64_t value)
+slot_of(const Table *table, uint64_t value)
 {
-    Py_ssize_t at = (Py_ssize_t)((value * 0x9E3779B97F4A7C15u) >> (64 - bits));
-    while (slots[at].used && slots[at].value != value)
-        at = (at + 1) & (((Py_ssize_t)1 << bits) - 1);
+    Py_ssize_t at = (Py_ssize_t)((value * 0x9E3779B97F4A7C15u) >> (64 - table->bits));
+    while (table->slots[at].used && table->slots[at].value != value)
+        at = (at + 1) & (((Py_ssize_t)1 << table->bits) - 1);
     return at;
 }
 
@@ -84,16 +91,17 @@ ascending(const void *a, const void *b)
 }
 
 /* How many distinct numbers there are, ascending in `dictionary`, and their places in it as two planes; -1 where there
- * are more than `most`. `slots` has 1 << bits of them, more than n, all unused.
+ * are more than `most`.
  */
 static Py_ssize_t
-look_up_all(const uint64_t *numbers, Py_ssize_t n, Py_ssize_t most, uint64_t *dictionary, uint8_t *out, Slot *slots, int bits)
+look_up_all(const uint64_t *numbers, Py_ssize_t n, Py_ssize_t most, uint64_t *dictionary, uint8_t *out, Table *table)
 {
-    Py_ssize_t count = 0;
+    Py_ssize_t count = 0, at = 0;
+    Slot *slots = table->slots;
     for (Py_ssize_t i = 0; i < n; i++) {
-        if (i && numbers[i] == numbers[i - 1])
-            continue;
-        Py_ssize_t at = slot_of(slots, bits, numbers[i]);
+        if (!i || numbers[i] != numbers[i - 1])
+            at = slot_of(table, numbers[i]);
+        table->slot_of_row[i] = (uint32_t)at;
         if (slots[at].used)
             continue;
         if (count == most)
@@ -103,11 +111,9 @@ look_up_all(const uint64_t *numbers, Py_ssize_t n, Py_ssize_t most, uint64_t *di
     }
     qsort(dictionary, (size_t)count, sizeof *dictionary, ascending);
     for (Py_ssize_t code = 0; code < count; code++)
-        slots[slot_of(slots, bits, dictionary[code])].code = (uint32_t)code;
-    uint32_t code = 0;
+        slots[slot_of(table, dictionary[code])].code = (uint32_t)code;
     for (Py_ssize_t i = 0; i < n; i++) {
-        if (!i || numbers[i] != numbers[i - 1])
-            code = slots[slot_of(slots, bits, numbers[i])].code;
+        uint32_t code = slots[table->slot_of_row[i]].code;
         out[i] = (uint8_t)code;
         out[n + i] = (uint8_t)(code >> 8);
     }
@@ -130,21 +136,44 @@ codes(PyObject *self, PyObject *args)
     const uint64_t *numbers = hold(&buffers, from, n, 8, 0);
     uint64_t *dictionary = numbers ? hold(&buffers, to_dictionary, most, 8, 1) : NULL;
     uint8_t *out = dictionary ? hold(&buffers, to, n * 2, 1, 1) : NULL;
-    int bits = 1;
-    while ((Py_ssize_t)1 << bits < n * 2)
-        bits++;
-    Slot *slots = out ? calloc((size_t)1 << bits, sizeof *slots) : NULL;
-    if (out && !slots)
-        PyErr_NoMemory();
-    if (slots) {
+    Table table = {.bits = 2};
+    while ((Py_ssize_t)1 << table.bits < (most < n ? most + 1 : n) * 2)
+        table.bits++;
+    if (out) {
+        table.slots = calloc((size_t)1 << table.bits, sizeof *table.slots);
+        table.slot_of_row = malloc((size_t)(n ? n : 1) * sizeof *table.slot_of_row);
+        if (!table.slots || !table.slot_of_row)
+            PyErr_NoMemory();
+    }
+    int good = table.slots && table.slot_of_row;
+    if (good) {
         Py_BEGIN_ALLOW_THREADS
-        count = look_up_all(numbers, n, most, dictionary, out, slots, bits);
+        count = look_up_all(numbers, n, most, dictionary, out, &table);
         Py_END_ALLOW_THREADS
     }
-    int good = slots != NULL;
-    free(slots);
+    free(table.slots);
+    free(table.slot_of_row);
     let_go(&buffers);
     return good ? PyLong_FromSsize_t(count) : NULL;
+}
+
+/* alike(column, size) -> whether all its items of `size` bytes are the same */
+static PyObject *
+alike(PyObject *self, PyObject *args)
+{
+    PyObject *column;
+    Py_ssize_t size;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "On", &column, &size))
+        return NULL;
+    Buffers buffers = {.held = 0};
+    const uint8_t *bytes = hold(&buffers, column, 0, 1, 0);
+    if (!bytes)
+        return NULL;
+    Py_ssize_t all = buffers.views[0].len;
+    int same = size > 0 && (all <= size || !memcmp(bytes, bytes + size, (size_t)(all - size)));
+    let_go(&buffers);
+    return PyBool_FromLong(same);
 }
 
 /* -- planes to numbers --------------------------------------------------------------------------------------- */
@@ -319,6 +348,7 @@ sum_steps(PyObject *self, PyObject *args)
 PyMethodDef column_functions[] = {
     {"split", split, METH_VARARGS, "Numbers to byte planes."},
     {"codes", codes, METH_VARARGS, "Numbers to a dictionary and codes."},
+    {"alike", alike, METH_VARARGS, "Whether all items are the same."},
     {"join", join, METH_VARARGS, "Byte planes to numbers."},
     {"steps", steps, METH_VARARGS, "Times to steps."},
     {"sum_steps", sum_steps, METH_VARARGS, "Steps to times."},

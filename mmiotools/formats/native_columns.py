@@ -20,6 +20,7 @@ from mmiotools.formats.native_planes import (
     Array,
     Coded,
     Steps,
+    alike,
     code,
     from_steps,
     join,
@@ -145,7 +146,7 @@ def encode(
         data = data[present]
     bits = data.dtype.itemsize * (-8 if data.dtype.kind == "i" else 8)
     parameter: Any = None
-    if (data[0] == data).all():
+    if alike(data):
         encoding, parameter = CONSTANT, int(data[0])
     elif name == "time":
         encoding = DELTA

@@ -83,6 +83,14 @@ def look_up(planes: list[Any], n: int, values: U64 | None, dtype: np.dtype[Any])
     return numbers.astype(dtype, copy=False)
 
 
+def alike(data: Array) -> bool:
+    """Whether all items, of which there is at least one, are the same."""
+    fast = compiled()
+    if fast is not None and data.flags.c_contiguous:
+        return bool(fast.alike(data, data.itemsize))
+    return bool((data[0] == data).all())
+
+
 def code(numbers: U64, most: int) -> Coded | None:
     """A dictionary of at most `most` values; None where there are more."""
     n = len(numbers)

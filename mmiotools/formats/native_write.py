@@ -210,7 +210,9 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
     zone: dict[str, Any] = {"kinds": int(np.bitwise_or.reduce(np.int64(1) << batch.kind.astype(np.int64)))}
     head: dict[str, Any] = {"n": len(batch), "zone": zone}
     if "addr" in batch.columns:
-        addresses = code(_values(batch, "addr"), len(batch))
+        places = _values(batch, "addr")
+        # Few, as a rule, and then it is faster not to make room for all of them.
+        addresses = code(places, len(places) // 4) or code(places, len(places))
         assert addresses is not None, "there are no more addresses than events"
         values = addresses.values
         zone["addr"] = [int(values[0]), int(values[-1])]

@@ -16,7 +16,7 @@ from test_native import EVENT
 from mmiotools import speed
 from mmiotools.events import Event
 from mmiotools.formats import native_planes, open_trace
-from mmiotools.formats.native_planes import Coded, Steps, code, from_steps, join, look_up, split, to_steps
+from mmiotools.formats.native_planes import Coded, Steps, alike, code, from_steps, join, look_up, split, to_steps
 from mmiotools.formats.native_write import NativeWriter
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
@@ -25,12 +25,15 @@ FAST = speed.compiled.__wrapped__()
 needs_engine = pytest.mark.skipif(FAST is None, reason="the compiled engine was not built")
 
 R = TypeVar("R")
+TYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]
 WORDS = st.integers(0, 255) | st.integers(0, (1 << 64) - 1) | st.sampled_from([0, 1, 255, 256, (1 << 64) - 1])
 NUMBERS = st.lists(WORDS, min_size=1, max_size=40).flatmap(
     lambda some: st.lists(st.sampled_from(some), min_size=1, max_size=400)
 )
 TIMES = st.lists(
-    st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(0, 1000).map(lambda ms: ms * 1_000_000), min_size=1, max_size=60
+    st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(0, 1000).map(lambda ms: ms * 1_000_000),
+    min_size=1,
+    max_size=60,
 )
 
 
@@ -85,10 +88,17 @@ def test_dictionaries_and_back(numbers: list[int], most: int) -> None:
 
 
 @needs_engine
-@given(NUMBERS, st.none() | st.lists(WORDS, max_size=300), st.sampled_from("u1 u2 u4 u8 i1 i2 i4 i8".split()))
+@given(NUMBERS, st.none() | st.lists(WORDS, max_size=300), st.sampled_from(TYPES))
 def test_whatever_the_planes_say(numbers: list[int], values: list[int] | None, dtype: str) -> None:
     planes = split(words(numbers))
     same(lambda: look_up(planes, len(numbers), None if values is None else words(values), np.dtype(dtype)))
+
+
+@needs_engine
+@given(NUMBERS, st.sampled_from([np.uint8, np.uint32, np.uint64]))
+def test_whether_all_are_alike(numbers: list[int], dtype: Any) -> None:
+    column = words(numbers).astype(dtype)
+    assert same(lambda: alike(column)) == (len(set(column.tolist())) == 1)
 
 
 @needs_engine
