@@ -38,7 +38,7 @@ from mmiotools.trace.zones import page_set
 
 #: Events in a block. What comes in one piece that is no longer than LONE, as a short trace does, is one block: to seek
 #: in it would not pay.
-BLOCK, LONE = 1 << 12, 1 << 14
+BLOCK, LONE = 1 << 13, 1 << 14
 #: Blocks from which on the footer has the context, and the most that it may be: events, and their weight.
 MANY, _MOST_CONTEXT, _HEAVY_CONTEXT = 8, 1 << 16, 1 << 22
 #: Weight of extras (their bytes, and 9 for each object) beyond which a block is closed early.
@@ -207,7 +207,7 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
     """A batch of at least one event as a block."""
     batch = batch.without([name for name, column in batch.columns.items() if not _anywhere(column)])
     addresses = None
-    zone: dict[str, Any] = {"kinds": int(np.bitwise_or.reduce(np.int64(1) << batch.kind.astype(np.int64)))}
+    zone: dict[str, Any] = {"kinds": sum(1 << kind for kind in np.flatnonzero(np.bincount(batch.kind)).tolist())}
     head: dict[str, Any] = {"n": len(batch), "zone": zone}
     if "addr" in batch.columns:
         places = _values(batch, "addr")
