@@ -78,15 +78,16 @@ class Run:
         keep_freed_memory()
         trace = open_trace(path, format_name, columns, choice)
         show = progress and not self.quiet and sys.stderr.isatty()
-        batches, spread = trace.batches, trace.spread
+        batches, spread, counting = trace.batches, trace.spread, trace.counting
         trace.batches = self._watch(with_progress(batches, trace, len) if show else batches, trace, _itself)
+
+        def watched(results: Iterator[Spread[Any]]) -> Iterator[Spread[Any]]:
+            return self._watch(with_progress(results, trace, _events) if show else results, trace, _rare)
+
         if spread is not None:
-
-            def watched(function: Callable[[Batch], Any]) -> Iterator[Spread[Any]]:
-                results = spread(function)
-                return self._watch(with_progress(results, trace, _events) if show else results, trace, _rare)
-
-            trace.spread = watched
+            trace.spread = lambda function: watched(spread(function))
+        if counting is not None:
+            trace.counting = lambda function: watched(counting(function))
         return trace
 
     def _watch(self, items: Iterator[T], trace: Trace, rare: Callable[[T], Batch]) -> Iterator[T]:

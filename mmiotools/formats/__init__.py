@@ -12,6 +12,7 @@ from mmiotools.formats.source import ByteSource, open_source, strip_compression
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace
 from mmiotools.trace.registry import Registry
+from mmiotools.trace.tally import uncounted
 from mmiotools.trace.zones import Choice
 
 FORMATS: Registry[Format] = Registry(
@@ -89,7 +90,7 @@ def open_trace(
         raise UsageError(f"format '{chosen.name}' can be written but not read")
     header, batches = chosen.read(source)
     header.format = header.format or chosen.name
-    spread = getattr(batches, "spread", None)
+    spread, counting = getattr(batches, "spread", None), getattr(batches, "counting", None)
     if columns is not None and hasattr(batches, "only"):
         batches.only(columns)
     if choice is not None and hasattr(batches, "choose"):
@@ -98,7 +99,11 @@ def open_trace(
     batches = _with_source_problem(batches, source)
     trace = Trace(header, batches, source.name, source.size, lambda: source.consumed, chosen.name, told)
     if spread is not None:
-        trace.spread = lambda function: _spread_with_source_problem(spread, function, source)
+        trace.spread = lambda function: _spread_with_source_problem(spread(function), function, source)
+    if counting is not None:
+        trace.counting = lambda function: _spread_with_source_problem(
+            counting(function), lambda batch: function(uncounted(batch)), source
+        )
     return trace
 
 
@@ -113,12 +118,10 @@ def _with_source_problem(batches: Iterator[Batch], source: ByteSource) -> Iterat
 
 
 def _spread_with_source_problem(
-    spread: Callable[[Callable[[Batch], Any]], Iterator[Spread[Any]]],
-    function: Callable[[Batch], Any],
-    source: ByteSource,
+    results: Iterator[Spread[Any]], function: Callable[[Batch], Any], source: ByteSource
 ) -> Iterator[Spread[Any]]:
-    """The same for a stream that is read through `spread`."""
-    yield from spread(function)
+    """The same for a stream that is read through `spread` or `counting`."""
+    yield from results
     for note in _with_source_problem(iter(()), source):
         yield Spread(function(note), len(note), note)
 

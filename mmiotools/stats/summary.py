@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from mmiotools.events import Kind
+from mmiotools.speed import compiled
 from mmiotools.stats.registers import Register, RegisterCounts
 from mmiotools.trace.addrmap import AddressMap, Region
-from mmiotools.trace.batch import Array, Batch
+from mmiotools.trace.batch import Array, Batch, BoolArray
 from mmiotools.trace.header import LiveMap, PciDevice
 from mmiotools.trace.names import Found, Names
+from mmiotools.trace.tally import ENTRY, HAS_ADDR, HAS_MAP, HAS_WIDTH, Counted
 
 SCHEMA = "mmiotools.info/1"
 #: Registers that a summary names, and maps that it lists one by one.
@@ -21,6 +24,8 @@ MAPS_KEPT = 4096
 #: Registers whose names are looked for.
 NAMED_AT_MOST = 4096
 _WIDTHS = 256
+#: The columns that a summary looks at.
+LOOKED_AT = frozenset(("time", "width", "map", "addr", "region", "offset"))
 
 
 class Summary:
@@ -66,11 +71,47 @@ class Summary:
         counts = np.bincount(batch.kind, minlength=len(Kind))
         self.kinds += counts
         accesses = int(counts[:3].sum())
-        if accesses:
+        fast = compiled()
+        if accesses and fast is not None and "region" not in batch.columns:
+            self._add_entries(_tally(fast, batch))
+        elif accesses:
             self._add_widths(batch)
             self._add_maps(batch)
             self._registers.add(batch)
         self._add_times(batch, bool(counts[Kind.LOST]))
+
+    def add_counted(self, counted: Counted) -> None:
+        """The same of events that were counted already."""
+        self.add_bulk(counted.rest)
+        self.kinds[:3] += counted.entries["counts"].sum(axis=0).astype(np.int64)
+        self._add_entries(counted.entries)
+        times = counted.times
+        if times is None:
+            return
+        rows = counted.rows[_timed(counted.rest)]
+        self.first = times.first if not len(rows) or times.first_row < rows[0] else self.first
+        self.last = times.last if not len(rows) or times.last_row > rows[-1] else self.last
+        self.lowest = times.least if self.lowest is None else min(self.lowest, times.least)
+        self.highest = times.greatest if self.highest is None else max(self.highest, times.greatest)
+
+    def _add_entries(self, entries: Array) -> None:
+        counts, has = entries["counts"].astype(np.int64), entries["has"]
+        for kind in range(3):
+            some = counts[:, kind] > 0
+            if not some.any():
+                continue
+            of_kind, here = entries[some], has[some]
+            number = counts[some, kind]
+            wide = here & HAS_WIDTH != 0
+            np.add.at(self._by_width, kind << 8 | of_kind["width"][wide].astype(np.intp), number[wide])
+            placed = here & HAS_ADDR != 0
+            self._registers.put(of_kind["addr"][placed], kind, number[placed])
+        mapped = has & HAS_MAP != 0
+        ids, which = np.unique(entries["map"][mapped], return_inverse=True)
+        each = np.zeros(len(ids), np.int64)
+        np.add.at(each, which, counts[mapped].sum(axis=1))
+        for map_id, n in zip(ids.tolist(), each.tolist(), strict=True):
+            self.map_accesses[map_id] += n
 
     def merge(self, later: Summary) -> None:
         """Take in what another summary gathered by `add_bulk` from the next batches."""
@@ -112,7 +153,7 @@ class Summary:
             return
         times = column.data
         if column.present is not None or has_lost:
-            times = times[batch.present("time") & (batch.kind != Kind.LOST)]
+            times = times[_timed(batch)]
         if not len(times):
             return
         low, high = int(times.min()), int(times.max())
@@ -256,6 +297,28 @@ def _of_accesses(batch: Batch, name: str) -> tuple[Array, Array]:
     if column.present is not None:
         rows = rows & column.present
     return (batch.kind, column.data) if rows.all() else (batch.kind[rows], column.data[rows])
+
+
+def _timed(batch: Batch) -> BoolArray:
+    """Which events have a time of their own, (n,): of LOST it may be a mere 0."""
+    return np.asarray(batch.present("time") & (batch.kind != Kind.LOST), np.bool_)
+
+
+def _tally(fast: ModuleType, batch: Batch) -> Array:
+    """The accesses of a batch, counted, (m,) of ENTRY."""
+    columns: list[Any] = []
+    for name in ("addr", "map", "width"):
+        column = batch.columns.get(name)
+        columns.append(None if column is None else np.ascontiguousarray(column.data))
+        columns.append(None if column is None or column.present is None else np.ascontiguousarray(column.present))
+    return np.frombuffer(fast.tally_rows(len(batch), np.ascontiguousarray(batch.kind), *columns), ENTRY)
+
+
+def counted_summary(counted: Counted) -> Summary:
+    """The same as `bulk_summary`, of events that were counted already."""
+    part = Summary()
+    part.add_counted(counted)
+    return part
 
 
 def bulk_summary(batch: Batch) -> Summary:
