@@ -4,11 +4,13 @@ any damage; how many events lie in a gap is known from the numbers that the bloc
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from itertools import chain, pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +39,17 @@ from mmiotools.formats.native_layout import (
     unpack,
     unpack_frame,
 )
+from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch, Column, Regions
-from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
 
+R = TypeVar("R")
+
+#: Blocks that a worker reads at a time.
+_TOGETHER = 8
 #: Most columns of a block: each may be a few bytes in the file and half a megabyte here.
 MAX_COLUMNS = 256
 #: Columns without which a batch is none.
@@ -130,6 +137,10 @@ class NativeBatches:
     def told(self) -> int | None:
         """How many events the header says there are, None where it does not."""
         return self._reader.told
+
+    def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
+        """function(batch) for every batch, computed anywhere, given in order."""
+        return self._reader.spread(function)
 
     def only(self, columns: frozenset[str]) -> None:
         """Leave out all other columns: their checksums are looked at, no more."""
@@ -246,14 +257,48 @@ class NativeReader:
         firsts = [*zones.first.tolist(), int(zones.events.sum())]
         wanted = choice.wanted(zones, self._take_context(index, choice))
         for start, stop in stretches(wanted).tolist():
-            extent = Extent(descriptor, offsets[start], offsets[stop])
-            chunks = extent.chunks()
-            self._stream = _Stream(partial(next, chunks, b""), extent.start)
             yield from self._context(self._expected, firsts[start])
-            self._expected = self._told = firsts[start]
-            yield from self._blocks()
-            yield from self._close_gap(firsts[stop])
+            yield from self._stretch(Extent(descriptor, offsets[start], offsets[stop]), firsts[start], firsts[stop])
         yield from self._context(self._expected, firsts[-1])
+
+    def _stretch(self, extent: Extent, first: int, stop: int) -> Iterator[Batch]:
+        """Blocks that are known to have the events first..stop-1."""
+        self._stream = _Stream(partial(next, extent.chunks(), b""), extent.start)
+        self._expected = self._told = first
+        yield from self._blocks()
+        yield from self._close_gap(stop)
+
+    def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
+        """See `NativeBatches.spread`: a file with an index is read by worker processes, some blocks at a time."""
+
+        def results(batches: Iterator[Batch]) -> list[Spread[R]]:
+            return [Spread(function(batch), len(batch), batch.take(batch.kind > Kind.UNKNOWN)) for batch in batches]
+
+        file = self._source.whole_file()
+        index = None if file is None or self.chosen is not None or self._gap is not None else read_index(*file)
+        if file is None or index is None:
+            for batch in self.batches():
+                yield from results(iter((batch,)))
+            return
+        zones = index.zones
+        borders = [*range(0, len(zones.first), _TOGETHER), len(zones.first)]
+        offsets, firsts = [*zones.offset.tolist(), index.end], [*zones.first.tolist(), int(zones.events.sum())]
+
+        def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[Spread[R]], int | None]:
+            start, stop = piece
+            told = len(self._unknown)
+            extent = Extent(file[0], offsets[start], offsets[stop])
+            found = results(self._stretch(extent, firsts[start], firsts[stop]))
+            return piece, found, os.getpid() if len(self._unknown) > told else None
+
+        for piece, found, teller in ordered_map(work, pairwise(borders)):
+            # A column that nobody can read is to be told once, not once by each worker.
+            yield from found if teller in (None, os.getpid()) else work(piece)[1]
+            self._source.consumed = offsets[piece[1]]
+        extent = Extent(file[0], index.end, file[1])
+        self._stream = _Stream(partial(next, extent.chunks(), b""), extent.start)
+        self._expected = self._told = firsts[-1]
+        yield from results(chain(self._blocks(), self._end_of_file()))
 
     def _take_context(self, index: Index, choice: Choice) -> NDArray[np.bool_]:
         """The blocks, (n,), whose events of the wanted kinds are in the footer."""

@@ -106,7 +106,8 @@ class NativeWriter:
     def prepare(self, batch: Batch) -> list[Encoded]:
         """A batch as blocks of about equal size; pure, for worker processes. `accept` writes them."""
         if len(batch) <= self._lone:
-            return self._encode(batch, THOROUGH)
+            # The first piece may be all there is.
+            return self._encode(batch, QUICK if self._index else THOROUGH)
         pieces = -(-len(batch) // self._block)
         cuts = [len(batch) * piece // pieces for piece in range(pieces + 1)]
         return [made for start, stop in pairwise(cuts) for made in self._encode(batch.slice(start, stop), QUICK)]
