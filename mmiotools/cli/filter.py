@@ -194,4 +194,4 @@ def _told(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
 
 def _same_format(container: str) -> str:
     """The input's own format where it can be written."""
-    return container if container in FORMATS.names() and FORMATS.get(container).writable else "native"
+    return container if container in FORMATS and FORMATS.get(container).writable else "native"

@@ -47,6 +47,10 @@ FORMATS: Registry[Format] = Registry(
 )
 
 
+#: Last suffixes that no other format's ends with, of those that are written most: all formats need not be imported.
+PLAIN_SUFFIXES = {".mmio": "native", ".mmiotrace": "mmiotrace", ".jsonl": "jsonl"}
+
+
 def detect(source: ByteSource) -> Format:
     """The format that the input's first bytes show: the first that is sure, else the one that is likeliest.
 
@@ -129,6 +133,9 @@ def _spread_with_source_problem(
 def format_for_path(path: str) -> str | None:
     """The writable format with the longest suffix that an output path has, looking below a compression suffix."""
     bare = strip_compression(path).lower()
+    plain = PLAIN_SUFFIXES.get(bare[max(bare.rfind("."), 0) :])
+    if plain is not None:
+        return plain
     longest = 0
     chosen = None
     for name in FORMATS.names():
