@@ -162,15 +162,35 @@ class Sink:
             self._writer.names = load_names([AUTO]) if names is None else names
         self.write = self._writer.write
 
-    def copy(self, trace: Trace) -> None:
-        """Write all of a trace, in several processes where its format and the output's can."""
+    def copy(self, trace: Trace, through: Callable[[Batch], tuple[Batch, int]] | None = None) -> int:
+        """Write all of a trace, or what `through` makes of each batch, in several processes where its format and the
+        output's can. The sum of the numbers that `through` gives besides.
+        """
         writer = self._writer
-        if trace.spread is not None and isinstance(writer, PreparingWriter):
-            for item in trace.map(writer.prepare):
-                writer.accept(item.result)
-            return
-        for batch in trace.batches:
-            writer.write(batch)
+        prepare: Callable[[Batch], Any] = _itself
+        accept: Callable[[Any], None] = writer.write
+        if isinstance(writer, PreparingWriter) and (writer.joins or through is None):
+            prepare, accept = writer.prepare, writer.accept
+        elif through is None or trace.spread is None:
+            # Batches would only be carried from one process to another.
+            total = 0
+            for batch in trace.batches:
+                made, number = (batch, 0) if through is None else through(batch)
+                writer.write(made)
+                total += number
+            return total
+
+        def work(batch: Batch) -> tuple[Any, int]:
+            made, number = (batch, 0) if through is None else through(batch)
+            return prepare(made) if len(made) else None, number
+
+        total = 0
+        for item in trace.map(work):
+            prepared, number = item.result
+            if prepared is not None:
+                accept(prepared)
+            total += number
+        return total
 
     def close(self, run: Run, strict: bool) -> None:
         """Finish the format; say what it could not hold. Raises TargetCannotHold when `strict`."""

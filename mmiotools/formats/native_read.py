@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain, pairwise
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -275,13 +275,20 @@ class NativeReader:
             return [Spread(function(batch), len(batch), batch.take(batch.kind > Kind.UNKNOWN)) for batch in batches]
 
         file = self._source.whole_file()
-        index = None if file is None or self.chosen is not None or self._gap is not None else read_index(*file)
+        index = None if file is None or self._gap is not None else read_index(*file)
         if file is None or index is None:
             for batch in self.batches():
                 yield from results(iter((batch,)))
             return
         zones = index.zones
-        borders = [*range(0, len(zones.first), _TOGETHER), len(zones.first)]
+        wanted = np.ones(len(zones.first), np.bool_)
+        if self.chosen is not None:
+            wanted = self.chosen.wanted(zones, self._take_context(index, self.chosen))
+        pieces = [
+            (at, min(at + _TOGETHER, stop))
+            for start, stop in stretches(wanted).tolist()
+            for at in range(start, stop, _TOGETHER)
+        ]
         offsets, firsts = [*zones.offset.tolist(), index.end], [*zones.first.tolist(), int(zones.events.sum())]
 
         def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[Spread[R]], int | None]:
@@ -291,10 +298,16 @@ class NativeReader:
             found = results(self._stretch(extent, firsts[start], firsts[stop]))
             return piece, found, os.getpid() if len(self._unknown) > told else None
 
-        for piece, found, teller in ordered_map(work, pairwise(borders)):
+        at = 0
+        for piece, found, teller in ordered_map(work, pieces):
+            yield from results(self._context(at, firsts[piece[0]]))
             # A column that nobody can read is to be told once, not once by each worker.
             yield from found if teller in (None, os.getpid()) else work(piece)[1]
+            at = firsts[piece[1]]
             self._source.consumed = offsets[piece[1]]
+        yield from results(self._context(at, firsts[-1]))
+        if self.chosen is not None:
+            return
         extent = Extent(file[0], index.end, file[1])
         self._stream = _Stream(partial(next, extent.chunks(), b""), extent.start)
         self._expected = self._told = firsts[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from itertools import pairwise
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -52,6 +52,9 @@ _ALL_ONES = (1 << 64) - 1
 
 class NativeWriter:
     """Writes blocks of `block` events. On a file the header's event count is filled in at the end."""
+
+    #: Every batch would be a block of its own.
+    joins: ClassVar[bool] = False
 
     def __init__(self, out: BinaryIO, header: TraceHeader, block: int = BLOCK) -> None:
         self.lost: Counter[str] = Counter()
