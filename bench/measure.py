@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -28,6 +27,8 @@ class Command:
     output  file for its standard output, else /dev/null
     good    exit statuses that are no failure
     needs   the programs that it runs
+    engine  which of mmiotools' engines does it, as MMIOTOOLS_ENGINE has it; empty for others' programs
+    once    takes so long that it runs in the last round only
     """
 
     name: str
@@ -35,6 +36,8 @@ class Command:
     output: Path | None = None
     good: tuple[int, ...] = (0,)
     needs: tuple[str, ...] = ()
+    engine: str = ""
+    once: bool = False
 
     def missing(self) -> str | None:
         """The first of `needs` that is not installed."""
@@ -76,9 +79,10 @@ def run(command: Command, watch: Callable[[int], None] | None = None) -> Cost:
     """Run to the end. `watch` is called with the process id once it runs. Any other exit status ends everything."""
     words = command.words if isinstance(command.words, list) else ["sh", "-c", command.words]
     target = os.devnull if command.output is None else command.output
+    around = os.environ | ({"MMIOTOOLS_ENGINE": command.engine} if command.engine else {})
     with open(target, "wb") as out:
         began = time.perf_counter()
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE)
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, env=around)
         if watch is not None:
             watch(process.pid)
         assert process.stderr is not None
@@ -131,13 +135,25 @@ def in_turn(works: Sequence[Callable[[], T]], rounds: int) -> list[list[T]]:
 
 
 def interleaved(commands: Sequence[Command], rounds: int) -> list[Costs]:
-    """The commands in turn."""
-    return [Costs(runs) for runs in in_turn([partial(run, command) for command in commands], rounds)]
+    """The commands in turn, as `in_turn` has it; what is to run once runs in the last round alone.
+
+    A single round means little, so there is none before it that warms up.
+    """
+    for command in commands if rounds > 1 else ():
+        if not command.once:
+            run(command)
+    costs = [Costs() for _ in commands]
+    for left in reversed(range(rounds)):
+        for command, found in zip(commands, costs, strict=True):
+            if not command.once or left == 0:
+                found.runs.append(run(command))
+    return costs
 
 
 def times_as_fast(ours: Costs, peer: Costs) -> tuple[float, float, float]:
-    """How many times as fast ours is, by wall clock: median, least and most over the rounds."""
-    ratios = [b.wall / a.wall for a, b in zip(ours.runs, peer.runs, strict=True)]
+    """How many times as fast ours is, by wall clock: median, least and most over the rounds that both ran in."""
+    both = zip(reversed(ours.runs), reversed(peer.runs), strict=False)
+    ratios = [b.wall / a.wall for a, b in both]
     return median(ratios), min(ratios), max(ratios)
 
 

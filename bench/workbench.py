@@ -1,0 +1,144 @@
+"""What all topics share: the data, the commands of ours in each engine, rows, and checks that an answer is right."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from measure import Command, Costs, interleaved, run, table, times_as_fast
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT / "samples" / "mmiotrace"
+RECORDING = SAMPLES / "e1000-linux6.1.mmiotrace.xz"
+ACCESSES = (b"R ", b"W ")
+
+#: By engine: the ratio that is meant to be reached, and what a case has of these by name of peer.
+Goals = Mapping[str, float]
+Case = tuple[Sequence[Command], Mapping[str, Goals]]
+
+
+def tool() -> list[str]:
+    """The command: the script beside this Python, which starts as users start it, or the module."""
+    script = Path(sys.executable).with_name("mmiotools")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "mmiotools"]
+
+
+def engines() -> list[str]:
+    """Those that are there."""
+    code = "from mmiotools.speed import compiled; print(compiled() is not None)"
+    built = subprocess.check_output([sys.executable, "-c", code], env=os.environ | {"MMIOTOOLS_ENGINE": "auto"})
+    return ["compiled", "numpy"] if built.strip() == b"True" else ["numpy"]
+
+
+class Workbench:
+    """A folder with the long log, as text and as .mmio."""
+
+    def __init__(self, folder: Path, events: int, rounds: int) -> None:
+        self.folder, self.events, self.rounds = folder, events, rounds
+        self.tool, self.engines = tool(), engines()
+        self.text = self.long_log(events)
+        self.native = self.converted(self.text)
+
+    def long_log(self, events: int) -> Path:
+        """The log that all is measured on, or a shorter one of its kind."""
+        return self.trace("long", events, "--ranges")
+
+    def trace(self, name: str, events: int, *more: str) -> Path:
+        """A log of so many accesses, made unless it is there."""
+        path = self.folder / f"{name}-{events}.mmiotrace"
+        if not path.exists():
+            making = path.with_suffix(".part")
+            maker = str(ROOT / "bench" / "make_trace.py")
+            subprocess.run([sys.executable, maker, str(RECORDING), str(making), str(events), *more], check=True)
+            making.rename(path)
+        return path
+
+    def converted(self, log: Path) -> Path:
+        """The log as .mmio, made anew: how it is made may have changed."""
+        path = log.with_suffix(".mmio")
+        run(Command("", [*self.tool, "convert", str(log), "-o", str(path)]))
+        return path
+
+    def ask(self, code: str) -> int:
+        """A number that a line of Python prints: elsewhere, as only a small process can measure small ones."""
+        return int(subprocess.check_output([sys.executable, "-c", code]))
+
+    def ours(self, *words: str | Path, output: str = "", good: tuple[int, ...] = (0,)) -> list[Command]:
+        """A command in each engine, its standard output in a file `output`-ENGINE where it has that name."""
+        line = [*self.tool, *map(str, words)]
+        return [
+            Command("", line, self.folder / f"{output}-{engine}" if output else None, good, engine=engine)
+            for engine in self.engines
+        ]
+
+    def compare(
+        self, cases: Mapping[str, Case], peers: Sequence[Command], rounds: int = 0, inverse: bool = False
+    ) -> None:
+        """Run all of it in turn, and print a row for each case of ours against each peer.
+
+        cases    by what is done: our command in each engine, and what is meant to be
+        rounds   others than the bench's
+        inverse  as for `head`
+        """
+        here = [peer for peer in peers if peer.missing() is None]
+        commands = [command for ours, _ in cases.values() for command in ours]
+        costs = interleaved([*commands, *here], rounds or self.rounds)
+        found = iter(costs)
+        measured = {what: [next(found) for _ in ours] for what, (ours, _) in cases.items()}
+        for what, (ours, goals) in cases.items():
+            for peer, theirs in zip(here, costs[len(commands) :], strict=True):
+                for command, own in zip(ours, measured[what], strict=True):
+                    goal = goals.get(peer.name, {}).get(command.engine)
+                    row((what, command.engine, peer.name), own, theirs, goal, inverse)
+        for peer in peers:
+            if peer not in here:
+                print(f"| | | {peer.name} | not run: `{peer.missing()}` is not installed | | | | |", flush=True)
+
+
+def head(inverse: bool = False) -> None:
+    """The head of a table of rows; `inverse` ones say what we take of the peer's time."""
+    ratio = "of the peer's time" if inverse else "times as fast"
+    table("case", "engine", "peer", ratio, "meant to be", "wall s", "CPU s", "RSS MB")
+
+
+def row(names: tuple[str, str, str], ours: Costs, theirs: Costs, goal: float | None, inverse: bool) -> None:
+    """One line of the table: pairs are ours / the peer's."""
+    middle, least, most = times_as_fast(theirs, ours) if inverse else times_as_fast(ours, theirs)
+    cells = (
+        *names,
+        f"**{middle:.3g}** ({least:.3g} to {most:.3g})",
+        "" if goal is None else f"at {'most' if inverse else 'least'} {goal:g}",
+        f"{ours.wall:.3f} / {theirs.wall:.3f}",
+        f"{ours.cpu:.3f} / {theirs.cpu:.3f}",
+        f"{ours.rss / 1e6:.0f} / {theirs.rss / 1e6:.0f}",
+    )
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def lines_with(path: Path, beginnings: tuple[bytes, ...] = ACCESSES) -> int:
+    """Lines that begin in one of these ways."""
+    with open(path, "rb") as file:
+        return sum(line.startswith(beginnings) for line in file)
+
+
+def same_bytes(a: Path, b: Path) -> None:
+    """Nothing, or the end: a fast wrong answer is none."""
+    if not filecmp.cmp(a, b, shallow=False):
+        raise SystemExit(f"{a} and {b} differ: the answer is wrong, so its speed means nothing")
+
+
+def same_accesses(ours: Path, theirs: Path) -> None:
+    """Nothing, or the end, when two texts have other R and W lines, or none."""
+    with open(ours, "rb") as a, open(theirs, "rb") as b:
+        kept = (line for line in a if line.startswith(ACCESSES))
+        found = 0
+        for line in b:
+            found += 1
+            if next(kept, None) != line:
+                raise SystemExit(f"{ours} does not have line {found} of {theirs}: {line!r}")
+        if not found or next(kept, None) is not None:
+            raise SystemExit(f"{ours} has more lines than {theirs}, or that has none")
