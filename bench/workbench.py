@@ -78,25 +78,35 @@ class Workbench:
     def compare(
         self, cases: Mapping[str, Case], peers: Sequence[Command], rounds: int = 0, inverse: bool = False
     ) -> None:
-        """Run all of it in turn, and print a row for each case of ours against each peer.
+        """Run all of it in turn, and print a row for each case of ours, engine and peer.
 
         cases    by what is done: our command in each engine, and what is meant to be
         rounds   others than the bench's
         inverse  as for `head`
         """
-        here = [peer for peer in peers if peer.missing() is None]
-        commands = [command for ours, _ in cases.values() for command in ours]
-        costs = interleaved([*commands, *here], rounds or self.rounds)
-        found = iter(costs)
-        measured = {what: [next(found) for _ in ours] for what, (ours, _) in cases.items()}
-        for what, (ours, goals) in cases.items():
-            for peer, theirs in zip(here, costs[len(commands) :], strict=True):
-                for command, own in zip(ours, measured[what], strict=True):
-                    goal = goals.get(peer.name, {}).get(command.engine)
-                    row((what, command.engine, peer.name), own, theirs, goal, inverse)
-        for peer in peers:
-            if peer not in here:
-                print(f"| | | {peer.name} | not run: `{peer.missing()}` is not installed | | | | |", flush=True)
+        here = installed(peers)
+        *measured, theirs = in_groups([*(ours for ours, _ in cases.values()), here], rounds or self.rounds)
+        for (what, (ours, goals)), own in zip(cases.items(), measured, strict=True):
+            rows(what, (ours, own), (here, theirs), goals, inverse)
+        absent(peers)
+
+
+def installed(peers: Sequence[Command]) -> list[Command]:
+    """Those that can be run."""
+    return [peer for peer in peers if peer.missing() is None]
+
+
+def absent(peers: Sequence[Command]) -> None:
+    """A row for each peer that cannot be run."""
+    for peer in peers:
+        if peer.missing() is not None:
+            print(f"| | | {peer.name} | not run: `{peer.missing()}` is not installed | | | | |", flush=True)
+
+
+def in_groups(groups: Sequence[Sequence[Command]], rounds: int) -> list[list[Costs]]:
+    """What the commands of each group cost, all of them in turn."""
+    found = iter(interleaved([command for group in groups for command in group], rounds))
+    return [[next(found) for _ in group] for group in groups]
 
 
 def head(inverse: bool = False) -> None:
@@ -105,8 +115,24 @@ def head(inverse: bool = False) -> None:
     table("case", "engine", "peer", ratio, "meant to be", "wall s", "CPU s", "RSS MB")
 
 
-def row(names: tuple[str, str, str], ours: Costs, theirs: Costs, goal: float | None, inverse: bool) -> None:
-    """One line of the table: pairs are ours / the peer's."""
+def rows(
+    what: str,
+    ours: tuple[Sequence[Command], Sequence[Costs]],
+    peers: tuple[Sequence[Command], Sequence[Costs]],
+    goals: Mapping[str, Goals],
+    inverse: bool = False,
+) -> None:
+    """The rows of one case: commands and what they cost, ours in each engine against each peer."""
+    for peer, theirs in zip(*peers, strict=True):
+        for command, own in zip(*ours, strict=True):
+            goal = goals.get(peer.name, {}).get(command.engine)
+            row((what, command.engine, peer.name), own, theirs, goal, inverse)
+
+
+def row(
+    names: tuple[str, str, str], ours: Costs, theirs: Costs, goal: float | None = None, inverse: bool = False
+) -> None:
+    """One line of the table, with case, engine and peer in front: pairs are ours / the peer's."""
     middle, least, most = times_as_fast(theirs, ours) if inverse else times_as_fast(ours, theirs)
     cells = (
         *names,

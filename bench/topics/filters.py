@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from make_trace import RANGES, Range
+from make_trace import BASES, RANGES, Range
 from measure import Command, table
 from workbench import Goals, Workbench, head, same_accesses
 
@@ -31,8 +31,10 @@ class Case:
 
 
 def cases(log: Path) -> list[Case]:
-    """The ranges that the log was made with, all addresses, and a second in the middle of it."""
+    """The ranges that the log was made with, a register, all addresses, and a second in the middle of it."""
     found = [by_range(one) for one in RANGES]
+    register = BASES[0] + 0x20
+    found.append(Case("one register of a page", [f"addr == {register:#x}"], f"{BEFORE}{register:#x} ", SPREAD))
     everything = "addr in 0-0xffffffffffffffff"
     found.append(Case("all addresses", [everything], f"{BEFORE}0x[0-9a-f]+ ", {}))
     second = time_in_the_middle(log)
@@ -87,12 +89,12 @@ def one(bench: Workbench, what: str, source: Path, case: Case, goals: Goals) -> 
 
 
 def selectivity(bench: Workbench, wanted: Sequence[Case]) -> None:
-    """What each case selects, by grep's account: a line of the log is an event, and a block holds so many."""
+    """What each case selects, by grep's account: a line of the log is an event."""
     size = bench.ask("from mmiotools.formats.native_write import BLOCK; print(BLOCK)")
-    table("what is selected", "of all accesses", f"blocks of {size:,} events with some of it")
+    table("what is selected", "of all accesses", f"stretches of {size:,} events, about a block, with some of it")
     with open(bench.text, "rb") as file:
         lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
-    blocks = -(-lines // size)
+    stretches = -(-lines // size)
     for case in wanted:
         search = ["grep", "-nE", case.pattern, str(bench.text)]
         with subprocess.Popen(search, stdout=subprocess.PIPE, env=os.environ | {"LC_ALL": "C"}) as grep:
@@ -101,5 +103,5 @@ def selectivity(bench: Workbench, wanted: Sequence[Case]) -> None:
             for line in grep.stdout:
                 count += 1
                 touched.add((int(line[: line.index(b":")]) - 1) // size)
-        print(f"| {case.name} | {count / bench.events:.3%} | {len(touched) / blocks:.1%} |", flush=True)
+        print(f"| {case.name} | {count / bench.events:.3%} | {len(touched) / stretches:.1%} |", flush=True)
     print(flush=True)

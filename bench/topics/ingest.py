@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from measure import Command, run
-from workbench import ROOT, Workbench, head, same_bytes
+from workbench import ROOT, Workbench, absent, head, in_groups, installed, row, rows, same_bytes
 
 MAWK = "`mawk '{print $5}'`"
 INFO, CONVERT = {"compiled": 5.0, "numpy": 1.1}, {"compiled": 1.8, "numpy": 0.6}
@@ -16,44 +16,50 @@ def measure(bench: Workbench) -> None:
     """One table."""
     head()
     text = str(bench.text)
-    info = bench.ours("info", text, output="info")
-    convert = bench.ours("convert", "-t", "native", text, output="made.mmio")
     plain = str(ROOT / "bench" / "plain_parser.py")
-    peers = (
-        Command("`wc -l`", ["wc", "-l", text], needs=("wc",)),
-        Command("`LC_ALL=C grep -c '^[RW] '`", ["env", "LC_ALL=C", "grep", "-c", "^[RW] ", text], needs=("grep",)),
-        Command(MAWK, ["mawk", "{print $5}", text], bench.folder / "fifth", needs=("mawk",)),
-        Command("plain Python", [sys.executable, plain, text], once=True),
-        Command("`demmio`", f"demmio <'{text}'", bench.folder / "demmio", needs=("demmio",), once=True),
-    )
-    cases = {"`info` of text": (info, {MAWK: INFO}), "text to .mmio": (convert, {MAWK: CONVERT})}
-    bench.compare(cases, peers)
-    for command in convert:
-        back = bench.folder / "back"
-        run(Command("", [*bench.tool, "convert", "-t", "mmiotrace", str(command.output)], back))
-        same_bytes(bench.text, back)
-        back.unlink()
-    line_ends(bench)
-
-
-def line_ends(bench: Workbench) -> None:
-    """The log with CRLF against itself with LF, in each engine."""
     crlf = bench.folder / f"crlf-{bench.events}.mmiotrace"
-    with open(bench.text, "rb") as source, open(crlf, "wb") as out:
-        while lines := source.readlines(1 << 20):
-            out.write(b"".join(lines).replace(b"\n", b"\r\n"))
-    for words in (("info",), ("convert", "-t", "native")):
-        pairs = zip(bench.ours(*words, crlf, output="crlf"), bench.ours(*words, bench.text, output="lf"), strict=True)
-        for ours, lf in pairs:
-            name = f"`{words[0]}` of text"
-            peer = Command("the same with LF", lf.words, lf.output, engine=lf.engine)
-            bench.compare({f"{name} with CRLF": ([ours], {})}, [peer])
-            assert ours.output is not None and lf.output is not None
-            if words == ("info",) and facts(ours.output) != facts(lf.output):
-                raise SystemExit(f"{ours.output} does not say the same as {lf.output}")
+    run(Command("", ["sed", "s/$/\\r/", text], crlf))
+    # To a file: for /dev/null, grep would stop at the first match.
+    out = bench.folder / "peer"
+    peers = (
+        Command("`wc -l`", ["wc", "-l", text], out, needs=("wc",)),
+        Command("`LC_ALL=C grep -c '^[RW] '`", ["env", "LC_ALL=C", "grep", "-c", "^[RW] ", text], out, needs=("grep",)),
+        Command(MAWK, ["mawk", "{print $5}", text], out, needs=("mawk",)),
+        Command("plain Python", [sys.executable, plain, text], out, once=True),
+        Command("`demmio`", f"demmio <'{text}'", out, needs=("demmio",), once=True),
+    )
+    here = installed(peers)
+    looked, made = looking(bench, bench.text, "lf"), making(bench, bench.text, "lf")
+    looked_crlf, made_crlf = looking(bench, crlf, "crlf"), making(bench, crlf, "crlf")
+    look, make, look_crlf, make_crlf, theirs = in_groups((looked, made, looked_crlf, made_crlf, here), bench.rounds)
+    rows("`info` of text", (looked, look), (here, theirs), {MAWK: INFO})
+    rows("text to .mmio", (made, make), (here, theirs), {MAWK: CONVERT})
+    absent(peers)
+    for what, costs, costs_crlf in (("`info` of text", look, look_crlf), ("text to .mmio", make, make_crlf)):
+        for engine, lf, other in zip(bench.engines, costs, costs_crlf, strict=True):
+            row((f"{what} with CRLF", engine, "the same with LF"), other, lf)
+    for told, told_crlf in zip(looked, looked_crlf, strict=True):
+        if facts(told) != facts(told_crlf):
+            raise SystemExit(f"{told.output} and {told_crlf.output} do not say the same")
+    for log, commands in ((bench.text, made), (crlf, made_crlf)):
+        for command in commands:
+            back = bench.folder / "back"
+            run(Command("", [*bench.tool, "convert", "-t", "mmiotrace", str(command.output)], back))
+            same_bytes(log, back)
     crlf.unlink()
 
 
-def facts(path: Path) -> list[str]:
-    """What `info` says, but for the name of the file."""
-    return [line for line in path.read_text().splitlines() if not line.startswith("file ")]
+def looking(bench: Workbench, log: Path, name: str) -> list[Command]:
+    """`info`."""
+    return bench.ours("info", log, output=f"info-{name}")
+
+
+def making(bench: Workbench, log: Path, name: str) -> list[Command]:
+    """`convert`."""
+    return bench.ours("convert", "-t", "native", log, output=f"made-{name}.mmio")
+
+
+def facts(info: Command) -> list[str]:
+    """What `info` said, but for the name of the file."""
+    assert info.output is not None
+    return [line for line in info.output.read_text().splitlines() if not line.startswith("file ")]
