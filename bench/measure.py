@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import resource
@@ -9,13 +10,17 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
 T = TypeVar("T")
+
+#: Bytes that a pipe holds.
+PIPE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class Command:
     needs   the programs that it runs
     engine  which of mmiotools' engines does it, as MMIOTOOLS_ENGINE has it; empty for others' programs
     once    takes so long that it runs in the last round only
+    piped   its standard output goes into a pipe and is dropped at the other end: what a page of a file costs varies too
+            much for long outputs, and /dev/null makes grep stop at the first match
     """
 
     name: str
@@ -38,6 +45,11 @@ class Command:
     needs: tuple[str, ...] = ()
     engine: str = ""
     once: bool = False
+    piped: bool = False
+
+    def kept(self) -> Command:
+        """The same, with its output in the file."""
+        return replace(self, piped=False)
 
     def missing(self) -> str | None:
         """The first of `needs` that is not installed."""
@@ -80,7 +92,7 @@ def run(command: Command, watch: Callable[[int], None] | None = None) -> Cost:
     words = command.words if isinstance(command.words, list) else ["sh", "-c", command.words]
     target = os.devnull if command.output is None else command.output
     around = os.environ | ({"MMIOTOOLS_ENGINE": command.engine} if command.engine else {})
-    with open(target, "wb") as out:
+    with _dropping() if command.piped else open(target, "wb") as out:
         began = time.perf_counter()
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, env=around)
         if watch is not None:
@@ -95,6 +107,27 @@ def run(command: Command, watch: Callable[[int], None] | None = None) -> Cost:
         shown = " ".join(words)
         raise SystemExit(f"{shown}: exit status {process.returncode}\n{said.decode(errors='replace')}")
     return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+
+@contextmanager
+def _dropping() -> Iterator[int]:
+    """The writing end of a pipe, from which a thread of ours takes everything away."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE)
+
+    def drop() -> None:
+        with open(os.devnull, "wb", buffering=0) as nowhere:
+            while os.splice(reading, nowhere.fileno(), PIPE):
+                pass
+
+    thread = threading.Thread(target=drop)
+    thread.start()
+    try:
+        yield writing
+    finally:
+        os.close(writing)
+        thread.join()
+        os.close(reading)
 
 
 class Others:

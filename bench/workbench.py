@@ -67,11 +67,11 @@ class Workbench:
         """A number that a line of Python prints: elsewhere, as only a small process can measure small ones."""
         return int(subprocess.check_output([sys.executable, "-c", code]))
 
-    def ours(self, *words: str | Path, output: str = "", good: tuple[int, ...] = (0,)) -> list[Command]:
-        """A command in each engine, its standard output in a file `output`-ENGINE where it has that name."""
+    def ours(self, *words: str | Path, output: str, good: tuple[int, ...] = (0,), piped: bool = False) -> list[Command]:
+        """A command in each engine, its standard output in a file `output`-ENGINE."""
         line = [*self.tool, *map(str, words)]
         return [
-            Command("", line, self.folder / f"{output}-{engine}" if output else None, good, engine=engine)
+            Command("", line, self.folder / f"{output}-{engine}", good, engine=engine, piped=piped)
             for engine in self.engines
         ]
 

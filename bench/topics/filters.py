@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from make_trace import BASES, RANGES, Range
-from measure import Command, table
+from measure import Command, run, table
 from workbench import Goals, Workbench, head, same_accesses
 
 GREP = "`LC_ALL=C grep -E`"
@@ -76,12 +76,14 @@ def measure(bench: Workbench) -> None:
 
 
 def one(bench: Workbench, what: str, source: Path, case: Case, goals: Goals) -> None:
-    """The rows of a case, from text or .mmio. To files: for /dev/null, grep would stop at the first match."""
+    """The rows of a case, from text or .mmio."""
     found = bench.folder / "found-by-grep"
-    ours = bench.ours("filter", "-t", "mmiotrace", *case.words, source, output="kept")
-    grep = Command(GREP, ["env", "LC_ALL=C", "grep", "-E", case.pattern, str(bench.text)], found)
+    ours = bench.ours("filter", "-t", "mmiotrace", *case.words, source, output="kept", piped=True)
+    grep = Command(GREP, ["env", "LC_ALL=C", "grep", "-E", case.pattern, str(bench.text)], found, piped=True)
     bench.compare({f"{what}: {case.name}": (ours, {GREP: goals})}, [grep])
+    run(grep.kept())
     for command in ours:
+        run(command.kept())
         assert command.output is not None
         same_accesses(command.output, found)
         command.output.unlink()

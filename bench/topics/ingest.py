@@ -19,14 +19,13 @@ def measure(bench: Workbench) -> None:
     plain = str(ROOT / "bench" / "plain_parser.py")
     crlf = bench.folder / f"crlf-{bench.events}.mmiotrace"
     run(Command("", ["sed", "s/$/\\r/", text], crlf))
-    # To a file: for /dev/null, grep would stop at the first match.
-    out = bench.folder / "peer"
+    count = ["env", "LC_ALL=C", "grep", "-c", "^[RW] ", text]
     peers = (
-        Command("`wc -l`", ["wc", "-l", text], out, needs=("wc",)),
-        Command("`LC_ALL=C grep -c '^[RW] '`", ["env", "LC_ALL=C", "grep", "-c", "^[RW] ", text], out, needs=("grep",)),
-        Command(MAWK, ["mawk", "{print $5}", text], out, needs=("mawk",)),
-        Command("plain Python", [sys.executable, plain, text], out, once=True),
-        Command("`demmio`", f"demmio <'{text}'", out, needs=("demmio",), once=True),
+        Command("`wc -l`", ["wc", "-l", text], needs=("wc",), piped=True),
+        Command("`LC_ALL=C grep -c '^[RW] '`", count, needs=("grep",), piped=True),
+        Command(MAWK, ["mawk", "{print $5}", text], needs=("mawk",), piped=True),
+        Command("plain Python", [sys.executable, plain, text], once=True, piped=True),
+        Command("`demmio`", f"demmio <'{text}'", needs=("demmio",), once=True, piped=True),
     )
     here = installed(peers)
     looked, made = looking(bench, bench.text, "lf"), making(bench, bench.text, "lf")
