@@ -15,7 +15,7 @@ from pathlib import Path
 
 from measure import Others, about
 from topics import differences, filters, ingest, memory, native, recording, sizes, startup
-from workbench import ROOT, Workbench
+from workbench import Workbench
 
 #: By the word of --only: a heading, and what prints the tables.
 TOPICS = {
@@ -83,7 +83,7 @@ def main() -> None:
         parser.error("--write takes all topics")
     document = given.write.read_text(encoding="utf-8") if given.write else f"{BEGIN}{END}"
     replaced(document, "")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    os.environ.pop("MMIOTOOLS_ENGINE", None)
     both = Both()
     with tempfile.TemporaryDirectory(prefix="mmiotools-bench-") as scratch, contextlib.redirect_stdout(both):
         folder = given.keep or Path(scratch)

@@ -22,16 +22,26 @@ Case = tuple[Sequence[Command], Mapping[str, Goals]]
 
 
 def tool() -> list[str]:
-    """The command: the script beside this Python, which starts as users start it, or the module."""
+    """The command that this Python has installed, which starts as users start it; without one, the checkout's."""
     script = Path(sys.executable).with_name("mmiotools")
-    return [str(script)] if script.exists() else [sys.executable, "-m", "mmiotools"]
+    if script.exists():
+        return [str(script)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return [sys.executable, "-m", "mmiotools"]
+
+
+def ask(code: str) -> str:
+    """What a line of Python prints, where what the command imports is found, and not in the current folder.
+
+    Asked elsewhere, as only a small process can measure small ones.
+    """
+    return subprocess.check_output([sys.executable, "-P", "-c", code], text=True).strip()
 
 
 def engines() -> list[str]:
     """Those that are there."""
     code = "from mmiotools.speed import compiled; print(compiled() is not None)"
-    built = subprocess.check_output([sys.executable, "-c", code], env=os.environ | {"MMIOTOOLS_ENGINE": "auto"})
-    return ["compiled", "numpy"] if built.strip() == b"True" else ["numpy"]
+    return ["compiled", "numpy"] if ask(code) == "True" else ["numpy"]
 
 
 class Workbench:
@@ -62,10 +72,6 @@ class Workbench:
         path = log.with_suffix(".mmio")
         run(Command("", [*self.tool, "convert", str(log), "-o", str(path)]))
         return path
-
-    def ask(self, code: str) -> int:
-        """A number that a line of Python prints: elsewhere, as only a small process can measure small ones."""
-        return int(subprocess.check_output([sys.executable, "-c", code]))
 
     def ours(self, *words: str | Path, output: str, good: tuple[int, ...] = (0,), piped: bool = False) -> list[Command]:
         """A command in each engine, its standard output in a file `output`-ENGINE."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from make_trace import BASES, RANGES, Range
 from measure import Command, run, table
-from workbench import Goals, Workbench, head, same_accesses
+from workbench import Goals, Workbench, ask, head, same_accesses
 
 GREP = "`LC_ALL=C grep -E`"
 CLOSE, SPREAD = {"compiled": 4.0, "numpy": 1.3}, {"compiled": 3.0, "numpy": 1.1}
@@ -92,7 +92,7 @@ def one(bench: Workbench, what: str, source: Path, case: Case, goals: Goals) -> 
 
 def selectivity(bench: Workbench, wanted: Sequence[Case]) -> None:
     """What each case selects, by grep's account: a line of the log is an event."""
-    size = bench.ask("from mmiotools.formats.native_write import BLOCK; print(BLOCK)")
+    size = int(ask("from mmiotools.formats.native_write import BLOCK; print(BLOCK)"))
     table("what is selected", "of all accesses", f"stretches of {size:,} events, about a block, with some of it")
     with open(bench.text, "rb") as file:
         lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
