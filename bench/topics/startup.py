@@ -31,5 +31,5 @@ def measure(bench: Workbench) -> None:
     }
     bench.compare(cases, [Command(PASS, [sys.executable, "-c", "pass"])], MORE_ROUNDS * bench.rounds, inverse=True)
     if any(Path(sysconfig.get_path("purelib")).glob("__editable__*mmiotools*")):
-        print("\nmmiotools is installed for editing here: every start of Python is slower, the peer's too, so that ours")
+        print("\nmmiotools is installed for editing here: every start of Python is slower, the peer's too, so ours")
         print("looks better than after a plain installation.")
