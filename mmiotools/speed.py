@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from functools import cache
 from types import ModuleType
 
 from mmiotools.errors import UsageError
 
+#: Of the compiled engine; an older one, left in a checkout, lacks functions.
+VERSION = 2
 #: What MMIOTOOLS_ENGINE may say.
 ENGINES = ("auto", "compiled", "numpy")
 
@@ -23,10 +26,13 @@ def compiled() -> ModuleType | None:
         raise UsageError(f"MMIOTOOLS_ENGINE={wanted}: is none of {', '.join(ENGINES)}")
     if wanted == "numpy":
         return None
+    problem = "it was built for another version of mmiotools: install that again"
     try:
-        import mmiotools._speed as _speed
+        _speed = importlib.import_module("mmiotools._speed")
+        if getattr(_speed, "VERSION", None) == VERSION:
+            return _speed
     except ImportError as error:
-        if wanted == "compiled":
-            raise UsageError(f"MMIOTOOLS_ENGINE=compiled: the extension was not built: {error}") from error
-        return None
-    return _speed
+        problem = str(error)
+    if wanted == "compiled":
+        raise UsageError(f"MMIOTOOLS_ENGINE=compiled: the extension was not built: {problem}")
+    return None

@@ -1,13 +1,16 @@
 /* The compiled engine: the hot loops of mmiotools. */
 #include "speed.h"
 
+/* Raised whenever a function is added or changed: one that was built for other sources is not used. */
+#define VERSION 2
+
 static int
 prepare(PyObject *module)
 {
     if (PyModule_AddFunctions(module, text_functions) || PyModule_AddFunctions(module, column_functions) ||
         PyModule_AddFunctions(module, tally_functions))
         return -1;
-    return prepare_text(module);
+    return PyModule_AddIntConstant(module, "VERSION", VERSION) || prepare_text(module);
 }
 
 static PyModuleDef_Slot slots[] = {

@@ -353,6 +353,11 @@ def test_marks_without_blocks_are_searched_once() -> None:
     assert (good, lost) == (some(5), 0)
 
 
+def _sendable(batch: Batch) -> list[Event]:
+    """Its events, so that they can be sent from one process to another."""
+    return [event._replace(extra=dict(event.extra)) for event in batch.events()]
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 @settings(max_examples=40)
 @given(
@@ -379,7 +384,7 @@ def test_spread_gives_what_reading_in_order_gives(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMIOTOOLS_WORKERS", workers)
         patch.setattr(native_read, "_TOGETHER", 2)
-        results = list(open_trace(str(path), "native").map(lambda batch: list(batch.events())))
+        results = list(open_trace(str(path), "native").map(_sendable))
     assert [event for result in results for event in result.result] == expected
     assert [event for result in results for event in result.rare.events()] == [
         event for event in expected if event.kind > Kind.UNKNOWN

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import types
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -152,6 +153,12 @@ def test_what_the_environment_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMIOTOOLS_ENGINE", "fortran")
     with pytest.raises(UsageError, match="none of auto, compiled, numpy"):
         speed.compiled.__wrapped__()
+    monkeypatch.setenv("MMIOTOOLS_ENGINE", "compiled")
+    monkeypatch.setitem(sys.modules, "mmiotools._speed", types.ModuleType("mmiotools._speed"))
+    with pytest.raises(UsageError, match="built for another version"):
+        speed.compiled.__wrapped__()
+    monkeypatch.setenv("MMIOTOOLS_ENGINE", "auto")
+    assert speed.compiled.__wrapped__() is None
     monkeypatch.setenv("MMIOTOOLS_ENGINE", "compiled")
     monkeypatch.setitem(sys.modules, "mmiotools._speed", None)
     with pytest.raises(UsageError, match="was not built"):
