@@ -77,13 +77,19 @@ def open_trace(
     format_name: str | None = None,
     columns: frozenset[str] | None = None,
     choice: Choice | None = None,
+    *,
+    blocks: bool = False,
 ) -> Trace:
     """Open a trace by path (None or "-": standard input). Raises UsageError or FormatError.
 
     columns  those that are looked at, for formats that are quicker without the others; None for all
     choice   the blocks that are looked at, for formats that have blocks; None for all
+    blocks   whether batches are to come with their blocks, for a writer that takes them over; what is no file is first
+             copied into one, so that nothing that is said at its end comes too late
     """
     source = open_source(path)
+    if blocks:
+        source = source.seekable()
     chosen = detect(source) if format_name is None else FORMATS.get(format_name)
     if not chosen.readable:
         raise UsageError(f"format '{chosen.name}' can be written but not read")
@@ -94,6 +100,8 @@ def open_trace(
         batches.only(columns)
     if choice is not None and hasattr(batches, "choose"):
         batches.choose(choice)
+    if blocks and hasattr(batches, "with_blocks"):
+        batches.with_blocks()
     told = getattr(batches, "told", None)
     batches = _with_source_problem(batches, source)
     trace = Trace(header, batches, source.name, source.size, lambda: source.consumed, chosen.name, told)

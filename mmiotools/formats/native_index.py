@@ -19,6 +19,8 @@ from mmiotools.formats.native_layout import (
     unpack,
     unpack_frame,
 )
+from mmiotools.formats.native_stream import Stream
+from mmiotools.formats.source import Extent
 from mmiotools.trace.zones import Zones
 
 #: A block takes at least so many bytes: its frame, a head and a body.
@@ -37,6 +39,27 @@ def read_index(descriptor: int, size: int) -> tuple[Zones, int] | None:
         return _read(descriptor, size)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError):
         return None
+
+
+def find_header(descriptor: int, size: int) -> Any:
+    """The header map that the footer of an open file of `size` bytes repeats, for when the file's own is damaged.
+
+    None where there is no such footer, or where another file begins before it.
+    """
+    stream = Stream.of_extent(Extent(descriptor, 0, size))
+    while stream.seek_mark():
+        frame = unpack_frame(stream.peek(FRAME_SIZE))
+        if frame is None and stream.offset:
+            return None
+        if frame is not None and frame.type == FOOTER:
+            packed = stream.peek(FRAME_SIZE + frame.head_length)[FRAME_SIZE:]
+            if zlib.crc32(packed) == frame.head_crc:
+                try:
+                    return unpack(packed)["header"]
+                except (ValueError, TypeError, LookupError):
+                    return None
+        stream.skip(1)
+    return None
 
 
 def _read(descriptor: int, size: int) -> tuple[Zones, int]:

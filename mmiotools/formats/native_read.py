@@ -4,10 +4,8 @@ any damage; how many events lie in a gap is known from the numbers that the bloc
 
 from __future__ import annotations
 
-import re
 import zlib
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,12 +15,12 @@ from mmiotools.errors import FormatError
 from mmiotools.events import Kind
 from mmiotools.formats import native_extras
 from mmiotools.formats.base import damaged
+from mmiotools.formats.native_block import Harmless, taken_over
 from mmiotools.formats.native_columns import Corrupt, Presence, check, decode, unpack_planes
-from mmiotools.formats.native_index import read_index
+from mmiotools.formats.native_index import find_header, read_index
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
-    FILE_HEADER,
     FILE_HEADER_SIZE,
     FOOTER,
     FOOTER_FOLLOWS,
@@ -37,6 +35,7 @@ from mmiotools.formats.native_layout import (
     unpack,
     unpack_frame,
 )
+from mmiotools.formats.native_stream import Stream, parse_file_header
 from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch, Column, Regions
 from mmiotools.trace.header import TraceHeader
@@ -49,68 +48,6 @@ MAX_COLUMNS = 256
 _ALWAYS = ("kind", "extras")
 #: What a block that checks out may still raise when it says nonsense.
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
-#: Where a block or a file may begin.
-_MARK = re.compile(re.escape(SYNC) + b"|" + re.escape(MAGIC))
-#: Bytes that are searched for marks at once.
-_WINDOW = 1 << 20
-
-
-class _Stream:
-    """Bytes ahead of the reading position, with its offset in the (decompressed) input."""
-
-    def __init__(self, read: Callable[[], bytes], offset: int = 0) -> None:
-        self._read = read
-        self._data = b""
-        self._at = 0
-        self.offset = offset
-
-    def peek(self, n: int) -> bytes:
-        """The next n bytes, fewer at the end of the input."""
-        if len(self._data) - self._at < n:
-            parts = [self._data[self._at :]]
-            have = len(parts[0])
-            while have < n and (more := self._read()):
-                parts.append(more)
-                have += len(more)
-            self._data, self._at = b"".join(parts), 0
-        return self._data[self._at : self._at + n]
-
-    def skip(self, n: int) -> None:
-        """Go on by n bytes that were peeked."""
-        self._at += n
-        self.offset += n
-
-    def take(self, n: int) -> bytes:
-        """Peek and skip."""
-        data = self.peek(n)
-        self.skip(len(data))
-        return data
-
-    def seek_mark(self) -> bool:
-        """Go on to the next block frame or file header that checks out; False at the end of the input."""
-        while True:
-            window = self.peek(_WINDOW)
-            last = len(window) < _WINDOW
-            onward = len(window) if last else len(window) - len(SYNC) + 1
-            for mark in _MARK.finditer(window):
-                ahead = window[mark.start() : mark.start() + FRAME_SIZE]
-                if unpack_frame(ahead) is not None or parse_file_header(ahead[:FILE_HEADER_SIZE]) is not None:
-                    self.skip(mark.start())
-                    return True
-                if len(ahead) < FRAME_SIZE and not last:
-                    onward = mark.start()
-                    break
-            self.skip(onward)
-            if last:
-                return False
-
-
-def parse_file_header(data: bytes) -> Any:
-    """The fixed file header, or None when it is none or its checksum is wrong."""
-    if len(data) < FILE_HEADER_SIZE or not data.startswith(MAGIC):
-        return None
-    fixed = FILE_HEADER.parse(data)
-    return fixed if fixed.crc == zlib.crc32(data[:-4]) else None
 
 
 class NativeBatches:
@@ -135,20 +72,32 @@ class NativeBatches:
         """Leave out all other columns: their checksums are looked at, no more."""
         self._reader.wanted = columns
 
+    def with_blocks(self) -> None:
+        """Give each batch with its block, for a writer that takes it over; a column that cannot be read is in it, and
+        is no damage.
+        """
+        self._reader.with_blocks = True
+
     def choose(self, chosen: Choice) -> None:
         """Leave out the other blocks: of a file with an index, they are not even read."""
         self._reader.chosen = chosen
 
 
 class NativeReader:
-    """Reads one input, which may be several files one after the other. `wanted`: the columns to read, None for all."""
+    """Reads one input, which may be several files one after the other: `header` is that of the first that has one.
+
+    wanted       the columns to read, None for all
+    chosen       the blocks to read, None for all
+    with_blocks  whether batches come with their blocks
+    """
 
     def __init__(self, source: ByteSource) -> None:
         self.header = TraceHeader()
         self.wanted: frozenset[str] | None = None
         self.chosen: Choice | None = None
+        self.with_blocks = False
         self._source = source
-        self._stream = _Stream(source.read)
+        self._stream = Stream(source.read)
         self._name = source.name
         self._regions = Regions()
         self._expected = 0
@@ -157,7 +106,11 @@ class NativeReader:
         self._footer_due = False
         self._gap: tuple[int, str] | None = None
         self._unknown: set[object] = set()
+        self._headed = False
         self._file_header()
+        file = source.whole_file()
+        if not self._headed and file is not None:
+            self._take_header(find_header(*file))
 
     @property
     def told(self) -> int | None:
@@ -189,18 +142,21 @@ class NativeReader:
             self._damage("the header map has an impossible length")
             return
         start = self._stream.offset
-        packed = self._stream.take(fixed.map_length)
+        packed = self._stream.peek(fixed.map_length)
         if zlib.crc32(packed) != fixed.map_crc:
+            # Its length may lead too far: what comes next is looked for.
             self._damage("the header map is damaged", start)
             return
+        self._stream.skip(len(packed))
         try:
             self._take_header(unpack(packed))
         except ValueError:
             self._damage("the header map is no msgpack", start)
 
     def _take_header(self, content: Any) -> None:
-        if not isinstance(content, dict):
+        if self._headed or not isinstance(content, dict):
             return
+        self._headed = True
         header = self.header
         for name, kind in (("format", str), ("clock", str), ("time_digits", int), ("meta", dict)):
             if isinstance(content.get(name), kind):
@@ -214,15 +170,17 @@ class NativeReader:
         if self._gap is None:
             self._gap = (self._stream.offset if offset is None else offset, reason)
 
-    def _close_gap(self, first: int) -> Iterator[Batch]:
-        """The next event is number `first`: report what is missing before it."""
+    def _close_gap(self, first: int, *, known: bool = True) -> Iterator[Batch]:
+        """The next event is number `first`: report what is missing before it. `known`: it is not only the least."""
         if first > self._expected:
             self._damage("blocks are missing")
         if self._gap is not None:
             offset, reason = self._gap
             self._gap = None
             note = damaged(reason, events=max(first - self._expected, 0), offset=offset)
-            yield Batch.from_events([note], self._regions)
+            batch = Batch.from_events([note], self._regions)
+            whole = known and self._headed and first == self._expected
+            yield Harmless(batch.kind, batch.columns, batch.extras, batch.regions) if whole else batch
         self._expected = max(first, self._expected)
 
     # -- blocks -------------------------------------------------------------------------------------------
@@ -243,11 +201,10 @@ class NativeReader:
         firsts = [*zones.first.tolist(), int(zones.events.sum())]
         for start, stop in stretches(chosen).tolist():
             extent = Extent(descriptor, offsets[start], offsets[stop])
-            chunks = extent.chunks()
-            self._stream = _Stream(partial(next, chunks, b""), extent.start)
+            self._stream = Stream.of_extent(extent)
             self._expected = self._told = firsts[start]
             yield from self._blocks()
-            yield from self._close_gap(firsts[stop])
+            yield from self._close_gap(firsts[stop], known=False)
 
     def _blocks(self) -> Iterator[Batch]:
         """The blocks to the end of the stream."""
@@ -272,7 +229,7 @@ class NativeReader:
     def _end_of_file(self) -> Iterator[Batch]:
         if self._footer_due:
             self._damage("the file was cut off: its end is missing")
-        yield from self._close_gap(max(self._told, self._total or 0, self._expected))
+        yield from self._close_gap(max(self._told, self._total or 0, self._expected), known=False)
 
     def _block(self, frame: Frame) -> Iterator[Batch]:
         stream = self._stream
@@ -298,7 +255,7 @@ class NativeReader:
                 raise Corrupt("its head is no map")
             batch = None
             if frame.type == EVENTS:
-                batch = self._decode(frame, head, data[FRAME_SIZE + frame.head_length :])
+                batch = self._decode(frame, head, head_bytes, data[FRAME_SIZE + frame.head_length :])
         except _NONSENSE as error:
             self._damage(f"a block of {frame.events} events is damaged: {error}", start)
             stream.skip(1)
@@ -316,8 +273,7 @@ class NativeReader:
 
     def _footer(self, head: dict[str, Any], at: int) -> Iterator[Batch]:
         self._footer_due = False
-        if not self.header.format:
-            self._take_header(head.get("header"))
+        self._take_header(head.get("header"))
         start = self._stream.offset
         trailer = self._stream.peek(TRAILER.size)
         if trailer == TRAILER.pack(at - self._start, END):
@@ -327,7 +283,7 @@ class NativeReader:
             self._stream.seek_mark()
         yield from self._close_gap(self._expected)
 
-    def _decode(self, frame: Frame, head: dict[str, Any], body_bytes: bytes) -> Batch | None:
+    def _decode(self, frame: Frame, head: dict[str, Any], head_bytes: bytes, body_bytes: bytes) -> Batch | None:
         """The batch; None for a block that nobody wants to see."""
         n = frame.events
         if not 1 <= n <= MAX_EVENTS or head["n"] != n:
@@ -364,7 +320,7 @@ class NativeReader:
             except _NONSENSE as error:
                 raise Corrupt(f"column '{name}': {error}") from error
             if column is None:
-                if name not in self._unknown:
+                if name not in self._unknown and not self.with_blocks:
                     self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")
                 self._unknown.add(name)
             else:
@@ -374,7 +330,8 @@ class NativeReader:
             raise Corrupt("it holds kinds of events that this version does not know")
         if "region" in columns:
             columns["region"] = self._translate(columns["region"], head["regions"])
-        return Batch(kind, columns, extras, self._regions)
+        batch = Batch(kind, columns, extras, self._regions)
+        return taken_over(batch, head, addresses, head_bytes, body_bytes) if self.with_blocks else batch
 
     def _translate(self, column: Column, names: dict[int, list[str]]) -> Column:
         """Region codes of the file as codes of this stream."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from itertools import pairwise
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from mmiotools import __version__
 from mmiotools.formats import native_extras
+from mmiotools.formats.native_block import BlockBatch, Encoded, entry_of, values, zone_of
 from mmiotools.formats.native_columns import MSGPACK, Presence, encode, pack_planes, squeeze
 from mmiotools.formats.native_extras import weight
 from mmiotools.formats.native_layout import (
@@ -60,10 +61,14 @@ class NativeWriter:
         self._start = out.tell() if is_seekable(out) else None
 
     def write(self, batch: Batch) -> None:
-        """Append a batch; blocks are written as they fill."""
+        """Append a batch; blocks are written as they fill. One that brings its block is written as that block."""
         if not len(batch):
             return
         self._begin()
+        if isinstance(batch, BlockBatch) and batch.block is not None:
+            self._write_pending()
+            self.accept([batch.block])
+            return
         self._pending.append(batch)
         self._waiting += len(batch)
         if self._waiting < self._block and weight(batch.extras) < MAX_WEIGHT:
@@ -83,9 +88,7 @@ class NativeWriter:
     def close(self) -> None:
         """Write the last block, the footer and, on a file, the number of events."""
         self._begin()
-        if self._pending:
-            self.accept(self.prepare(concatenate(self._pending)))
-            self._pending, self._waiting = [], 0
+        self._write_pending()
         self._write_footer()
         if self._start is not None and self._map is not None:
             end = self._out.tell()
@@ -93,6 +96,11 @@ class NativeWriter:
             fixed = pack_file_header(FOOTER_FOLLOWS, self._events, self._map)[:FILE_HEADER_SIZE]
             self._out.write(fixed[EVENTS_AT:])
             self._out.seek(end)
+
+    def _write_pending(self) -> None:
+        if self._pending:
+            self.accept(self.prepare(concatenate(self._pending)))
+            self._pending, self._waiting = [], 0
 
     def prepare(self, batch: Batch) -> list[Encoded]:
         """A batch as blocks of about equal size; pure, for worker processes. `accept` writes them."""
@@ -144,33 +152,18 @@ class NativeWriter:
         self._put(TRAILER.pack(at, END))
 
 
-class Encoded(NamedTuple):
-    """A block before its place in the file is known: packed head and body, its line of the footer's index, and what
-    it could not hold.
-    """
-
-    events: int
-    head: bytes
-    body: bytes
-    entry: tuple[int, ...]
-    lost: Counter[str]
-
-
 def encode_block(batch: Batch) -> Encoded:
     """A batch of at least one event as a block."""
     batch = batch.without([name for name, column in batch.columns.items() if not _anywhere(column)])
     addresses = None
-    zone: dict[str, Any] = {"kinds": int(np.bitwise_or.reduce(np.int64(1) << batch.kind.astype(np.int64)))}
-    head: dict[str, Any] = {"n": len(batch), "zone": zone}
     if "addr" in batch.columns:
-        addresses = distinct(_values(batch, "addr"))
-        zone["addr"] = [int(addresses[0]), int(addresses[-1])]
+        addresses = distinct(values(batch, "addr"))
+    zone = zone_of(batch, addresses)
+    head: dict[str, Any] = {"n": len(batch), "zone": zone}
+    if addresses is not None:
         head["addresses"] = [len(addresses), pack_planes(np.diff(addresses, prepend=np.uint64(0)))]
-    if "time" in batch.columns:
-        times = _values(batch, "time")
-        zone["time"] = [int(times.min()), int(times.max())]
     if "region" in batch.columns:
-        codes = distinct(_values(batch, "region")).tolist()
+        codes = distinct(values(batch, "region")).tolist()
         head["regions"] = {code: [batch.regions.names[code], batch.regions.spaces[code]] for code in codes}
     directory: dict[str, Any] = {}
     body: dict[str, bytes] = {}
@@ -186,8 +179,7 @@ def encode_block(batch: Batch) -> Encoded:
         body["extras"] = payload
     head["columns"] = directory
     packed = pack({name: payload for name, payload in body.items() if payload})
-    entry = (*zone.get("time", (0, -1)), *zone.get("addr", (0, 0)), zone["kinds"])
-    return Encoded(len(batch), pack(head), packed, entry, lost)
+    return Encoded(len(batch), pack(head), packed, entry_of(zone), lost)
 
 
 def _block(kind: int, head: bytes, body: bytes, first: int, events: int) -> bytes:
@@ -200,12 +192,6 @@ def _split(batch: Batch) -> list[Batch]:
         middle = len(batch) // 2
         return _split(batch.slice(0, middle)) + _split(batch.slice(middle, len(batch)))
     return [batch]
-
-
-def _values(batch: Batch, name: str) -> Any:
-    """The values of a column where it has any, as written to this block."""
-    data, present = batch.columns[name]
-    return data if present is None else data[present]
 
 
 def header_map(header: TraceHeader) -> dict[str, Any]:
