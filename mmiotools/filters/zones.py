@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from mmiotools.events import Kind
@@ -9,8 +11,10 @@ from mmiotools.filters import expr as tree
 from mmiotools.filters.columns import compare
 from mmiotools.filters.stages import Window
 from mmiotools.trace.batch import Array, BoolArray
-from mmiotools.trace.zones import Choice, Zones
+from mmiotools.trace.zones import PAGE_BITS, Choice, Zones, page_set
 
+#: Ranges of more pages are in any set of pages; the highest address.
+_FEW_PAGES, _HIGHEST = 64, (1 << 64) - 1
 _ACCESSES, _ALL = (1 << (Kind.UNKNOWN + 1)) - 1, (1 << len(Kind)) - 1
 
 
@@ -39,23 +43,26 @@ def may_select(node: tree.Expr, zones: Zones) -> BoolArray:
 def choose(node: tree.Expr, window: Window, bare: bool = False) -> Choice:
     """The blocks that are needed to select by an expression and to cut by a window; `bare` as for `stages.cut`."""
     kinds = _always(node, window, bare)
-
-    def one(zones: Zones) -> bool:
-        return bool(zones.kinds[0] & kinds or may_select(node, zones)[0])
-
     if window.first is None and window.last is None:
-        return Choice(lambda zones: (zones.kinds & kinds != 0) | may_select(node, zones), one)
+        return Choice(partial(may_select, node), kinds, block=lambda zones: bool(may_select(node, zones)[0]))
 
     def timed(zones: Zones) -> BoolArray:
-        found = zones.time_max < zones.time_min
-        found |= _overlaps("time", window.first, window.last, zones)
+        untimed = zones.time_max < zones.time_min
+        overlaps = _overlaps("time", window.first, window.last, zones)
+        found = untimed | overlaps
+        if window.first is None:
+            # Events before the first time are inside.
+            found[: np.flatnonzero(~untimed)[:1].sum() + 1] = True
         found &= may_select(node, zones)
-        found |= zones.kinds & kinds != 0
-        # An event without a time goes with the one before it, which may lie in the block before.
-        found[:-1] |= found[1:]
+        if not bare:
+            # Where the window opens, the maps alive are told, whether anything is selected there or not.
+            within = ~untimed & _between(zones.time_max, zones.time_min, window.first, window.last)
+            found |= overlaps & ~within
+            found[1:] |= within[1:] & ~within[:-1]
+            found[:1] |= within[:1]
         return found
 
-    return Choice(timed)
+    return Choice(timed, kinds, timed=True)
 
 
 def _always(node: tree.Expr, window: Window, bare: bool) -> int:
@@ -98,8 +105,15 @@ def _overlaps(name: str, low: int | None, high: int | None, zones: Zones) -> Boo
     """Blocks with a number between two, (n,); None is no border."""
     if name == "addr" and zones.addresses is not None:
         return np.array([bool(_between(zones.addresses, zones.addresses, low, high).any())])
-    least, most = (zones.addr_min, zones.addr_max) if name == "addr" else (zones.time_min, zones.time_max)
-    return _between(least, most, low, high)
+    if name == "time":
+        return _between(zones.time_min, zones.time_max, low, high)
+    found = _between(zones.addr_min, zones.addr_max, low, high)
+    if zones.pages is not None and low is not None and high is not None:
+        first, last = max(low, 0) >> PAGE_BITS, min(high, _HIGHEST) >> PAGE_BITS
+        if first <= last < first + _FEW_PAGES:
+            wanted = page_set(np.arange(first, last + 1, dtype=np.uint64) << np.uint64(PAGE_BITS))
+            found &= (zones.pages & wanted != 0).any(axis=1)
+    return found
 
 
 def _between(least: Array, most: Array, low: int | None, high: int | None) -> BoolArray:

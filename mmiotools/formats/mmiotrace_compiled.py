@@ -22,15 +22,15 @@ _OTHER = 255
 
 def scan(fast: ModuleType, block: bytes, first_line: int, regions: Regions) -> Iterator[Batch]:
     """See `mmiotrace_scan.scan`."""
-    at, left = 0, block.count(b"\n")
-    while left:
-        rows = min(left, MAX_EVENTS)
-        columns: dict[str, Any] = {name: np.empty(rows, np.uint8) for name in _BYTES}
-        columns |= {name: np.empty(rows, np.int64 if name in ("start", "end") else DTYPES[name]) for name in _WORDS}
-        _, at = fast.scan_lines(block, at, rows, *columns.values())
-        yield _batch(block, columns, first_line, regions)
+    at = 0
+    while at < len(block):
+        # No more lines than bytes. What is not filled costs no memory: the system gives none before it is written to.
+        room = min(len(block) - at, MAX_EVENTS)
+        columns: dict[str, Any] = {name: np.empty(room, np.uint8) for name in _BYTES}
+        columns |= {name: np.empty(room, np.int64 if name in ("start", "end") else DTYPES[name]) for name in _WORDS}
+        rows, at = fast.scan_lines(block, at, room, *columns.values())
+        yield _batch(block, {name: column[:rows] for name, column in columns.items()}, first_line, regions)
         first_line += rows
-        left -= rows
 
 
 def _batch(block: bytes, columns: dict[str, Any], first_line: int, regions: Regions) -> Batch:

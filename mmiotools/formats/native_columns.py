@@ -7,31 +7,36 @@ signed ones are zigzagged first.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
 from mmiotools.formats.native_layout import pack, unpack
+from mmiotools.formats.native_planes import (
+    ESCAPE,
+    U64,
+    Array,
+    Coded,
+    Steps,
+    alike,
+    code,
+    from_steps,
+    join,
+    look_up,
+    split,
+    to_steps,
+    unzigzag,
+    zigzag,
+)
 from mmiotools.trace.batch import Column
-from mmiotools.trace.hashing import distinct
-
-U64 = NDArray[np.uint64]
-Array = NDArray[Any]
 
 #: Encodings of a column, as the directory numbers them.
 CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA, MSGPACK = range(6)
 
 #: Up to so many numbers, all byte planes may go into one frame.
 _FEW = 512
-#: zstd levels: the usual one, and one for kinds and address codes, whose patterns pay for a longer search.
-_LEVEL, _PATTERN_LEVEL = 6, 12
-_ESCAPE = 255
-
-_compressor = zstandard.ZstdCompressor(level=_LEVEL)
-_pattern_compressor = zstandard.ZstdCompressor(level=_PATTERN_LEVEL)
 _decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
 
 
@@ -39,9 +44,21 @@ class Corrupt(ValueError):
     """A column or a block does not decode."""
 
 
-def squeeze(data: bytes) -> bytes:
+class Effort(NamedTuple):
+    """How hard to compress: what is usual, and kinds and codes of addresses, whose patterns pay for a longer search."""
+
+    usual: zstandard.ZstdCompressor
+    pattern: zstandard.ZstdCompressor
+
+
+#: For the blocks of a long trace, and where there is but one.
+QUICK = Effort(zstandard.ZstdCompressor(level=1), zstandard.ZstdCompressor(level=5))
+THOROUGH = Effort(zstandard.ZstdCompressor(level=6), zstandard.ZstdCompressor(level=12))
+
+
+def squeeze(data: Any) -> bytes:
     """One zstd frame."""
-    return _compressor.compress(data)
+    return THOROUGH.usual.compress(data)
 
 
 def expand(data: Any, size: int, *, exact: bool = True) -> bytes:
@@ -59,21 +76,17 @@ def expand(data: Any, size: int, *, exact: bool = True) -> bytes:
     return content
 
 
-def squeeze_pattern(data: bytes) -> bytes:
-    """One zstd frame, made with more effort."""
-    return _pattern_compressor.compress(data)
-
-
-def pack_planes(numbers: U64, squeeze: Callable[[bytes], bytes] = squeeze) -> list[bytes] | bytes:
+def pack_planes(numbers: U64, compressor: zstandard.ZstdCompressor = THOROUGH.usual) -> list[bytes] | bytes:
     """Byte planes, lowest first; planes above the highest byte in use are left out. A list with a frame for each
     plane or, where there are few numbers and it is smaller, one frame with all the planes.
     """
-    n = len(numbers)
-    used = (int(numbers.max()).bit_length() + 7) // 8 if n else 0
-    planes = numbers.astype("<u8", copy=False).view(np.uint8).reshape(n, 8)[:, :used]
-    apart = [squeeze(planes[:, place].tobytes()) for place in range(used)]
+    return _frames(split(numbers), len(numbers), compressor)
+
+
+def _frames(planes: list[Any], n: int, compressor: zstandard.ZstdCompressor) -> list[bytes] | bytes:
+    apart = [compressor.compress(plane) for plane in planes]
     if n <= _FEW:
-        together = squeeze(planes.T.tobytes())
+        together = compressor.compress(b"".join(planes))
         if len(together) <= sum(map(len, apart)):
             return together
     return apart
@@ -81,40 +94,19 @@ def pack_planes(numbers: U64, squeeze: Callable[[bytes], bytes] = squeeze) -> li
 
 def unpack_planes(planes: Any, n: int) -> U64:
     """The numbers behind `pack_planes`, (n,)."""
-    if isinstance(planes, list) and len(planes) <= 2:
-        # Most columns: codes, widths, kinds.
-        if not planes:
-            return np.zeros(n, np.uint64)
-        numbers = np.frombuffer(expand(planes[0], n), np.uint8).astype(np.uint64)
-        if len(planes) > 1:
-            high = np.frombuffer(expand(planes[1], n), np.uint8).astype(np.uint64)
-            high <<= np.uint64(8)
-            numbers |= high
-        return numbers
-    bytes_ = np.zeros((n, 8), np.uint8)
-    if isinstance(planes, bytes):
-        content = expand(planes, 8 * n, exact=False)
-        if n and len(content) % n:
-            raise Corrupt("a compressed part has the wrong length")
-        planes_there = len(content) // n if n else 0
-        bytes_[:, :planes_there] = np.frombuffer(content, np.uint8).reshape(planes_there, n).T
-    elif isinstance(planes, list) and len(planes) <= 8:
-        for place, plane in enumerate(planes):
-            bytes_[:, place] = np.frombuffer(expand(plane, n), np.uint8)
-    else:
+    return join(_planes(planes, n), n)
+
+
+def _planes(planes: Any, n: int) -> list[Any]:
+    """The planes of n bytes each, decompressed."""
+    if isinstance(planes, list) and len(planes) <= 8:
+        return [expand(plane, n) for plane in planes]
+    if not isinstance(planes, bytes):
         raise Corrupt("byte planes are missing")
-    return bytes_.view("<u8").reshape(n).astype(np.uint64, copy=False)
-
-
-def zigzag(numbers: Array) -> U64:
-    """Signed → unsigned, small magnitudes small: 0 -1 1 -2 → 0 1 2 3."""
-    signed = numbers.astype(np.int64, copy=False)
-    return ((signed << 1) ^ (signed >> 63)).view(np.uint64)
-
-
-def unzigzag(numbers: U64) -> NDArray[np.int64]:
-    """Unsigned → signed, the inverse of `zigzag`."""
-    return (numbers >> np.uint64(1)).view(np.int64) ^ -(numbers & np.uint64(1)).view(np.int64)
+    content = expand(planes, 8 * n, exact=False)
+    if n and len(content) % n:
+        raise Corrupt("a compressed part has the wrong length")
+    return [content[at : at + n] for at in range(0, len(content), n)] if n else []
 
 
 class Presence:
@@ -138,11 +130,13 @@ class Presence:
         return np.unpackbits(bits, count=n, bitorder="little").astype(np.bool_)
 
 
-def encode(name: str, column: Column, addresses: U64 | None, presence: Presence) -> tuple[list[Any], bytes]:
+def encode(
+    name: str, column: Column, addresses: Coded | None, presence: Presence, effort: Effort
+) -> tuple[list[Any], bytes]:
     """A column as (its entry in the block's directory, its payload).
 
     The entry is [encoding, bits, payload length, CRC-32, parameter] and, for a column that some rows lack, the
-    number of its presence bitmap; bits are negative for a signed type. `addresses` is the block's address dictionary.
+    number of its presence bitmap; bits are negative for a signed type. `addresses` are those of the block, coded.
     """
     data, present = column
     payload: dict[str, Any] = {}
@@ -152,50 +146,46 @@ def encode(name: str, column: Column, addresses: U64 | None, presence: Presence)
         data = data[present]
     bits = data.dtype.itemsize * (-8 if data.dtype.kind == "i" else 8)
     parameter: Any = None
-    if (data[0] == data).all():
+    if alike(data):
         encoding, parameter = CONSTANT, int(data[0])
     elif name == "time":
         encoding = DELTA
-        parameter = _encode_time(data, payload)
+        parameter = _encode_time(data, payload, effort)
+    elif name == "addr" and addresses is not None:
+        encoding = ADDRESS
+        payload["v"] = _frames(addresses.planes, len(data), effort.pattern)
     else:
         numbers = zigzag(data) if bits < 0 else data.astype(np.uint64, copy=False)
-        if name == "addr" and addresses is not None:
-            encoding = ADDRESS
-            payload["v"] = pack_planes(np.searchsorted(addresses, numbers).astype(np.uint64), squeeze_pattern)
-        elif name == "kind":
-            encoding = PLAIN
-            payload["v"] = pack_planes(numbers, squeeze_pattern)
+        encoding = PLAIN
+        if name == "kind":
+            payload["v"] = pack_planes(numbers, effort.pattern)
         else:
-            encoding = _encode_plain(numbers, payload)
+            encoding = _encode_plain(numbers, payload, effort.usual)
     packed = pack(payload) if payload else b""
     return [encoding, bits, len(packed), zlib.crc32(packed), parameter, *bitmap], packed
 
 
-def _encode_time(data: Array, payload: dict[str, Any]) -> list[int]:
+def _encode_time(data: Array, payload: dict[str, Any], effort: Effort) -> list[int]:
     """Differences in the coarsest unit that is exact; one byte each, the rare large or negative ones apart."""
-    unit = next(unit for unit in (1_000_000, 1000, 1) if not (data % unit).any())
-    ticks = data // unit
-    steps = np.diff(ticks, prepend=ticks[:1])
-    small = (steps >= 0) & (steps < _ESCAPE)
-    payload["v"] = squeeze(np.where(small, steps, _ESCAPE).astype(np.uint8).tobytes())
-    if not small.all():
-        large = steps[~small]
-        if int(large.min()) >= 0:
-            payload["x"] = pack_planes(large.view(np.uint64))
+    steps = to_steps(data)
+    payload["v"] = effort.usual.compress(steps.small)
+    if len(steps.large):
+        if int(steps.large.min()) >= 0:
+            payload["x"] = pack_planes(steps.large.view(np.uint64), effort.usual)
         else:
-            payload["z"] = pack_planes(zigzag(large))
-    return [int(ticks[0]), unit]
+            payload["z"] = pack_planes(zigzag(steps.large), effort.usual)
+    return [steps.first, steps.unit]
 
 
-def _encode_plain(numbers: U64, payload: dict[str, Any]) -> int:
+def _encode_plain(numbers: U64, payload: dict[str, Any], compressor: zstandard.ZstdCompressor) -> int:
     """A dictionary where values recur, else the numbers themselves."""
     if int(numbers.max()) > 255:
-        values = distinct(numbers)
-        if len(values) * 4 <= len(numbers):
-            payload["k"] = [len(values), pack_planes(values)]
-            payload["v"] = pack_planes(np.searchsorted(values, numbers).astype(np.uint64))
+        coded = code(numbers, len(numbers) // 4)
+        if coded is not None:
+            payload["k"] = [len(coded.values), pack_planes(coded.values, compressor)]
+            payload["v"] = _frames(coded.planes, len(numbers), compressor)
             return DICTIONARY
-    payload["v"] = pack_planes(numbers)
+    payload["v"] = pack_planes(numbers, compressor)
     return PLAIN
 
 
@@ -239,33 +229,30 @@ def _decode_values(
         return np.full(n, parameter, dtype)
     if encoding == DELTA:
         first, unit = parameter
-        steps = np.frombuffer(expand(parts["v"], n), np.uint8).astype(np.int64)
-        escaped = np.flatnonzero(steps == _ESCAPE)
-        if len(escaped):
-            if "x" in parts:
-                steps[escaped] = unpack_planes(parts["x"], len(escaped)).view(np.int64)
-            else:
-                steps[escaped] = unzigzag(unpack_planes(parts["z"], len(escaped)))
-        return ((np.cumsum(steps) + np.int64(first)) * np.int64(unit)).astype(dtype)
-    numbers = unpack_planes(parts["v"], n)
+        if type(first) is not int or type(unit) is not int:
+            raise Corrupt("its times begin nowhere")
+        small = expand(parts["v"], n)
+        large = np.zeros(0, np.int64)
+        escaped = small.count(ESCAPE)
+        if escaped:
+            large = (
+                unpack_planes(parts["x"], escaped).view(np.int64)
+                if "x" in parts
+                else unzigzag(unpack_planes(parts["z"], escaped))
+            )
+        return from_steps(Steps(first, unit, small, large)).astype(dtype, copy=False)
+    planes = _planes(parts["v"], n)
+    values = None
     if encoding == ADDRESS:
         if addresses is None:
             raise Corrupt("the address dictionary is missing")
-        return _look_up(addresses, numbers).astype(dtype, copy=False)
-    if encoding == DICTIONARY:
-        size, planes = parts["k"]
+        values = addresses
+    elif encoding == DICTIONARY:
+        size, packed = parts["k"]
         if not 0 < size <= max(n, 1):
             raise Corrupt("its dictionary has an impossible size")
-        numbers = _look_up(unpack_planes(planes, size), numbers)
-    if dtype == numbers.dtype:
-        return numbers
-    if dtype.kind == "i":
-        return unzigzag(numbers).astype(dtype, copy=False)
-    return numbers.astype(dtype, copy=False)
-
-
-def _look_up(dictionary: U64, codes: U64) -> U64:
-    if len(codes) and int(codes.max()) >= len(dictionary):
-        raise Corrupt("a code is beyond its dictionary")
-    found: U64 = dictionary[codes.view(np.int64)]
-    return found
+        values = unpack_planes(packed, size)
+    if values is not None and encoding == ADDRESS:
+        # Addresses are stored as they are, also where the type is signed.
+        return look_up(planes, n, values, np.dtype(np.uint64)).astype(dtype, copy=False)
+    return look_up(planes, n, values, dtype)

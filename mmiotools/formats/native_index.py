@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import zlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mmiotools.formats.native_columns import Corrupt, expand
+from mmiotools.formats.native_columns import Corrupt, expand, unpack_planes
 from mmiotools.formats.native_layout import (
     END,
     FILE_HEADER_SIZE,
@@ -21,16 +22,39 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.native_stream import Stream
 from mmiotools.formats.source import Extent
+from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.zones import Zones
 
 #: A block takes at least so many bytes: its frame, a head and a body.
 _LEAST = FRAME_SIZE + 2
-#: Fields of the index that are signed.
+#: Fields that hold the four words of `Zones.pages`; older files lack them.
+PAGES = ("pages0", "pages1", "pages2", "pages3")
+#: How many fields of Zones every index has; and those that are signed.
+_STORED = Zones._fields.index("pages")
 _SIGNED = frozenset({"offset", "first", "events", "time_min", "time_max", "kinds"})
 
 
-def read_index(descriptor: int, size: int) -> tuple[Zones, int] | None:
-    """The blocks of an open file of `size` bytes, as its footer has them, and where they end.
+class Context(NamedTuple):
+    """The events of a file that are no accesses, once more: a block of them alone.
+
+    rows  the number of each in the file, ascending, (n,)
+    """
+
+    rows: NDArray[np.int64]
+    head: dict[str, Any]
+    body: bytes
+
+
+class Index(NamedTuple):
+    """What the footer says: the blocks, where they end, and the context where it has any."""
+
+    zones: Zones
+    end: int
+    context: Context | None
+
+
+def read_index(descriptor: int, size: int) -> Index | None:
+    """The index of an open file of `size` bytes.
 
     None where the footer is missing or damaged, or is that of one of several files that were joined, so that the file
     has to be read from its beginning.
@@ -62,7 +86,7 @@ def find_header(descriptor: int, size: int) -> Any:
     return None
 
 
-def _read(descriptor: int, size: int) -> tuple[Zones, int]:
+def _read(descriptor: int, size: int) -> Index:
     at, end = TRAILER.unpack(os.pread(descriptor, TRAILER.size, max(size - TRAILER.size, 0)))
     length = size - TRAILER.size - at
     if end != END or not FRAME_SIZE < length <= FRAME_SIZE + MAX_HEAD + 1:
@@ -80,12 +104,27 @@ def _read(descriptor: int, size: int) -> tuple[Zones, int]:
         raise Corrupt("an impossible number of blocks")
     table = np.frombuffer(expand(head["index"], 8 * blocks * len(fields)), "<u8").reshape(len(fields), blocks)
     columns: dict[str, Any] = {}
-    for name in Zones._fields[:-1]:
+    for name in Zones._fields[:_STORED]:
         column = np.cumsum(table[fields.index(name)], dtype=np.uint64)
         columns[name] = column.view(np.int64) if name in _SIGNED else column
+    if set(PAGES) <= set(fields):
+        columns["pages"] = np.stack([np.cumsum(table[fields.index(name)], dtype=np.uint64) for name in PAGES], axis=1)
     zones = Zones(**columns)
     _check(zones, at, frame.first)
-    return zones, at
+    return Index(zones, at, _context(head["context"], frame.first) if "context" in head else None)
+
+
+def _context(packed: Any, events: int) -> Context:
+    count, planes = packed["rows"]
+    if not 0 < count <= min(MAX_EVENTS, events):
+        raise Corrupt("an impossible number of rows")
+    rows = np.cumsum(unpack_planes(planes, count), dtype=np.uint64).view(np.int64)
+    if rows[0] < 0 or bool((np.diff(rows) <= 0).any()) or rows[-1] >= events:
+        raise Corrupt("rows out of order")
+    head = unpack(packed["head"])
+    if head["n"] != count:
+        raise Corrupt("another number of rows")
+    return Context(rows, head, packed["body"])
 
 
 def _check(zones: Zones, end: int, events: int) -> None:

@@ -17,7 +17,7 @@ from mmiotools.formats import native_extras
 from mmiotools.formats.base import damaged
 from mmiotools.formats.native_block import Harmless, taken_over
 from mmiotools.formats.native_columns import Corrupt, Presence, check, decode, unpack_planes
-from mmiotools.formats.native_index import find_header, read_index
+from mmiotools.formats.native_index import Index, find_header, read_index
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -107,6 +107,8 @@ class NativeReader:
         self._gap: tuple[int, str] | None = None
         self._unknown: set[object] = set()
         self._headed = False
+        #: Of a file with an index: its events that are no accesses, and their numbers.
+        self._rare: tuple[NDArray[np.int64], Batch] | None = None
         self._file_header()
         file = source.whole_file()
         if not self._headed and file is not None:
@@ -190,21 +192,54 @@ class NativeReader:
         file = self._source.whole_file()
         index = None if file is None or self.chosen is None or self._gap is not None else read_index(*file)
         if file is not None and index is not None and self.chosen is not None:
-            yield from self._chosen_blocks(file[0], *index, self.chosen.blocks(index[0]))
+            yield from self._chosen_blocks(file[0], index, self.chosen)
             return
         yield from self._blocks()
         yield from self._end_of_file()
 
-    def _chosen_blocks(self, descriptor: int, zones: Zones, end: int, chosen: NDArray[np.bool_]) -> Iterator[Batch]:
-        """Only these blocks, stretch by stretch."""
-        offsets = [*zones.offset.tolist(), end]
+    def _chosen_blocks(self, descriptor: int, index: Index, choice: Choice) -> Iterator[Batch]:
+        """Only the blocks that are chosen, stretch by stretch; of the others, what the footer has of them."""
+        zones = index.zones
+        offsets = [*zones.offset.tolist(), index.end]
         firsts = [*zones.first.tolist(), int(zones.events.sum())]
-        for start, stop in stretches(chosen).tolist():
+        wanted = choice.wanted(zones, self._take_context(index, choice))
+        for start, stop in stretches(wanted).tolist():
             extent = Extent(descriptor, offsets[start], offsets[stop])
             self._stream = Stream.of_extent(extent)
+            yield from self._context(self._expected, firsts[start])
             self._expected = self._told = firsts[start]
             yield from self._blocks()
             yield from self._close_gap(firsts[stop], known=False)
+        yield from self._context(self._expected, firsts[-1])
+
+    def _take_context(self, index: Index, choice: Choice) -> NDArray[np.bool_]:
+        """The blocks, (n,), whose events of the wanted kinds are in the footer."""
+        apart = np.zeros(len(index.zones.first), np.bool_)
+        if index.context is None or not choice.kinds:
+            return apart
+        rows, head, body = index.context
+        chosen, self.chosen = self.chosen, None
+        try:
+            batch = self._decode(len(rows), head, body)
+        except _NONSENSE:
+            batch = None
+        self.chosen = chosen
+        if batch is None or bool(batch.accesses.any()):
+            return apart
+        self._rare = (rows, batch)
+        apart[:] = True
+        if choice.timed:
+            untimed = rows[~batch.present("time") | (batch.kind == Kind.LOST)]
+            apart[np.searchsorted(index.zones.first, untimed, "right") - 1] = False
+        return apart
+
+    def _context(self, start: int, stop: int) -> Iterator[Batch]:
+        """What the footer has of the events start..stop-1, which are not read."""
+        if self._rare is not None:
+            rows, batch = self._rare
+            low, high = np.searchsorted(rows, [start, stop]).tolist()
+            if low < high:
+                yield batch.slice(low, high)
 
     def _blocks(self) -> Iterator[Batch]:
         """The blocks to the end of the stream."""
@@ -255,7 +290,10 @@ class NativeReader:
                 raise Corrupt("its head is no map")
             batch = None
             if frame.type == EVENTS:
-                batch = self._decode(frame, head, head_bytes, data[FRAME_SIZE + frame.head_length :])
+                body = data[FRAME_SIZE + frame.head_length :]
+                batch = self._decode(frame.events, head, body)
+                if batch is not None and self.with_blocks:
+                    batch = taken_over(batch, head, head_bytes, body)
         except _NONSENSE as error:
             self._damage(f"a block of {frame.events} events is damaged: {error}", start)
             stream.skip(1)
@@ -267,6 +305,7 @@ class NativeReader:
             self._expected += len(batch)
             yield batch
         elif frame.type == EVENTS:
+            yield from self._context(frame.first, frame.first + frame.events)
             self._expected += frame.events
         elif frame.type == FOOTER:
             yield from self._footer(head, start)
@@ -283,9 +322,8 @@ class NativeReader:
             self._stream.seek_mark()
         yield from self._close_gap(self._expected)
 
-    def _decode(self, frame: Frame, head: dict[str, Any], head_bytes: bytes, body_bytes: bytes) -> Batch | None:
-        """The batch; None for a block that nobody wants to see."""
-        n = frame.events
+    def _decode(self, n: int, head: dict[str, Any], body_bytes: bytes) -> Batch | None:
+        """The batch of n events; None for a block that nobody wants to see."""
         if not 1 <= n <= MAX_EVENTS or head["n"] != n:
             raise Corrupt("its number of events is impossible")
         addresses = None
@@ -295,8 +333,7 @@ class NativeReader:
                 raise Corrupt("its address dictionary has an impossible size")
             addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
         body = unpack(body_bytes)
-        choice = None if self.chosen is None else self.chosen.block
-        if choice is not None and not choice(_zone(head["zone"], n, addresses)):
+        if self.chosen is not None and self._leaves_out(_zone(head["zone"], n, addresses), self.chosen):
             for name, entry in head["columns"].items():
                 check(entry, body.get(name, b""))
             return None
@@ -330,8 +367,12 @@ class NativeReader:
             raise Corrupt("it holds kinds of events that this version does not know")
         if "region" in columns:
             columns["region"] = self._translate(columns["region"], head["regions"])
-        batch = Batch(kind, columns, extras, self._regions)
-        return taken_over(batch, head, addresses, head_bytes, body_bytes) if self.with_blocks else batch
+        return Batch(kind, columns, extras, self._regions)
+
+    def _leaves_out(self, zone: Zones, choice: Choice) -> bool:
+        if choice.block is None or (zone.kinds[0] & choice.kinds and self._rare is None):
+            return False
+        return not choice.block(zone)
 
     def _translate(self, column: Column, names: dict[int, list[str]]) -> Column:
         """Region codes of the file as codes of this stream."""
@@ -351,7 +392,7 @@ def _zone(zone: dict[str, Any], events: int, addresses: NDArray[np.uint64] | Non
         np.array([number], np.int64) for number in (0, 0, events, *times, zone["kinds"])
     )
     low, high = (np.array([number], np.uint64) for number in places)
-    return Zones(offset, first, count, least, most, low, high, kinds, addresses)
+    return Zones(offset, first, count, least, most, low, high, kinds, addresses=addresses)
 
 
 def _as_expected(name: str, column: Column) -> Column:

@@ -11,9 +11,10 @@ import numpy as np
 
 from mmiotools import __version__
 from mmiotools.formats import native_extras
-from mmiotools.formats.native_block import BlockBatch, Encoded, entry_of, values, zone_of
-from mmiotools.formats.native_columns import MSGPACK, Presence, encode, pack_planes, squeeze
+from mmiotools.formats.native_block import BlockBatch, Encoded, entry_of, rare_of, values, zone_of
+from mmiotools.formats.native_columns import MSGPACK, QUICK, THOROUGH, Effort, Presence, encode, pack_planes, squeeze
 from mmiotools.formats.native_extras import weight
+from mmiotools.formats.native_index import PAGES
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -28,17 +29,21 @@ from mmiotools.formats.native_layout import (
     pack_file_header,
     pack_frame,
 )
+from mmiotools.formats.native_planes import code
 from mmiotools.formats.source import is_seekable
 from mmiotools.trace.batch import Batch, Column, concatenate
 from mmiotools.trace.hashing import distinct
 from mmiotools.trace.header import TraceHeader
 
-#: Events in a block.
-BLOCK = 1 << 12
+#: Events in a block. What comes in one piece that is no longer than LONE, as a short trace does, is one block: to seek
+#: in it would not pay.
+BLOCK, LONE = 1 << 12, 1 << 14
+#: Blocks from which on the footer has the context, and the most that it may be: events, and their weight.
+MANY, _MOST_CONTEXT, _HEAVY_CONTEXT = 8, 1 << 16, 1 << 22
 #: Weight of extras (their bytes, and 9 for each object) beyond which a block is closed early.
 MAX_WEIGHT = 1 << 22
 #: What the footer knows of each block; 64-bit numbers, negative times as two's complement.
-ENTRY = ("offset", "first", "events", "time_min", "time_max", "addr_min", "addr_max", "kinds")
+ENTRY = ("offset", "first", "events", "time_min", "time_max", "addr_min", "addr_max", "kinds", *PAGES)
 #: Most bytes of a header map, so that a footer has room for it and for the index.
 MAX_HEADER_MAP = 1 << 22
 _ALL_ONES = (1 << 64) - 1
@@ -52,6 +57,8 @@ class NativeWriter:
         self._out = out
         self._header = header
         self._block = block
+        self._lone = LONE if block == BLOCK else block
+        self._context: _Context | None = _Context()
         self._pending: list[Batch] = []
         self._waiting = 0
         self._events = 0
@@ -71,16 +78,16 @@ class NativeWriter:
             return
         self._pending.append(batch)
         self._waiting += len(batch)
-        if self._waiting < self._block and weight(batch.extras) < MAX_WEIGHT:
+        if self._waiting < (self._block if self._index else self._lone) and weight(batch.extras) < MAX_WEIGHT:
             return
         joined = concatenate(self._pending)
         at = 0
         while len(joined) - at >= self._block:
-            self.accept(self.prepare(joined.slice(at, at + self._block)))
+            self.accept(self._encode(joined.slice(at, at + self._block), QUICK))
             at += self._block
         rest = joined.slice(at, len(joined)) if at < len(joined) else None
         if rest is not None and weight(rest.extras) >= MAX_WEIGHT:
-            self.accept(self.prepare(rest))
+            self.accept(self._encode(rest, QUICK))
             rest = None
         self._pending = [] if rest is None else [rest]
         self._waiting = 0 if rest is None else len(rest)
@@ -99,15 +106,20 @@ class NativeWriter:
 
     def _write_pending(self) -> None:
         if self._pending:
-            self.accept(self.prepare(concatenate(self._pending)))
+            self.accept(self._encode(concatenate(self._pending), QUICK if self._index else THOROUGH))
             self._pending, self._waiting = [], 0
 
     def prepare(self, batch: Batch) -> list[Encoded]:
         """A batch as blocks of about equal size; pure, for worker processes. `accept` writes them."""
-        pieces = max(1, -(-len(batch) // self._block))
+        if len(batch) <= self._lone:
+            return self._encode(batch, THOROUGH)
+        pieces = -(-len(batch) // self._block)
         cuts = [len(batch) * piece // pieces for piece in range(pieces + 1)]
-        blocks = [batch.slice(start, stop) for start, stop in pairwise(cuts)]
-        return [encode_block(piece) for block in blocks if len(block) for piece in _split(block)]
+        return [made for start, stop in pairwise(cuts) for made in self._encode(batch.slice(start, stop), QUICK)]
+
+    def _encode(self, batch: Batch, effort: Effort) -> list[Encoded]:
+        """A batch as one block; more where its extras are too much for one."""
+        return [encode_block(piece, effort) for piece in _split(batch) if len(piece)]
 
     def accept(self, prepared: list[Encoded]) -> None:
         """Append what `prepare` made of the next batch."""
@@ -134,6 +146,10 @@ class NativeWriter:
     def _write_encoded(self, encoded: Encoded) -> None:
         self.lost.update(encoded.lost)
         self._index.append((self._offset, self._events, encoded.events, *encoded.entry))
+        if self._context is not None and encoded.rare is not None:
+            rows, batch = encoded.rare
+            if not self._context.add(self._events + rows, batch):
+                self._context = None
         self._put(_block(EVENTS, encoded.head, encoded.body, self._events, encoded.events))
         self._events += encoded.events
 
@@ -148,20 +164,53 @@ class NativeWriter:
             "fields": ENTRY,
             "index": squeeze(steps.astype("<u8").T.tobytes()),
         }
+        if self._context is not None and self._context.events and len(self._index) >= MANY:
+            head["context"] = self._context.packed()
         self._put(_block(FOOTER, pack(head), b"", self._events, 0))
         self._put(TRAILER.pack(at, END))
 
 
-def encode_block(batch: Batch) -> Encoded:
+class _Context:
+    """Gathers the events of a file that are no accesses, so that its footer has them once more."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self._weight = 0
+        self._rows: list[Any] = []
+        self._batches: list[Batch] = []
+
+    def add(self, rows: Any, batch: Batch) -> bool:
+        """Those of the next block, with their numbers in the file; False if they are too many."""
+        self.events += len(batch)
+        self._weight += weight(batch.extras)
+        self._rows.append(rows)
+        self._batches.append(Batch(batch.kind, batch.columns, batch.extras))
+        # Regions are numbered anew in each block.
+        return self.events <= _MOST_CONTEXT and self._weight <= _HEAVY_CONTEXT and "region" not in batch.columns
+
+    def packed(self) -> dict[str, Any]:
+        """As the footer has it."""
+        rows = np.concatenate(self._rows).astype(np.uint64)
+        block = encode_block(concatenate(self._batches), THOROUGH)
+        steps = np.diff(rows, prepend=np.uint64(0))
+        return {"rows": [len(rows), pack_planes(steps)], "head": block.head, "body": block.body}
+
+
+def encode_block(batch: Batch, effort: Effort) -> Encoded:
     """A batch of at least one event as a block."""
     batch = batch.without([name for name, column in batch.columns.items() if not _anywhere(column)])
     addresses = None
     if "addr" in batch.columns:
-        addresses = distinct(values(batch, "addr"))
-    zone = zone_of(batch, addresses)
+        places = values(batch, "addr")
+        # Few, as a rule, and then it is faster not to make room for all of them.
+        addresses = code(places, len(places) // 4) or code(places, len(places))
+        assert addresses is not None, "there are no more addresses than events"
+    distinct_addresses = None if addresses is None else addresses.values
+    zone = zone_of(batch, distinct_addresses)
     head: dict[str, Any] = {"n": len(batch), "zone": zone}
-    if addresses is not None:
-        head["addresses"] = [len(addresses), pack_planes(np.diff(addresses, prepend=np.uint64(0)))]
+    if distinct_addresses is not None:
+        steps = np.diff(distinct_addresses, prepend=np.uint64(0))
+        head["addresses"] = [len(steps), pack_planes(steps, effort.usual)]
     if "region" in batch.columns:
         codes = distinct(values(batch, "region")).tolist()
         head["regions"] = {code: [batch.regions.names[code], batch.regions.spaces[code]] for code in codes}
@@ -169,7 +218,7 @@ def encode_block(batch: Batch) -> Encoded:
     body: dict[str, bytes] = {}
     presence = Presence()
     for name, column in (("kind", Column(batch.kind)), *batch.columns.items()):
-        directory[name], body[name] = encode(name, column, addresses, presence)
+        directory[name], body[name] = encode(name, column, addresses, presence, effort)
     if presence.packed:
         head["present"] = presence.packed
     lost: Counter[str] = Counter()
@@ -179,7 +228,7 @@ def encode_block(batch: Batch) -> Encoded:
         body["extras"] = payload
     head["columns"] = directory
     packed = pack({name: payload for name, payload in body.items() if payload})
-    return Encoded(len(batch), pack(head), packed, entry_of(zone), lost)
+    return Encoded(len(batch), pack(head), packed, entry_of(zone, distinct_addresses), lost, rare_of(batch))
 
 
 def _block(kind: int, head: bytes, body: bytes, first: int, events: int) -> bytes:

@@ -17,6 +17,7 @@ class Zones(NamedTuple):
     time_min, time_max   int64 nanoseconds, of the events that have a time; 0 and -1 where none has
     addr_min, addr_max   uint64, of those that have an address; 0 and 0 where none has
     kinds       bit k: an event of kind k is in the block
+    pages       (n, 4) uint64, a set of 256 bits: the bit `page_bit` of each page with an address; None where unknown
     addresses   of one block: all its addresses, ascending; None where they are not known
     """
 
@@ -28,15 +29,46 @@ class Zones(NamedTuple):
     addr_min: NDArray[np.uint64]
     addr_max: NDArray[np.uint64]
     kinds: NDArray[np.int64]
+    pages: NDArray[np.uint64] | None = None
     addresses: NDArray[np.uint64] | None = None
+
+
+#: Bytes in a page of `Zones.pages`, as a power of two.
+PAGE_BITS = 8
+
+
+def page_bit(page: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Which of the 256 bits stands for a page (an address without its last 8 bits), (n,): the top byte of a product, so
+    that pages side by side have bits of their own.
+    """
+    return (page * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(56)
+
+
+def page_set(addresses: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The set of the pages of some addresses, (4,)."""
+    bits = page_bit(addresses >> np.uint64(PAGE_BITS))
+    found = np.zeros(4, np.uint64)
+    np.bitwise_or.at(found, (bits >> np.uint64(6)).astype(np.intp), np.uint64(1) << (bits & np.uint64(63)))
+    return found
 
 
 class Choice(NamedTuple):
     """Which blocks of a file somebody wants to see; a reader may leave out the others, where it knows them.
 
-    blocks  the wanted ones of all blocks, (n,)
-    block   whether one block is wanted, of which the addresses are known as well; None where that is not to be asked
+    blocks  those of all blocks, (n,), that may have what is looked for
+    kinds   bit k: events of kind k are wanted wherever they are; of kinds that are no accesses
+    timed   an event without a time goes with the one before it, which may lie in the block before
+    block   whether one block may have it, of which the addresses are known as well; None where that is not to be asked
     """
 
     blocks: Callable[[Zones], NDArray[np.bool_]]
+    kinds: int = 0
+    timed: bool = False
     block: Callable[[Zones], bool] | None = None
+
+    def wanted(self, zones: Zones, apart: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The blocks to read, (n,). Of blocks `apart`, what is no access is known without reading them."""
+        found: NDArray[np.bool_] = self.blocks(zones) | (zones.kinds & self.kinds != 0) & ~apart
+        if self.timed:
+            found[:-1] |= found[1:]
+        return found

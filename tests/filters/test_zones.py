@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filter_expressions import events, expressions
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmiotools.events import Event, Kind
@@ -44,6 +45,14 @@ def written(stream: list[Event], block: int, folder: Path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True, scope="module")
+def the_footer_has_the_context() -> Iterator[None]:
+    """However few blocks there are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native_write, "MANY", 1)
+        yield
+
+
 def kept(batches: object, node: Expr, window: Window, bare: bool) -> list[Event]:
     chunks = judge(batches, Predicate(node))  # type: ignore[arg-type]
     if not window.is_open:
@@ -53,6 +62,20 @@ def kept(batches: object, node: Expr, window: Window, bare: bool) -> list[Event]
 
 @settings(max_examples=200)
 @given(events, expressions(), windows, st.booleans(), st.integers(1, 5))
+@example(
+    [Event(Kind.DEVICE, extra={"bdf": 24, "vendor": 1, "device": 2, "bars": []}), Event(Kind.MARK, 6)],
+    parse("all"),
+    Window(last=0),
+    True,
+    2,
+)
+@example(
+    [Event(Kind.MAP, 1, map=1, addr=0x100, extra={"length": 32}), Event(Kind.READ), Event(Kind.READ, 9)],
+    parse("access and device"),
+    Window(first=2),
+    False,
+    1,
+)
 def test_what_is_kept_is_the_same(
     tmp_path_factory: pytest.TempPathFactory, stream: list[Event], node: Expr, window: Window, bare: bool, block: int
 ) -> None:
@@ -84,6 +107,16 @@ def test_only_blocks_that_may_match_are_read(tmp_path: Path) -> None:
     assert read(path, "not write") == stream
     # The block before the window tells where events without a time belong.
     assert read(path, "all", Window(first=200, last=210)) == stream[16:24]
+
+
+def test_what_is_no_access_is_in_the_footer_too(tmp_path: Path) -> None:
+    stream = accesses(40)
+    stream[20] = Event(Kind.MAP, 200, map=7, addr=0x9000, extra={"virt": 1, "length": 4096})
+    stream[30] = Event(Kind.DEVICE, extra={"bdf": 8, "vendor": 0x8086, "device": 1, "bars": []})
+    path = written(stream, 4, tmp_path)
+    assert read(path, "addr == 0x1300") == [*stream[12:16], stream[20], stream[30]]
+    # The time of the event before says whether an event without one is in the window.
+    assert read(path, "all", Window(first=200, last=210)) == [*stream[16:24], *stream[24:32]]
 
 
 def test_damage_in_a_block_that_is_read_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,145 @@
+"""The loops of native columns, on either engine: byte planes, dictionaries, steps of time. Equal results on both."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmiotools.speed import compiled
+from mmiotools.trace.hashing import distinct
+
+U64 = NDArray[np.uint64]
+Array = NDArray[Any]
+
+#: The step that stands for one that does not fit a byte.
+ESCAPE = 255
+#: Units that times are counted in, nanoseconds.
+UNITS = (1_000_000, 1000, 1)
+_BEYOND = "a code is beyond its dictionary"
+
+
+class Coded(NamedTuple):
+    """Numbers as places in a dictionary: its values, ascending, and the byte planes of the places."""
+
+    values: U64
+    planes: list[Any]
+
+
+class Steps(NamedTuple):
+    """Times as differences, in a unit of `unit` ns: a byte each, and those for which ESCAPE stands, in order."""
+
+    first: int
+    unit: int
+    small: Any
+    large: NDArray[np.int64]
+
+
+def split(numbers: U64) -> list[Any]:
+    """Byte planes, lowest first, as far as any number has them: objects of n bytes each."""
+    n = len(numbers)
+    fast = compiled()
+    if fast is not None:
+        room = memoryview(bytearray(8 * n))
+        used = fast.split(np.ascontiguousarray(numbers), n, room)
+        return [room[place * n : (place + 1) * n] for place in range(used)]
+    used = (int(numbers.max()).bit_length() + 7) // 8 if n else 0
+    planes = numbers.astype("<u8", copy=False).view(np.uint8).reshape(n, 8)[:, :used]
+    return [planes[:, place].tobytes() for place in range(used)]
+
+
+def join(planes: list[Any], n: int) -> U64:
+    """The numbers behind `split`, (n,)."""
+    if len(planes) > 8:
+        raise ValueError("too many byte planes")
+    fast = compiled()
+    if fast is not None:
+        out = np.empty(n, np.uint64)
+        fast.join(planes, n, None, False, 8, out)
+        return out
+    bytes_ = np.zeros((n, 8), np.uint8)
+    for place, plane in enumerate(planes):
+        bytes_[:, place] = np.frombuffer(plane, np.uint8)
+    return bytes_.view("<u8").reshape(n).astype(np.uint64, copy=False)
+
+
+def look_up(planes: list[Any], n: int, values: U64 | None, dtype: np.dtype[Any]) -> Array:
+    """The numbers behind byte planes, or the values of which they are the places, as numbers of a type, (n,): zigzagged
+    ones where it is signed; higher bytes are dropped. Raises ValueError for a place beyond the values.
+    """
+    fast = compiled()
+    if fast is not None and len(planes) <= 8:
+        out = np.empty(n, dtype)
+        fast.join(planes, n, values, dtype.kind == "i", dtype.itemsize, out)
+        return out
+    numbers = join(planes, n)
+    if values is not None:
+        if n and int(numbers.max()) >= len(values):
+            raise ValueError(_BEYOND)
+        numbers = values[numbers.view(np.int64)]
+    if dtype.kind == "i":
+        return unzigzag(numbers).astype(dtype, copy=False)
+    return numbers.astype(dtype, copy=False)
+
+
+def alike(data: Array) -> bool:
+    """Whether all items, of which there is at least one, are the same."""
+    fast = compiled()
+    if fast is not None and data.flags.c_contiguous:
+        return bool(fast.alike(data, data.itemsize))
+    return bool((data[0] == data).all())
+
+
+def code(numbers: U64, most: int) -> Coded | None:
+    """A dictionary of at most `most` values; None where there are more."""
+    n = len(numbers)
+    fast = compiled()
+    if fast is not None:
+        values, room = np.empty(most, np.uint64), memoryview(bytearray(2 * n))
+        count = fast.codes(np.ascontiguousarray(numbers), n, most, values, room)
+        used = ((count - 1).bit_length() + 7) // 8
+        return None if count < 0 else Coded(values[:count], [room[:n], room[n:]][:used])
+    values = distinct(numbers)
+    if len(values) > most:
+        return None
+    return Coded(values, split(np.searchsorted(values, numbers).astype(np.uint64)))
+
+
+def zigzag(numbers: Array) -> U64:
+    """Signed → unsigned, small magnitudes small: 0 -1 1 -2 → 0 1 2 3."""
+    signed = numbers.astype(np.int64, copy=False)
+    return ((signed << 1) ^ (signed >> 63)).view(np.uint64)
+
+
+def unzigzag(numbers: U64) -> NDArray[np.int64]:
+    """Unsigned → signed, the inverse of `zigzag`."""
+    return (numbers >> np.uint64(1)).view(np.int64) ^ -(numbers & np.uint64(1)).view(np.int64)
+
+
+def to_steps(times: NDArray[np.int64]) -> Steps:
+    """Differences of n > 0 times in the coarsest unit that is exact."""
+    fast = compiled()
+    if fast is not None:
+        n = len(times)
+        room, large = bytearray(n), np.empty(n, np.int64)
+        first, unit, many = fast.steps(np.ascontiguousarray(times), n, room, large)
+        return Steps(first, unit, room, large[:many])
+    unit = next(unit for unit in UNITS if not (times % unit).any())
+    ticks = times // unit
+    steps = np.diff(ticks, prepend=ticks[:1])
+    small = (steps >= 0) & (steps < ESCAPE)
+    return Steps(int(ticks[0]), unit, np.where(small, steps, ESCAPE).astype(np.uint8).tobytes(), steps[~small])
+
+
+def from_steps(steps: Steps) -> NDArray[np.int64]:
+    """The inverse of `to_steps`; modulo 2⁶⁴ where what it was given is no such thing."""
+    n = len(steps.small)
+    fast = compiled()
+    if fast is not None:
+        out = np.empty(n, np.int64)
+        fast.sum_steps(steps.small, n, steps.large, len(steps.large), steps.first, steps.unit, out)
+        return out
+    found = np.frombuffer(steps.small, np.uint8).astype(np.int64)
+    found[found == ESCAPE] = steps.large
+    return (np.cumsum(found) + np.int64(steps.first)) * np.int64(steps.unit)

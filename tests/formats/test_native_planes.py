@@ -1,0 +1,157 @@
+"""The loops of native columns: equal on both engines, and each the inverse of the other."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_native import EVENT
+
+from mmiotools import speed
+from mmiotools.events import Event
+from mmiotools.formats import native_planes, open_trace
+from mmiotools.formats.native_planes import Coded, Steps, alike, code, from_steps, join, look_up, split, to_steps
+from mmiotools.formats.native_write import NativeWriter
+from mmiotools.trace.batch import Batch
+from mmiotools.trace.header import TraceHeader
+
+FAST = speed.compiled.__wrapped__()
+needs_engine = pytest.mark.skipif(FAST is None, reason="the compiled engine was not built")
+
+R = TypeVar("R")
+TYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]
+WORDS = st.integers(0, 255) | st.integers(0, (1 << 64) - 1) | st.sampled_from([0, 1, 255, 256, (1 << 64) - 1])
+NUMBERS = st.lists(WORDS, min_size=1, max_size=40).flatmap(
+    lambda some: st.lists(st.sampled_from(some), min_size=1, max_size=400)
+)
+TIMES = st.lists(
+    st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(0, 1000).map(lambda ms: ms * 1_000_000),
+    min_size=1,
+    max_size=60,
+)
+
+
+def words(numbers: list[int]) -> Any:
+    return np.array(numbers, np.uint64)
+
+
+def on_both(function: Callable[[], R]) -> list[R]:
+    """What it gives on the compiled engine, and on numpy's; a ValueError as its text."""
+    found: list[Any] = []
+    for engine in (FAST, None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(native_planes, "compiled", lambda engine=engine: engine)
+            try:
+                found.append(function())
+            except ValueError as error:
+                found.append(str(error))
+    return found
+
+
+def plain(made: Any) -> Any:
+    """Arrays and buffers as what can be compared."""
+    if isinstance(made, Coded | Steps | list | tuple):
+        return [plain(part) for part in made]
+    if isinstance(made, np.ndarray):
+        return [str(made.dtype), made.tolist()]
+    return bytes(made) if isinstance(made, bytearray | memoryview) else made
+
+
+def same(function: Callable[[], R]) -> R:
+    ours, theirs = on_both(function)
+    assert plain(ours) == plain(theirs)
+    return ours
+
+
+@needs_engine
+@given(NUMBERS)
+def test_planes_and_back(numbers: list[int]) -> None:
+    planes = same(lambda: split(words(numbers)))
+    assert same(lambda: join(planes, len(numbers))).tolist() == numbers
+
+
+@needs_engine
+@given(NUMBERS, st.integers(0, 50))
+def test_dictionaries_and_back(numbers: list[int], most: int) -> None:
+    coded = same(lambda: code(words(numbers), most))
+    assert (coded is None) == (len(set(numbers)) > most)
+    if coded is not None:
+        assert coded.values.tolist() == sorted(set(numbers))
+        back = same(lambda: look_up(coded.planes, len(numbers), coded.values, np.dtype(np.uint64)))
+        assert back.tolist() == numbers
+
+
+@needs_engine
+@given(NUMBERS, st.none() | st.lists(WORDS, max_size=300), st.sampled_from(TYPES))
+def test_whatever_the_planes_say(numbers: list[int], values: list[int] | None, dtype: str) -> None:
+    planes = split(words(numbers))
+    same(lambda: look_up(planes, len(numbers), None if values is None else words(values), np.dtype(dtype)))
+
+
+@needs_engine
+@given(NUMBERS, st.sampled_from([np.uint8, np.uint32, np.uint64]))
+def test_whether_all_are_alike(numbers: list[int], dtype: Any) -> None:
+    column = words(numbers).astype(dtype)
+    assert same(lambda: alike(column)) == (len(set(column.tolist())) == 1)
+
+
+@needs_engine
+@given(TIMES)
+def test_times_and_back(times: list[int]) -> None:
+    steps = same(lambda: to_steps(np.array(times, np.int64)))
+    assert same(lambda: from_steps(steps)).tolist() == times
+
+
+@needs_engine
+@given(st.binary(min_size=1, max_size=50), st.integers(-(1 << 63), (1 << 63) - 1), st.integers(-9, 1 << 40), st.data())
+def test_whatever_the_steps_say(small: bytes, first: int, unit: int, data: st.DataObject) -> None:
+    many = small.count(255)
+    large = data.draw(st.lists(st.integers(-(1 << 63), (1 << 63) - 1), min_size=many, max_size=many))
+    same(lambda: from_steps(Steps(first, unit, small, np.array(large, np.int64))))
+
+
+def stored(batches: list[Batch], block: int) -> bytes:
+    out = io.BytesIO()
+    writer = NativeWriter(out, TraceHeader(), block)
+    for batch in batches:
+        writer.write(batch)
+    writer.close()
+    return out.getvalue()
+
+
+@needs_engine
+@settings(max_examples=50)
+@given(st.lists(EVENT, min_size=1, max_size=40), st.integers(1, 20))
+def test_files_have_the_same_bytes(events: list[Event], block: int) -> None:
+    same(lambda: stored([Batch.from_events(events)], block))
+
+
+@needs_engine
+@pytest.mark.parametrize("name", ["mmiotrace/nvme-linux6.1.mmiotrace", "mmiotrace/e1000-linux6.1.mmiotrace.xz"])
+def test_files_of_samples_have_the_same_bytes(samples: Path, name: str) -> None:
+    same(lambda: stored(list(open_trace(str(samples / name)).batches), 1 << 12))
+
+
+@needs_engine
+def test_what_lies_outside_a_buffer_is_refused() -> None:
+    numbers, room = np.zeros(4, np.uint64), bytearray(32)
+    with pytest.raises(ValueError, match="too small"):
+        FAST.split(numbers, 5, room)
+    with pytest.raises(ValueError, match="too small"):
+        FAST.codes(numbers, 4, 5, numbers, room)
+    with pytest.raises(ValueError, match="too small"):
+        FAST.join([b"123"], 4, None, False, 8, bytearray(64))
+    with pytest.raises(ValueError, match="too many"):
+        FAST.join([b"1234"] * 9, 4, None, False, 8, bytearray(64))
+    with pytest.raises(ValueError, match="too small"):
+        FAST.sum_steps(bytes(4), 4, numbers, 5, 0, 1, np.zeros(4, np.int64))
+    with pytest.raises(ValueError, match="more rows"):
+        FAST.split(numbers, 1 << 40, room)
+    with pytest.raises((BufferError, ValueError)):
+        FAST.join([b"1234"], 4, None, False, 1, b"1234")
