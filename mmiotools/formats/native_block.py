@@ -1,4 +1,6 @@
-"""A block of a native file as it is in the file, so that it can be put into another one without being made anew."""
+"""A block of a native file: what it says about itself, and the block as it is, so that it can be put into another file
+without being made anew.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Kind
-from mmiotools.formats.native_columns import unpack_planes
+from mmiotools.formats.native_columns import Corrupt, unpack_planes
 from mmiotools.formats.native_index import PAGES
-from mmiotools.trace.batch import Array, Batch
+from mmiotools.trace.batch import DTYPES, EOL_NONE, Array, Batch, Column
 from mmiotools.trace.hashing import distinct
-from mmiotools.trace.zones import page_set
+from mmiotools.trace.zones import Zones, page_set
 
 #: Of what a block says about itself without its columns: the least and the most of each, in the order of the index.
 _RANGES = {"time": (0, -1), "addr": (0, 0)}
@@ -102,3 +104,29 @@ def taken_over(batch: Batch, head: dict[str, Any], packed: bytes, body: bytes) -
 
 def _same(some: NDArray[np.uint64] | None, others: NDArray[np.uint64] | None) -> bool:
     return some is others if some is None or others is None else np.array_equal(some, others)
+
+
+def zone_as_zones(zone: dict[str, Any], events: int, addresses: NDArray[np.uint64] | None) -> Zones:
+    """What the head of a block says about it."""
+    times, places = zone.get("time", (0, -1)), zone.get("addr", (0, 0))
+    offset, first, count, least, most, kinds = (
+        np.array([number], np.int64) for number in (0, 0, events, *times, zone["kinds"])
+    )
+    low, high = (np.array([number], np.uint64) for number in places)
+    return Zones(offset, first, count, least, most, low, high, kinds, addresses=addresses)
+
+
+def as_expected(name: str, column: Column) -> Column:
+    """A well-known column with the type that everybody relies on. Raises Corrupt when a value does not fit."""
+    data, present = column
+    wanted = DTYPES[name]
+    if data.dtype != wanted:
+        cast = data.astype(wanted)
+        if not np.array_equal(cast, data):
+            raise Corrupt("a value is beyond its type")
+        data = cast
+    if name == "eol" and int(data.max()) > EOL_NONE:
+        raise Corrupt("a line end that is none")
+    if name == "opcode" and int(data.max()) >> 56 > 7:
+        raise Corrupt("an opcode is too long")
+    return Column(data, present)

@@ -15,9 +15,9 @@ from mmiotools.errors import FormatError
 from mmiotools.events import Kind
 from mmiotools.formats import native_extras
 from mmiotools.formats.base import damaged
-from mmiotools.formats.native_block import Harmless, taken_over
+from mmiotools.formats.native_block import Harmless, as_expected, taken_over, zone_as_zones
 from mmiotools.formats.native_columns import Corrupt, Presence, check, decode, unpack_planes
-from mmiotools.formats.native_index import Index, find_header, read_index
+from mmiotools.formats.native_index import Context, Index, find_context, find_footer, read_index
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -37,7 +37,7 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.native_stream import Stream, parse_file_header
 from mmiotools.formats.source import ByteSource, Extent
-from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch, Column, Regions
+from mmiotools.trace.batch import DTYPES, MAX_EVENTS, Batch, Column, Regions
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
@@ -76,7 +76,7 @@ class NativeBatches:
         """Give each batch with its block, for a writer that takes it over; a column that cannot be read is in it, and
         is no damage.
         """
-        self._reader.with_blocks = True
+        self._reader.keep_blocks()
 
     def choose(self, chosen: Choice) -> None:
         """Leave out the other blocks: of a file with an index, they are not even read."""
@@ -88,14 +88,13 @@ class NativeReader:
 
     wanted       the columns to read, None for all
     chosen       the blocks to read, None for all
-    with_blocks  whether batches come with their blocks
     """
 
     def __init__(self, source: ByteSource) -> None:
         self.header = TraceHeader()
         self.wanted: frozenset[str] | None = None
         self.chosen: Choice | None = None
-        self.with_blocks = False
+        self._with_blocks = False
         self._source = source
         self._stream = Stream(source.read)
         self._name = source.name
@@ -105,19 +104,26 @@ class NativeReader:
         self._total: int | None = None
         self._footer_due = False
         self._gap: tuple[int, str] | None = None
+        self._start = 0
         self._unknown: set[object] = set()
         self._headed = False
         #: Of a file with an index: its events that are no accesses, and their numbers.
         self._rare: tuple[NDArray[np.int64], Batch] | None = None
         self._file_header()
         file = source.whole_file()
-        if not self._headed and file is not None:
-            self._take_header(find_header(*file))
+        footer = None if self._headed or file is None else find_footer(*file)
+        if footer is not None:
+            self._take_header(footer.head.get("header"))
 
     @property
     def told(self) -> int | None:
         """See `NativeBatches.told`."""
         return self._total
+
+    def keep_blocks(self) -> None:
+        """Let batches come with their blocks, and what the footer has of a block that is lost in its place."""
+        self._with_blocks = True
+        self._find_context()
 
     # -- headers ------------------------------------------------------------------------------------------
 
@@ -129,8 +135,10 @@ class NativeReader:
         self._expected = self._told = 0
         self._total = None
         self._footer_due = False
+        self._rare = None
         if fixed is None:
             self._damage("the file header is damaged")
+            self._find_context()
             self._stream.skip(min(len(data), 1))
             return
         if fixed.major > MAJOR:
@@ -140,6 +148,7 @@ class NativeReader:
         self._stream.skip(FILE_HEADER_SIZE)
         self._total = None if fixed.events == UNKNOWN_COUNT else fixed.events
         self._footer_due = bool(fixed.flags & FOOTER_FOLLOWS)
+        self._find_context()
         if fixed.map_length > MAX_HEAD:
             self._damage("the header map has an impossible length")
             return
@@ -179,10 +188,13 @@ class NativeReader:
         if self._gap is not None:
             offset, reason = self._gap
             self._gap = None
-            note = damaged(reason, events=max(first - self._expected, 0), offset=offset)
+            kept = list(self._context(self._expected, first)) if self._with_blocks else []
+            missing = first - self._expected - sum(map(len, kept))
+            note = damaged(reason, events=max(missing, 0), offset=offset)
             batch = Batch.from_events([note], self._regions)
-            whole = known and self._headed and first == self._expected
+            whole = known and self._headed and not missing
             yield Harmless(batch.kind, batch.columns, batch.extras, batch.regions) if whole else batch
+            yield from kept
         self._expected = max(first, self._expected)
 
     # -- blocks -------------------------------------------------------------------------------------------
@@ -217,21 +229,31 @@ class NativeReader:
         apart = np.zeros(len(index.zones.first), np.bool_)
         if index.context is None or not choice.kinds:
             return apart
-        rows, head, body = index.context
-        chosen, self.chosen = self.chosen, None
-        try:
-            batch = self._decode(len(rows), head, body)
-        except _NONSENSE:
-            batch = None
-        self.chosen = chosen
-        if batch is None or bool(batch.accesses.any()):
+        self._rare = self._decoded(index.context)
+        if self._rare is None:
             return apart
-        self._rare = (rows, batch)
+        rows, batch = self._rare
         apart[:] = True
         if choice.timed:
             untimed = rows[~batch.present("time") | (batch.kind == Kind.LOST)]
             apart[np.searchsorted(index.zones.first, untimed, "right") - 1] = False
         return apart
+
+    def _decoded(self, context: Context) -> tuple[NDArray[np.int64], Batch] | None:
+        """The events of the footer's context with their numbers; None where it is no good."""
+        chosen, self.chosen = self.chosen, None
+        try:
+            batch = self._decode(len(context.rows), context.head, context.body)
+        except _NONSENSE:
+            batch = None
+        self.chosen = chosen
+        return None if batch is None or bool(batch.accesses.any()) else (context.rows, batch)
+
+    def _find_context(self) -> None:
+        """For a repair: what the footer of the file that begins here has of its events."""
+        file = self._source.whole_file() if self._with_blocks else None
+        context = None if file is None else find_context(*file, self._start, self._total)
+        self._rare = None if context is None else self._decoded(context)
 
     def _context(self, start: int, stop: int) -> Iterator[Batch]:
         """What the footer has of the events start..stop-1, which are not read."""
@@ -292,7 +314,7 @@ class NativeReader:
             if frame.type == EVENTS:
                 body = data[FRAME_SIZE + frame.head_length :]
                 batch = self._decode(frame.events, head, body)
-                if batch is not None and self.with_blocks:
+                if batch is not None and self._with_blocks:
                     batch = taken_over(batch, head, head_bytes, body)
         except _NONSENSE as error:
             self._damage(f"a block of {frame.events} events is damaged: {error}", start)
@@ -333,7 +355,7 @@ class NativeReader:
                 raise Corrupt("its address dictionary has an impossible size")
             addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
         body = unpack(body_bytes)
-        if self.chosen is not None and self._leaves_out(_zone(head["zone"], n, addresses), self.chosen):
+        if self.chosen is not None and self._leaves_out(zone_as_zones(head["zone"], n, addresses), self.chosen):
             for name, entry in head["columns"].items():
                 check(entry, body.get(name, b""))
             return None
@@ -353,11 +375,11 @@ class NativeReader:
                     continue
                 column = decode(entry, payload, n, addresses, presence)
                 if column is not None and name in DTYPES:
-                    column = _as_expected(name, column)
+                    column = as_expected(name, column)
             except _NONSENSE as error:
                 raise Corrupt(f"column '{name}': {error}") from error
             if column is None:
-                if name not in self._unknown and not self.with_blocks:
+                if name not in self._unknown and not self._with_blocks:
                     self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")
                 self._unknown.add(name)
             else:
@@ -383,29 +405,3 @@ class NativeReader:
         if not known[column.present if column.present is not None else slice(None)].all():
             raise Corrupt("a region has no name")
         return Column(data, column.present)
-
-
-def _zone(zone: dict[str, Any], events: int, addresses: NDArray[np.uint64] | None) -> Zones:
-    """What the head of a block says about it."""
-    times, places = zone.get("time", (0, -1)), zone.get("addr", (0, 0))
-    offset, first, count, least, most, kinds = (
-        np.array([number], np.int64) for number in (0, 0, events, *times, zone["kinds"])
-    )
-    low, high = (np.array([number], np.uint64) for number in places)
-    return Zones(offset, first, count, least, most, low, high, kinds, addresses=addresses)
-
-
-def _as_expected(name: str, column: Column) -> Column:
-    """A well-known column with the type that everybody relies on. Raises Corrupt when a value does not fit."""
-    data, present = column
-    wanted = DTYPES[name]
-    if data.dtype != wanted:
-        cast = data.astype(wanted)
-        if not np.array_equal(cast, data):
-            raise Corrupt("a value is beyond its type")
-        data = cast
-    if name == "eol" and int(data.max()) > EOL_NONE:
-        raise Corrupt("a line end that is none")
-    if name == "opcode" and int(data.max()) >> 56 > 7:
-        raise Corrupt("an opcode is too long")
-    return Column(data, present)

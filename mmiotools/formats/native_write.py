@@ -64,6 +64,7 @@ class NativeWriter:
         self._events = 0
         self._offset = 0
         self._map: bytes | None = None
+        self._content: dict[str, Any] = {}
         self._index: list[tuple[int, ...]] = []
         self._start = out.tell() if is_seekable(out) else None
 
@@ -129,7 +130,8 @@ class NativeWriter:
 
     def _begin(self) -> None:
         if self._map is None:
-            self._map = pack(self._header_map())
+            self._content = self._header_map()
+            self._map = pack(self._content)
             self._put(pack_file_header(FOOTER_FOLLOWS, UNKNOWN_COUNT, self._map))
 
     def _header_map(self) -> dict[str, Any]:
@@ -158,7 +160,7 @@ class NativeWriter:
         rows = np.array([[number & _ALL_ONES for number in row] for row in self._index], np.uint64)
         steps = np.diff(rows, axis=0, prepend=np.zeros((1, len(ENTRY)), np.uint64)) if len(rows) else rows
         head = {
-            "header": self._header_map(),
+            "header": self._content,
             "events": self._events,
             "blocks": len(self._index),
             "fields": ENTRY,
