@@ -4,6 +4,7 @@ any damage; how many events lie in a gap is known from the numbers that the bloc
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -211,10 +212,23 @@ class NativeReader:
 
     def _chosen_blocks(self, descriptor: int, index: Index, choice: Choice) -> Iterator[Batch]:
         """Only the blocks that are chosen, stretch by stretch; of the others, what the footer has of them."""
+        apart = self._take_context(index, choice)
+        since = 0
+        if choice.last is not None:
+            for since in choice.lasts(index.zones):
+                # What is told once is to be told when they are read in earnest.
+                trial = copy.copy(self)
+                trial._unknown = set(self._unknown)
+                if choice.last.enough(trial._stretches(descriptor, index, choice.wanted(index.zones, apart, since))):
+                    break
+            else:
+                since = 0
+        yield from self._stretches(descriptor, index, choice.wanted(index.zones, apart, since))
+
+    def _stretches(self, descriptor: int, index: Index, wanted: NDArray[np.bool_]) -> Iterator[Batch]:
         zones = index.zones
         offsets = [*zones.offset.tolist(), index.end]
         firsts = [*zones.first.tolist(), int(zones.events.sum())]
-        wanted = choice.wanted(zones, self._take_context(index, choice))
         for start, stop in stretches(wanted).tolist():
             extent = Extent(descriptor, offsets[start], offsets[stop])
             self._stream = Stream.of_extent(extent)
