@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
-from mmiotools.errors import FormatError, UsageError
+from mmiotools.errors import FormatError, NotATrace, UsageError
 from mmiotools.formats.base import Format, Sniff, damaged
 from mmiotools.formats.source import ByteSource, open_source, strip_compression
 from mmiotools.trace.batch import Batch
@@ -49,7 +49,7 @@ FORMATS: Registry[Format] = Registry(
 def detect(source: ByteSource) -> Format:
     """The format that the input's first bytes show: the first that is sure, else the one that is likeliest.
 
-    Raises FormatError when none fits, or when several fit equally well.
+    Raises NotATrace when none fits, and FormatError when several fit equally well.
     """
     ranked: list[tuple[Sniff, Format]] = []
     # A native file is sure at once, and the formats of text take longer to import than to be ruled out.
@@ -65,7 +65,7 @@ def detect(source: ByteSource) -> Format:
     best = max(score for score, _ in ranked)
     winners = [candidate for score, candidate in ranked if score == best]
     if best == Sniff.NO:
-        raise FormatError(f"{source.name}: in no known format; name one with --from (see `mmiotools list formats`)")
+        raise NotATrace(f"{source.name}: in no known format; name one with --from (see `mmiotools list formats`)")
     if len(winners) > 1:
         names = " or ".join(sorted(candidate.name for candidate in winners))
         raise FormatError(f"{source.name}: could be {names}; say which with --from")

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import zstandard
 
-from mmiotools.errors import FormatError, UsageError
+from mmiotools.errors import FormatError, NotATrace, UsageError
 
 #: How much of the input formats see when they are asked whether it is theirs.
 HEAD = 1 << 16
@@ -301,7 +301,7 @@ def open_source(path: str | None) -> ByteSource:
     if not source.head:
         if source.problem:
             raise FormatError(f"{source.name}: {source.problem}, before any event")
-        raise FormatError(f"{source.name}: is empty, not a trace")
+        raise NotATrace(f"{source.name}: is empty, not a trace")
     return source
 
 
