@@ -83,15 +83,16 @@ class Run:
         keep_freed_memory()
         trace = open_trace(path, format_name, columns, choice, blocks=blocks)
         show = progress and not self.quiet and sys.stderr.isatty()
-        batches, spread = trace.batches, trace.spread
+        batches, spread, counting = trace.batches, trace.spread, trace.counting
         trace.batches = self._watch(with_progress(batches, trace, len) if show else batches, trace, _itself)
+
+        def watched(results: Iterator[Spread[Any]]) -> Iterator[Spread[Any]]:
+            return self._watch(with_progress(results, trace, _events) if show else results, trace, _rare)
+
         if spread is not None:
-
-            def watched(function: Callable[[Batch], Any]) -> Iterator[Spread[Any]]:
-                results = spread(function)
-                return self._watch(with_progress(results, trace, _events) if show else results, trace, _rare)
-
-            trace.spread = watched
+            trace.spread = lambda function: watched(spread(function))
+        if counting is not None:
+            trace.counting = lambda function: watched(counting(function))
         return trace
 
     def _watch(self, items: Iterator[T], trace: Trace, rare: Callable[[T], Batch]) -> Iterator[T]:
@@ -166,15 +167,35 @@ class Sink:
             self._writer.names = load_names([AUTO]) if names is None else names
         self.write = self._writer.write
 
-    def copy(self, trace: Trace) -> None:
-        """Write all of a trace, in several processes where its format and the output's can."""
+    def copy(self, trace: Trace, through: Callable[[Batch], tuple[Batch, int]] | None = None) -> int:
+        """Write all of a trace, or what `through` makes of each batch, in several processes where its format and the
+        output's can. The sum of the numbers that `through` gives besides.
+        """
         writer = self._writer
-        if trace.spread is not None and isinstance(writer, PreparingWriter):
-            for item in trace.map(writer.prepare):
-                writer.accept(item.result)
-            return
-        for batch in trace.batches:
-            writer.write(batch)
+        prepare: Callable[[Batch], Any] = _itself
+        accept: Callable[[Any], None] = writer.write
+        if isinstance(writer, PreparingWriter) and (writer.joins or through is None):
+            prepare, accept = writer.prepare, writer.accept
+        elif through is None or trace.spread is None:
+            # Batches would only be carried from one process to another.
+            total = 0
+            for batch in trace.batches:
+                made, number = (batch, 0) if through is None else through(batch)
+                writer.write(made)
+                total += number
+            return total
+
+        def work(batch: Batch) -> tuple[Any, int]:
+            made, number = (batch, 0) if through is None else through(batch)
+            return prepare(made) if len(made) else None, number
+
+        total = 0
+        for item in trace.map(work):
+            prepared, number = item.result
+            if prepared is not None:
+                accept(prepared)
+            total += number
+        return total
 
     def close(self, run: Run, strict: bool) -> None:
         """Finish the format; say what it could not hold. Raises TargetCannotHold when `strict`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import click
 import numpy as np
@@ -150,6 +151,19 @@ def command(
         end = Last(last + 1, lambda batches: has_more(select(batches), last, bare))
     choice = None if unfolds else choose(Not(tree) if invert else tree, window, bare, end)
     trace = run.open_input(input, from_format, choice=choice)
+    predicate = Predicate(tree, names)
+    if window.is_open and first is None and last is None and not fold_polls and not unfolds and predicate.is_local:
+        each = partial(_select, predicate, invert, bare)
+        if counts:
+            selected = sum(item.result for item in trace.map(lambda batch: each(batch)[1]))
+            click.echo(selected)
+        else:
+            target = choose_format(to_format, output, _same_format(trace.container))
+            with open_output(run, output, target, trace.header, (input,), strict, names) as sink:
+                selected = sink.copy(trace, each)
+        if exit_status and not selected:
+            run.set_status(EXIT_DIFFERENT)
+        return run.status
     batches = trace.batches
     if unfolds:
         batches = _told(run, unfold(batches))
@@ -174,6 +188,13 @@ def command(
     if exit_status and not tally.selected:
         run.set_status(EXIT_DIFFERENT)
     return run.status
+
+
+def _select(predicate: Predicate, invert: bool, bare: bool, batch: Batch) -> tuple[Batch, int]:
+    """What is kept of a batch, and how many events were selected."""
+    selected = predicate.mask(batch)
+    chunk = Chunk(batch, ~selected if invert else selected)
+    return chunk.kept(bare).batch, int(np.count_nonzero(chunk.selected))
 
 
 def _pattern(option: str, source: str | None) -> re.Pattern[bytes] | None:
@@ -201,4 +222,4 @@ def _told(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
 
 def _same_format(container: str) -> str:
     """The input's own format where it can be written."""
-    return container if container in FORMATS.names() and FORMATS.get(container).writable else "native"
+    return container if container in FORMATS and FORMATS.get(container).writable else "native"

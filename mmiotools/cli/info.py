@@ -10,7 +10,16 @@ from mmiotools.cli.common import Run, from_option, load_regs, quiet_option, regs
 from mmiotools.errors import MmioToolsError
 from mmiotools.formats.jsonl_fields import dumps
 from mmiotools.stats.registers import Register
-from mmiotools.stats.summary import HOTTEST, NAMED_AT_MOST, SCHEMA, Summary, bulk_summary, register_json
+from mmiotools.stats.summary import (
+    HOTTEST,
+    LOOKED_AT,
+    NAMED_AT_MOST,
+    SCHEMA,
+    Summary,
+    bulk_summary,
+    counted_summary,
+    register_json,
+)
 from mmiotools.trace.header import Trace
 from mmiotools.trace.matching import register_name
 from mmiotools.trace.names import Names
@@ -45,9 +54,9 @@ def command(traces: tuple[str, ...], as_json: bool, regs: tuple[str, ...], from_
     shown = 0
     for path in traces or ("-",):
         try:
-            trace = run.open_input(path, from_format)
+            trace = run.open_input(path, from_format, columns=LOOKED_AT)
             summary = Summary()
-            for part in trace.map(bulk_summary):
+            for part in trace.map(bulk_summary) if trace.counting is None else trace.counting(counted_summary):
                 summary.merge(part.result)
                 summary.add_rare(part.rare)
         except MmioToolsError as error:

@@ -24,7 +24,7 @@ def output_format(to_format: str | None, output: str | None, containers: Sequenc
     default = default_format(output)
     if len(same) == 1:
         (only,) = same
-        default = only if only in FORMATS.names() and FORMATS.get(only).writable else default
+        default = only if only in FORMATS and FORMATS.get(only).writable else default
     return choose_format(to_format, output, default)
 
 

@@ -4,7 +4,8 @@
 static int
 prepare(PyObject *module)
 {
-    if (PyModule_AddFunctions(module, text_functions) || PyModule_AddFunctions(module, column_functions))
+    if (PyModule_AddFunctions(module, text_functions) || PyModule_AddFunctions(module, column_functions) ||
+        PyModule_AddFunctions(module, tally_functions))
         return -1;
     return prepare_text(module);
 }

@@ -59,7 +59,7 @@ hold(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t size, int 
 
 /* -- the parts: functions of each, and what it does when the module is made --------------------------------- */
 
-extern PyMethodDef text_functions[], column_functions[];
+extern PyMethodDef text_functions[], column_functions[], tally_functions[];
 int prepare_text(PyObject *module);
 
 #endif

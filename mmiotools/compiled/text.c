@@ -1,7 +1,7 @@
 /* mmiotrace text: lines to columns, and columns to lines. A line that is not spelled exactly as the kernel spells it is
  * left to the caller.
  */
-#include "speed.h"
+#include "tally.h"
 
 /* Longest line that `print_rows` makes, with its end: 8 + 4 + 21 + 21 + 19 + 19 + 19 + 21 and some. */
 #define LINE_MOST 160
@@ -212,6 +212,96 @@ scan_lines(PyObject *self, PyObject *args)
     return Py_BuildValue("nn", row, at);
 }
 
+/* -- counting lines ------------------------------------------------------------------------------------------ */
+
+/* tally_lines(block, at, room, others, times)
+ * -> (lines read, where the next line begins, lines that were not taken, entries as bytes)
+ *
+ * Reads whole lines of `block` from byte `at` on, and counts the accesses in them. Of each line that is none, or is not
+ * spelled canonically, three numbers go to `others` (room for 3 * room): its line from 0, and the first byte and the
+ * end of its text, without CR. `times` are six numbers: first and last time and the lines they are in, least and
+ * greatest; lines -1 where no access was counted. Ends early where there is no room left, or too much to count.
+ */
+static PyObject *
+tally_lines(PyObject *self, PyObject *args)
+{
+    PyObject *block, *to_others, *to_times;
+    Py_ssize_t at, room, row = 0, left = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OnnOO", &block, &at, &room, &to_others, &to_times))
+        return NULL;
+    Buffers buffers = {.held = 0};
+    const uint8_t *text = hold(&buffers, block, 0, 1, 0);
+    int64_t *others = text && room <= PY_SSIZE_T_MAX / 24 ? hold(&buffers, to_others, room * 3, 8, 1) : NULL;
+    int64_t *times = others ? hold(&buffers, to_times, 6, 8, 1) : NULL;
+    int good = times != NULL;
+    if (!good && !PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "too much room");
+    if (good && (at < 0 || at > buffers.views[0].len)) {
+        PyErr_SetString(PyExc_ValueError, "outside the block");
+        good = 0;
+    }
+    Tally tally = {.count = 0};
+    if (good && !(good = tally_start(&tally)))
+        PyErr_NoMemory();
+    if (!good) {
+        let_go(&buffers);
+        return NULL;
+    }
+    uint8_t kind, width, crlf;
+    int64_t time = 0, map = 0, pid, first = 0, last = 0, first_row = -1, last_row = -1, low = INT64_MAX, high = INT64_MIN;
+    uint64_t addr = 0, value, pc, opcode;
+    const Columns one = {&kind, &width, &crlf, &time, &map, &pid, NULL, NULL, &addr, &value, &pc, &opcode};
+    const uint8_t *line = text + at, *stop = text + buffers.views[0].len;
+    Py_BEGIN_ALLOW_THREADS
+    for (; line < stop && tally.count < MOST_ENTRIES - 1; row++) {
+        const uint8_t *end = memchr(line, '\n', (size_t)(stop - line));
+        if (end == NULL)
+            break;
+        uint8_t found = OTHER;
+        const uint8_t *next = end + 1;
+        end -= end > line && end[-1] == '\r';
+        if (end > line) {
+            if (*line == 'R' || *line == 'W')
+                found = access_line(line, end, &one, 0);
+            else if (*line == 'U')
+                found = unknown_line(line, end, &one, 0);
+        }
+        if (found == OTHER) {
+            if (left == room)
+                break;
+            others[3 * left] = row;
+            others[3 * left + 1] = line - text;
+            others[3 * left + 2] = end - text;
+            left++;
+        } else {
+            uint8_t has = found == UNKNOWN ? HAS_ANY | HAS_ADDR | HAS_MAP : HAS_ANY | HAS_ADDR | HAS_MAP | HAS_WIDTH;
+            if (!(good = tally_count(&tally, found, addr, map, width, has)))
+                break;
+            if (first_row < 0) {
+                first_row = row;
+                first = time;
+            }
+            last_row = row;
+            last = time;
+            low = time < low ? time : low;
+            high = time > high ? time : high;
+        }
+        line = next;
+    }
+    Py_END_ALLOW_THREADS
+    int64_t told[6] = {first, last, first_row, last_row, low, high};
+    memcpy(times, told, sizeof told);
+    at = line - text;
+    let_go(&buffers);
+    if (!good) {
+        free(tally.entries);
+        return PyErr_NoMemory();
+    }
+    PyObject *entries = tally_finish(&tally);
+    return entries ? Py_BuildValue("nnnN", row, at, left, entries) : NULL;
+}
+
 /* -- printing lines ------------------------------------------------------------------------------------------ */
 
 static inline uint8_t *
@@ -323,6 +413,7 @@ print_rows(PyObject *self, PyObject *args)
 
 PyMethodDef text_functions[] = {
     {"scan_lines", scan_lines, METH_VARARGS, "Lines of mmiotrace text to columns."},
+    {"tally_lines", tally_lines, METH_VARARGS, "Counts of the accesses in lines of mmiotrace text."},
     {"print_rows", print_rows, METH_VARARGS, "Columns to lines of mmiotrace text."},
     {NULL, NULL, 0, NULL},
 };

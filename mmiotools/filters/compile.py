@@ -39,7 +39,8 @@ class Predicate:
     def __init__(self, expression: tree.Expr | str, names: Names | None = None) -> None:
         self.expr = parse(expression, names) if isinstance(expression, str) else expression
         check_names(self.expr, names)
-        self.needs_regions = any(_touches_regions(node) for node in tree.walk(self.expr))
+        #: Whether an event alone tells, without the maps and devices before it.
+        self.is_local = not any(_touches_regions(node) for node in tree.walk(self.expr))
         self._addresses = AddressMap()
         self._registers = Registers(names or Names(), self._addresses.regions)
         self._tables: dict[int, list[bool]] = {}
@@ -51,7 +52,7 @@ class Predicate:
 
     def mask(self, batch: Batch) -> BoolArray:
         """Which events of the batch the expression selects, (n,) bool."""
-        resolved = self._addresses.resolve(batch) if self.needs_regions else None
+        resolved = None if self.is_local else self._addresses.resolve(batch)
         return self._evaluate(self.expr, _Rows(batch, resolved))
 
     def _evaluate(self, node: tree.Expr, rows: _Rows) -> BoolArray:

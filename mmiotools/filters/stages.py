@@ -33,6 +33,10 @@ class Chunk(NamedTuple):
         """The rows of a mask (n,)."""
         return Chunk(self.batch.take(keep), self.selected if keep.all() else self.selected[keep])
 
+    def kept(self, bare: bool) -> Chunk:
+        """Only what is selected and, unless `bare`, the context."""
+        return self.take(self.selected if bare else self.selected | context_mask(self.batch))
+
 
 def context_of(batch: Batch) -> Chunk:
     """A batch of context that nobody selected."""
@@ -68,9 +72,9 @@ def judge(batches: Iterable[Batch], predicate: Predicate, invert: bool = False) 
 def keep_selected(chunks: Iterable[Chunk], bare: bool = False) -> Iterator[Chunk]:
     """Only what is selected and, unless `bare`, the context."""
     for chunk in chunks:
-        keep = chunk.selected if bare else chunk.selected | context_mask(chunk.batch)
-        if keep.any():
-            yield chunk.take(keep)
+        kept = chunk.kept(bare)
+        if len(kept.batch):
+            yield kept
 
 
 def select(batches: Iterable[Batch], predicate: Predicate, bare: bool = False, invert: bool = False) -> Iterator[Batch]:

@@ -12,6 +12,7 @@ from mmiotools.formats.source import ByteSource, open_source, strip_compression
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace
 from mmiotools.trace.registry import Registry
+from mmiotools.trace.tally import uncounted
 from mmiotools.trace.zones import Choice
 
 FORMATS: Registry[Format] = Registry(
@@ -44,6 +45,10 @@ FORMATS: Registry[Format] = Registry(
     },
     group="mmiotools.formats",
 )
+
+
+#: Last suffixes that no other format's ends with, of those that are written most: all formats need not be imported.
+PLAIN_SUFFIXES = {".mmio": "native", ".mmiotrace": "mmiotrace", ".jsonl": "jsonl"}
 
 
 def detect(source: ByteSource) -> Format:
@@ -95,7 +100,7 @@ def open_trace(
         raise UsageError(f"format '{chosen.name}' can be written but not read")
     header, batches = chosen.read(source)
     header.format = header.format or chosen.name
-    spread = getattr(batches, "spread", None)
+    spread, counting = getattr(batches, "spread", None), getattr(batches, "counting", None)
     if columns is not None and hasattr(batches, "only"):
         batches.only(columns)
     if choice is not None and hasattr(batches, "choose"):
@@ -106,7 +111,11 @@ def open_trace(
     batches = _with_source_problem(batches, source)
     trace = Trace(header, batches, source.name, source.size, lambda: source.consumed, chosen.name, told)
     if spread is not None:
-        trace.spread = lambda function: _spread_with_source_problem(spread, function, source)
+        trace.spread = lambda function: _spread_with_source_problem(spread(function), function, source)
+    if counting is not None:
+        trace.counting = lambda function: _spread_with_source_problem(
+            counting(function), lambda batch: function(uncounted(batch)), source
+        )
     return trace
 
 
@@ -121,12 +130,10 @@ def _with_source_problem(batches: Iterator[Batch], source: ByteSource) -> Iterat
 
 
 def _spread_with_source_problem(
-    spread: Callable[[Callable[[Batch], Any]], Iterator[Spread[Any]]],
-    function: Callable[[Batch], Any],
-    source: ByteSource,
+    results: Iterator[Spread[Any]], function: Callable[[Batch], Any], source: ByteSource
 ) -> Iterator[Spread[Any]]:
-    """The same for a stream that is read through `spread`."""
-    yield from spread(function)
+    """The same for a stream that is read through `spread` or `counting`."""
+    yield from results
     for note in _with_source_problem(iter(()), source):
         yield Spread(function(note), len(note), note)
 
@@ -134,6 +141,9 @@ def _spread_with_source_problem(
 def format_for_path(path: str) -> str | None:
     """The writable format with the longest suffix that an output path has, looking below a compression suffix."""
     bare = strip_compression(path).lower()
+    plain = PLAIN_SUFFIXES.get(bare[max(bare.rfind("."), 0) :])
+    if plain is not None:
+        return plain
     longest = 0
     chosen = None
     for name in FORMATS.names():

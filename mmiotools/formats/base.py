@@ -39,7 +39,11 @@ class Writer(Protocol):
 class PreparingWriter(Writer, Protocol):
     """A writer whose work can be done elsewhere: `prepare` is pure and may run in another process, `accept` takes
     its results in order. The two together do what `write` does.
+
+    joins  whether small batches are as well prepared one by one as together
     """
+
+    joins: ClassVar[bool]
 
     def prepare(self, batch: Batch) -> Any:
         """What `accept` needs to append the batch; can be pickled."""

@@ -17,6 +17,7 @@ from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions
 from mmiotools.trace.header import Spread
+from mmiotools.trace.tally import Counted, uncounted
 
 R = TypeVar("R")
 
@@ -46,6 +47,12 @@ class BlockParser(Protocol):
     def __call__(self, block: bytes, line: int, regions: Regions) -> Iterator[Parsed]: ...
 
 
+class BlockCounter(Protocol):
+    """The same, but what it can it only counts. Only given blocks of whole lines."""
+
+    def __call__(self, block: bytes, line: int, regions: Regions) -> Iterator[Counted]: ...
+
+
 class LineParser(Protocol):
     """Makes an event of a line, given without its line end; None for a line of no known kind. Never raises.
 
@@ -60,6 +67,7 @@ class LineParser(Protocol):
 class LineBatches:
     """The batches of a text: an iterator, or `spread` over worker processes.
 
+    count   for who only counts: then there is `counting`, too
     hold    for records that span lines: how many of the last bytes of these whole lines (at most REACH of them are
             given) are not to be read without what follows
     notice  is given the batches in order, or only their rows that are no accesses, before anybody else
@@ -70,11 +78,13 @@ class LineBatches:
         source: ByteSource,
         parse: BlockParser,
         *,
+        count: BlockCounter | None = None,
         hold: Callable[[bytes], int] | None = None,
         notice: Callable[[Batch], None] | None = None,
     ) -> None:
         self._source = source
         self._parser = parse
+        self._counter = count
         self._hold = hold
         self._notice = notice
         self._regions = Regions()
@@ -104,13 +114,38 @@ class LineBatches:
     def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """function(batch) for every batch, computed anywhere, given in order."""
 
+        def make(block: bytes, line: int) -> Iterator[tuple[Spread[R], int]]:
+            for batch, lines in self._parse(block, line):
+                yield Spread(function(batch), len(batch), _rare(batch)), lines
+
+        return self._spread(make)
+
+    @property
+    def counting(self) -> Callable[[Callable[[Counted], R]], Iterator[Spread[R]]] | None:
+        """The same for a function of what was counted; None where nothing can be."""
+        return None if self._counter is None else self._counting
+
+    def _counting(self, function: Callable[[Counted], R]) -> Iterator[Spread[R]]:
+        def make(block: bytes, line: int) -> Iterator[tuple[Spread[R], int]]:
+            if self._counter is None or not block.endswith(b"\n"):
+                for batch, lines in self._parse(block, line):
+                    yield Spread(function(uncounted(batch)), len(batch), _rare(batch)), lines
+                return
+            for counted in self._counter(block, line, self._regions):
+                yield Spread(function(counted), counted.events, _rare(counted.rest)), counted.events
+
+        return self._spread(make)
+
+    def _spread(self, make: Callable[[bytes, int], Iterator[tuple[Spread[R], int]]]) -> Iterator[Spread[R]]:
+        """What `make` makes of every block, with the lines that it takes, computed anywhere, given in order."""
+
         # A piece is an Extent, which the worker reads itself, or bytes.
         def work(piece: Any, first: int = 1) -> tuple[Any, list[Spread[R]], int]:
             results = []
             line = first
             for block in [piece] if isinstance(piece, bytes) else self._blocks(piece.chunks()):
-                for batch, lines in self._parse(block, line):
-                    results.append(Spread(function(batch), len(batch), batch.take(batch.kind > Kind.UNKNOWN)))
+                for result, lines in make(block, line):
+                    results.append(result)
                     line += lines
             return piece, results, line - first
 
@@ -153,6 +188,10 @@ class LineBatches:
             yield Parsed(Batch.from_events([_too_long(block, line)], self._regions), 1)
         else:
             yield from self._parser(block, line, self._regions)
+
+
+def _rare(batch: Batch) -> Batch:
+    return batch.take(batch.kind > Kind.UNKNOWN)
 
 
 def _too_long(line: bytes, number: int) -> Event:

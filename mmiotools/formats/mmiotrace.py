@@ -51,7 +51,9 @@ class Mmiotrace:
     def read(self, source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
         """Batches of at most 64 Ki lines; one event a line, whatever the line holds."""
         header = TraceHeader(self.name, "boot", 6)
-        return header, LineBatches(source, _parse, notice=partial(_notice, header))
+        fast = compiled()
+        count = None if fast is None else partial(mmiotrace_compiled.count, fast)
+        return header, LineBatches(source, _parse, count=count, notice=partial(_notice, header))
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> TextWriter:
         """Lines onto `out`; as they were spelled where they were lines of this dialect."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from types import ModuleType
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class TextWriter:
     spelled  unusual lines have their own bytes in `raw`; False where those are of another dialect
     """
 
+    joins: ClassVar[bool] = True
+
     def __init__(self, out: BinaryIO, spelled: bool = True) -> None:
         self._out = out
         self._spelled = spelled
@@ -34,6 +37,19 @@ class TextWriter:
         """Print every event that the dialect can say; the others are counted in `lost`."""
         for start in range(0, len(batch), _PAGE):
             self._write(batch.slice(start, start + _PAGE))
+
+    def prepare(self, batch: Batch) -> tuple[bytes, Counter[str]]:
+        """The lines of a batch, and what is lost of it."""
+        out = io.BytesIO()
+        printer = TextWriter(out, self._spelled)
+        printer.write(batch)
+        return out.getvalue(), printer.lost
+
+    def accept(self, prepared: tuple[bytes, Counter[str]]) -> None:
+        """Write them."""
+        text, lost = prepared
+        self._out.write(text)
+        self.lost.update(lost)
 
     def close(self) -> None:
         """Nothing is held back."""

@@ -242,15 +242,21 @@ def complete(
     """Read the lines that no scanner took one by one; their kinds and columns go to their rows, their extras are
     returned by row.
     """
-    spans = zip(others.tolist(), starts[others].tolist(), ends[others].tolist(), strict=True)
-    events: list[Event] = [parse_line(block[start:end], first_line + row) for row, start, end in spans]
-    _join_halves(events, others, first_line)
+    events = parse_alone(block, others, starts[others], ends[others], first_line)
     slow = columnise(events, regions)
     kind[others] = slow.kind
     for name, column in slow.columns.items():
         present = slice(None) if column.present is None else column.present
         store.put(name, Place(others[present]), column.data[present])
     return {int(others[row]): extra for row, extra in slow.extras.items()}
+
+
+def parse_alone(block: bytes, rows: Index, starts: Index, ends: Index, first_line: int) -> list[Event]:
+    """The events of some lines of a block: their numbers from 0 and where the text of each is, (m,)."""
+    spans = zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True)
+    events: list[Event] = [parse_line(block[start:end], first_line + row) for row, start, end in spans]
+    _join_halves(events, rows, first_line)
+    return events
 
 
 def _join_halves(events: list[Event], rows: Index, first_line: int) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Kind
-from mmiotools.formats.native_columns import Corrupt, unpack_planes
+from mmiotools.formats.native_columns import unpack_planes
 from mmiotools.formats.native_index import PAGES
-from mmiotools.trace.batch import DTYPES, EOL_NONE, Array, Batch, Column
+from mmiotools.trace.batch import Array, Batch
 from mmiotools.trace.hashing import distinct
-from mmiotools.trace.zones import Zones, page_set
+from mmiotools.trace.zones import page_set
 
 #: Of what a block says about itself without its columns: the least and the most of each, in the order of the index.
 _RANGES = {"time": (0, -1), "addr": (0, 0)}
@@ -54,7 +54,7 @@ def values(batch: Batch, name: str) -> Array:
 
 def zone_of(batch: Batch, addresses: NDArray[np.uint64] | None) -> dict[str, Any]:
     """The zone map of a batch whose distinct addresses are these, ascending."""
-    zone: dict[str, Any] = {"kinds": int(np.bitwise_or.reduce(np.int64(1) << batch.kind.astype(np.int64)))}
+    zone: dict[str, Any] = {"kinds": sum(1 << kind for kind in np.flatnonzero(np.bincount(batch.kind)).tolist())}
     if addresses is not None:
         zone["addr"] = [int(addresses[0]), int(addresses[-1])]
     if "time" in batch.columns:
@@ -104,29 +104,3 @@ def taken_over(batch: Batch, head: dict[str, Any], packed: bytes, body: bytes) -
 
 def _same(some: NDArray[np.uint64] | None, others: NDArray[np.uint64] | None) -> bool:
     return some is others if some is None or others is None else np.array_equal(some, others)
-
-
-def zone_as_zones(zone: dict[str, Any], events: int, addresses: NDArray[np.uint64] | None) -> Zones:
-    """What the head of a block says about it."""
-    times, places = zone.get("time", (0, -1)), zone.get("addr", (0, 0))
-    offset, first, count, least, most, kinds = (
-        np.array([number], np.int64) for number in (0, 0, events, *times, zone["kinds"])
-    )
-    low, high = (np.array([number], np.uint64) for number in places)
-    return Zones(offset, first, count, least, most, low, high, kinds, addresses=addresses)
-
-
-def as_expected(name: str, column: Column) -> Column:
-    """A well-known column with the type that everybody relies on. Raises Corrupt when a value does not fit."""
-    data, present = column
-    wanted = DTYPES[name]
-    if data.dtype != wanted:
-        cast = data.astype(wanted)
-        if not np.array_equal(cast, data):
-            raise Corrupt("a value is beyond its type")
-        data = cast
-    if name == "eol" and int(data.max()) > EOL_NONE:
-        raise Corrupt("a line end that is none")
-    if name == "opcode" and int(data.max()) >> 56 > 7:
-        raise Corrupt("an opcode is too long")
-    return Column(data, present)

@@ -5,19 +5,21 @@ any damage; how many events lie in a gap is known from the numbers that the bloc
 from __future__ import annotations
 
 import copy
+import os
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.errors import FormatError
 from mmiotools.events import Kind
-from mmiotools.formats import native_extras
 from mmiotools.formats.base import damaged
-from mmiotools.formats.native_block import Harmless, as_expected, taken_over, zone_as_zones
-from mmiotools.formats.native_columns import Corrupt, Presence, check, decode, unpack_planes
+from mmiotools.formats.native_block import Harmless, taken_over
+from mmiotools.formats.native_columns import Corrupt
+from mmiotools.formats.native_decode import NONSENSE, decode_block
 from mmiotools.formats.native_index import Context, Index, find_context, find_footer, read_index
 from mmiotools.formats.native_layout import (
     END,
@@ -37,18 +39,17 @@ from mmiotools.formats.native_layout import (
     unpack_frame,
 )
 from mmiotools.formats.native_stream import Stream, parse_file_header
+from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
-from mmiotools.trace.batch import DTYPES, MAX_EVENTS, Batch, Column, Regions
-from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.batch import Batch, Regions
+from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
 
-#: Most columns of a block: each may be a few bytes in the file and half a megabyte here.
-MAX_COLUMNS = 256
-#: Columns without which a batch is none.
-_ALWAYS = ("kind", "extras")
-#: What a block that checks out may still raise when it says nonsense.
-_NONSENSE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+R = TypeVar("R")
+
+#: Blocks that a worker reads at a time.
+_TOGETHER = 8
 
 
 class NativeBatches:
@@ -69,6 +70,10 @@ class NativeBatches:
         """How many events the header says there are, None where it does not."""
         return self._reader.told
 
+    def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
+        """function(batch) for every batch, computed anywhere, given in order."""
+        return self._reader.spread(function)
+
     def only(self, columns: frozenset[str]) -> None:
         """Leave out all other columns: their checksums are looked at, no more."""
         self._reader.wanted = columns
@@ -87,8 +92,8 @@ class NativeBatches:
 class NativeReader:
     """Reads one input, which may be several files one after the other: `header` is that of the first that has one.
 
-    wanted       the columns to read, None for all
-    chosen       the blocks to read, None for all
+    wanted  the columns to read, None for all
+    chosen  the blocks to read, None for all
     """
 
     def __init__(self, source: ByteSource) -> None:
@@ -230,13 +235,61 @@ class NativeReader:
         offsets = [*zones.offset.tolist(), index.end]
         firsts = [*zones.first.tolist(), int(zones.events.sum())]
         for start, stop in stretches(wanted).tolist():
-            extent = Extent(descriptor, offsets[start], offsets[stop])
-            self._stream = Stream.of_extent(extent)
             yield from self._context(self._expected, firsts[start])
-            self._expected = self._told = firsts[start]
-            yield from self._blocks()
-            yield from self._close_gap(firsts[stop], known=False)
+            yield from self._stretch(Extent(descriptor, offsets[start], offsets[stop]), firsts[start], firsts[stop])
         yield from self._context(self._expected, firsts[-1])
+
+    def _stretch(self, extent: Extent, first: int, stop: int) -> Iterator[Batch]:
+        """Blocks that are known to have the events first..stop-1."""
+        self._stream = Stream.of_extent(extent)
+        self._expected = self._told = first
+        yield from self._blocks()
+        yield from self._close_gap(stop, known=False)
+
+    def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
+        """See `NativeBatches.spread`: a file with an index is read by worker processes, some blocks at a time."""
+
+        def results(batches: Iterator[Batch]) -> list[Spread[R]]:
+            return [Spread(function(batch), len(batch), batch.take(batch.kind > Kind.UNKNOWN)) for batch in batches]
+
+        file = self._source.whole_file()
+        index = None if file is None or self._gap is not None else read_index(*file)
+        if file is None or index is None:
+            for batch in self.batches():
+                yield from results(iter((batch,)))
+            return
+        zones = index.zones
+        wanted = np.ones(len(zones.first), np.bool_)
+        if self.chosen is not None:
+            wanted = self.chosen.wanted(zones, self._take_context(index, self.chosen))
+        pieces = [
+            (at, min(at + _TOGETHER, stop))
+            for start, stop in stretches(wanted).tolist()
+            for at in range(start, stop, _TOGETHER)
+        ]
+        offsets, firsts = [*zones.offset.tolist(), index.end], [*zones.first.tolist(), int(zones.events.sum())]
+
+        def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[Spread[R]], int | None]:
+            start, stop = piece
+            told = len(self._unknown)
+            extent = Extent(file[0], offsets[start], offsets[stop])
+            found = results(self._stretch(extent, firsts[start], firsts[stop]))
+            return piece, found, os.getpid() if len(self._unknown) > told else None
+
+        at = 0
+        for piece, found, teller in ordered_map(work, pieces):
+            yield from results(self._context(at, firsts[piece[0]]))
+            # A column that nobody can read is to be told once, not once by each worker.
+            yield from found if teller in (None, os.getpid()) else work(piece)[1]
+            at = firsts[piece[1]]
+            self._source.consumed = offsets[piece[1]]
+        yield from results(self._context(at, firsts[-1]))
+        if self.chosen is not None:
+            return
+        extent = Extent(file[0], index.end, file[1])
+        self._stream = Stream.of_extent(extent)
+        self._expected = self._told = firsts[-1]
+        yield from results(chain(self._blocks(), self._end_of_file()))
 
     def _take_context(self, index: Index, choice: Choice) -> NDArray[np.bool_]:
         """The blocks, (n,), whose events of the wanted kinds are in the footer."""
@@ -258,7 +311,7 @@ class NativeReader:
         chosen, self.chosen = self.chosen, None
         try:
             batch = self._decode(len(context.rows), context.head, context.body)
-        except _NONSENSE:
+        except NONSENSE:
             batch = None
         self.chosen = chosen
         return None if batch is None or bool(batch.accesses.any()) else (context.rows, batch)
@@ -330,7 +383,7 @@ class NativeReader:
                 batch = self._decode(frame.events, head, body)
                 if batch is not None and self._with_blocks:
                     batch = taken_over(batch, head, head_bytes, body)
-        except _NONSENSE as error:
+        except NONSENSE as error:
             self._damage(f"a block of {frame.events} events is damaged: {error}", start)
             stream.skip(1)
             stream.seek_mark()
@@ -358,64 +411,18 @@ class NativeReader:
             self._stream.seek_mark()
         yield from self._close_gap(self._expected)
 
-    def _decode(self, n: int, head: dict[str, Any], body_bytes: bytes) -> Batch | None:
+    def _decode(self, n: int, head: dict[str, Any], body: bytes) -> Batch | None:
         """The batch of n events; None for a block that nobody wants to see."""
-        if not 1 <= n <= MAX_EVENTS or head["n"] != n:
-            raise Corrupt("its number of events is impossible")
-        addresses = None
-        if "addresses" in head:
-            size, planes = head["addresses"]
-            if not 0 < size <= n:
-                raise Corrupt("its address dictionary has an impossible size")
-            addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
-        body = unpack(body_bytes)
-        if self.chosen is not None and self._leaves_out(zone_as_zones(head["zone"], n, addresses), self.chosen):
-            for name, entry in head["columns"].items():
-                check(entry, body.get(name, b""))
+        batch, unread = decode_block(n, head, body, self._regions, self.wanted, self._leaves_out())
+        for name in unread:
+            if name not in self._unknown and not self._with_blocks:
+                self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")
+            self._unknown.add(name)
+        return batch
+
+    def _leaves_out(self) -> Callable[[Zones], bool] | None:
+        """Whether nobody wants to see a block, by what its head says; None where all are wanted."""
+        if self.chosen is None or (ask := self.chosen.block) is None:
             return None
-        presence = Presence(head.get("present"))
-        columns: dict[str, Column] = {}
-        extras: dict[int, dict[str, Any]] = {}
-        if len(head["columns"]) > MAX_COLUMNS:
-            raise Corrupt("it has too many columns")
-        for name, entry in head["columns"].items():
-            payload = body.get(name, b"")
-            try:
-                if self.wanted is not None and name not in self.wanted and name not in _ALWAYS:
-                    check(entry, payload)
-                    continue
-                if name == "extras":
-                    extras = native_extras.decode(entry, payload, n)
-                    continue
-                column = decode(entry, payload, n, addresses, presence)
-                if column is not None and name in DTYPES:
-                    column = as_expected(name, column)
-            except _NONSENSE as error:
-                raise Corrupt(f"column '{name}': {error}") from error
-            if column is None:
-                if name not in self._unknown and not self._with_blocks:
-                    self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")
-                self._unknown.add(name)
-            else:
-                columns[str(name)] = column
-        kind = columns.pop("kind").data
-        if kind.dtype != np.uint8 or int(kind.max()) > max(Kind):
-            raise Corrupt("it holds kinds of events that this version does not know")
-        if "region" in columns:
-            columns["region"] = self._translate(columns["region"], head["regions"])
-        return Batch(kind, columns, extras, self._regions)
-
-    def _leaves_out(self, zone: Zones, choice: Choice) -> bool:
-        if choice.block is None or (zone.kinds[0] & choice.kinds and self._rare is None):
-            return False
-        return not choice.block(zone)
-
-    def _translate(self, column: Column, names: dict[int, list[str]]) -> Column:
-        """Region codes of the file as codes of this stream."""
-        data = column.data.copy()
-        for code, (name, space) in names.items():
-            data[column.data == code] = self._regions.code(str(name), str(space))
-        known = np.isin(column.data, np.fromiter(names, np.int64, len(names)))
-        if not known[column.present if column.present is not None else slice(None)].all():
-            raise Corrupt("a region has no name")
-        return Column(data, column.present)
+        kinds = self.chosen.kinds if self._rare is None else 0
+        return lambda zone: not (zone.kinds[0] & kinds or ask(zone))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from itertools import pairwise
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -37,7 +37,7 @@ from mmiotools.trace.header import TraceHeader
 
 #: Events in a block. What comes in one piece that is no longer than LONE, as a short trace does, is one block: to seek
 #: in it would not pay.
-BLOCK, LONE = 1 << 12, 1 << 14
+BLOCK, LONE = 1 << 13, 1 << 14
 #: Blocks from which on the footer has the context, and the most that it may be: events, and their weight.
 MANY, _MOST_CONTEXT, _HEAVY_CONTEXT = 8, 1 << 16, 1 << 22
 #: Weight of extras (their bytes, and 9 for each object) beyond which a block is closed early.
@@ -51,6 +51,9 @@ _ALL_ONES = (1 << 64) - 1
 
 class NativeWriter:
     """Writes blocks of `block` events. On a file the header's event count is filled in at the end."""
+
+    #: Every batch would be a block of its own.
+    joins: ClassVar[bool] = False
 
     def __init__(self, out: BinaryIO, header: TraceHeader, block: int = BLOCK) -> None:
         self.lost: Counter[str] = Counter()
@@ -113,7 +116,8 @@ class NativeWriter:
     def prepare(self, batch: Batch) -> list[Encoded]:
         """A batch as blocks of about equal size; pure, for worker processes. `accept` writes them."""
         if len(batch) <= self._lone:
-            return self._encode(batch, THOROUGH)
+            # The first piece may be all there is.
+            return self._encode(batch, QUICK if self._index else THOROUGH)
         pieces = -(-len(batch) // self._block)
         cuts = [len(batch) * piece // pieces for piece in range(pieces + 1)]
         return [made for start, stop in pairwise(cuts) for made in self._encode(batch.slice(start, stop), QUICK)]

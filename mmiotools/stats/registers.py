@@ -48,9 +48,12 @@ class KeyCounts:
         """Count each of these keys once more; the array is sorted in place."""
         keys.sort()
         starts = _run_starts(keys)
-        counts = np.diff(starts, append=len(keys))
-        self._pending.append((keys[starts], counts))
-        self._size += len(starts)
+        self.put(keys[starts], np.diff(starts, append=len(keys)))
+
+    def put(self, keys: _U64, counts: NDArray[np.int64]) -> None:
+        """Count each of these keys so often."""
+        self._pending.append((keys, counts))
+        self._size += len(keys)
         if self._size > _MERGE_AT:
             self.merge()
 
@@ -150,10 +153,20 @@ class RegisterCounts:
             if len(addr):
                 self._by_address.add(addr << np.uint64(2) | kind)
 
+    def put(self, addr: _U64, kind: int, counts: NDArray[np.int64]) -> None:
+        """Count so many accesses of a kind to each of some addresses."""
+        top = addr >> np.uint64(62)
+        low = top == 0
+        self._by_address.put(addr[low] << np.uint64(2) | np.uint64(kind), counts[low])
+        for bits in np.flatnonzero(np.bincount(top[~low].view(np.int64))).tolist():
+            part = top == bits
+            keys, fits = _high_keys(addr[part], bits)
+            self._high.put(keys | np.uint64(kind), counts[part][fits])
+            self._high.forgotten += int(counts[part][~fits].sum())
+
     def _add_high(self, addr: _U64, kind: NDArray[np.uint8], top: int) -> None:
-        # Canonical kernel addresses fill bits 62 and 63 alike, and have bits 60 and 61 equal to them.
-        fits = addr >> np.uint64(60) == np.uint64(top << 2 | (3 if top == 3 else 0))
-        self._high.add((addr[fits] << np.uint64(4)) >> np.uint64(2) | np.uint64(top) << np.uint64(62) | kind[fits])
+        keys, fits = _high_keys(addr, top)
+        self._high.add(keys | kind[fits])
         self._high.forgotten += int((~fits).sum())
 
     def _add_by_offset(self, batch: Batch) -> NDArray[np.bool_]:
@@ -196,6 +209,13 @@ class RegisterCounts:
                 region_name, offset = locate(names, address)
                 found.append(Register(region_name, offset, address, *counts))
         return sorted(found, key=lambda r: (-r.accesses, r.address or 0, r.region or "", r.offset))[:n]
+
+
+def _high_keys(addr: _U64, top: int) -> tuple[_U64, NDArray[np.bool_]]:
+    """Keys, without a kind, of addresses whose two highest bits are `top`; and which of them have one, (n,)."""
+    # Canonical kernel addresses fill bits 62 and 63 alike, and have bits 60 and 61 equal to them.
+    fits = addr >> np.uint64(60) == np.uint64(top << 2 | (3 if top == 3 else 0))
+    return (addr[fits] << np.uint64(4)) >> np.uint64(2) | np.uint64(top) << np.uint64(62), fits
 
 
 def _top(table: KeyCounts, n: int) -> list[tuple[int, tuple[int, int, int]]]:

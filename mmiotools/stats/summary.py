@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from mmiotools.events import Kind
+from mmiotools.speed import compiled
 from mmiotools.stats.registers import Register, RegisterCounts
 from mmiotools.trace.addrmap import AddressMap, Region
-from mmiotools.trace.batch import Array, Batch
+from mmiotools.trace.batch import Array, Batch, BoolArray
 from mmiotools.trace.header import LiveMap, PciDevice
 from mmiotools.trace.names import Found, Names
+from mmiotools.trace.tally import ENTRY, HAS_ADDR, HAS_MAP, HAS_WIDTH, Counted
 
 SCHEMA = "mmiotools.info/1"
 #: Registers that a summary names, and maps that it lists one by one.
@@ -20,7 +23,11 @@ HOTTEST = 10
 MAPS_KEPT = 4096
 #: Registers whose names are looked for.
 NAMED_AT_MOST = 4096
-_WIDTHS = 256
+_WIDTHS, _KINDS, _LOST = 256, len(Kind), int(Kind.LOST)
+#: Counted entries that are added up at once.
+_ADD_UP_AT = 1 << 16
+#: The columns that a summary looks at.
+LOOKED_AT = frozenset(("time", "width", "map", "addr", "region", "offset"))
 
 
 class Summary:
@@ -43,7 +50,7 @@ class Summary:
         self.highest: int | None = None
         self.maps: list[LiveMap] = []
         self.map_count = 0
-        self.map_accesses: Counter[int] = Counter()
+        self._map_accesses: Counter[int] = Counter()
         self.lost = 0
         self.lost_records = 0
         self.lost_unknown = 0
@@ -52,6 +59,9 @@ class Summary:
         self.unmap_unknown = 0
         self._names = AddressMap()
         self._registers = RegisterCounts()
+        #: What was counted and not yet added up, and how much it is.
+        self._entries: list[Array] = []
+        self._waiting = 0
         self._alive: set[int] = set()
 
     # -- gathering ----------------------------------------------------------------------------------------
@@ -63,21 +73,68 @@ class Summary:
 
     def add_bulk(self, batch: Batch) -> None:
         """Take in what most rows have: counts, widths, maps named, registers, times."""
-        counts = np.bincount(batch.kind, minlength=len(Kind))
+        counts = np.bincount(batch.kind, minlength=_KINDS)
         self.kinds += counts
         accesses = int(counts[:3].sum())
-        if accesses:
+        fast = compiled()
+        if accesses and fast is not None and "region" not in batch.columns:
+            self._put_entries(_tally(fast, batch))
+        elif accesses:
             self._add_widths(batch)
             self._add_maps(batch)
             self._registers.add(batch)
-        self._add_times(batch, bool(counts[Kind.LOST]))
+        self._add_times(batch, bool(counts[_LOST]))
+
+    def add_counted(self, counted: Counted) -> None:
+        """The same of events that were counted already."""
+        self.add_bulk(counted.rest)
+        self.kinds[:3] += counted.entries["counts"].sum(axis=0).astype(np.int64)
+        self._put_entries(counted.entries)
+        times = counted.times
+        if times is None:
+            return
+        rows = counted.rows[_timed(counted.rest)]
+        self.first = times.first if not len(rows) or times.first_row < rows[0] else self.first
+        self.last = times.last if not len(rows) or times.last_row > rows[-1] else self.last
+        self.lowest = times.least if self.lowest is None else min(self.lowest, times.least)
+        self.highest = times.greatest if self.highest is None else max(self.highest, times.greatest)
+
+    def _put_entries(self, *entries: Array) -> None:
+        self._entries += entries
+        self._waiting += sum(map(len, entries))
+        if self._waiting > _ADD_UP_AT:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        if not self._waiting:
+            return
+        entries = np.concatenate(self._entries)
+        self._entries, self._waiting = [], 0
+        counts, has = entries["counts"].astype(np.int64), entries["has"]
+        for kind in range(3):
+            some = counts[:, kind] > 0
+            if not some.any():
+                continue
+            of_kind, here = entries[some], has[some]
+            number = counts[some, kind]
+            wide = here & HAS_WIDTH != 0
+            np.add.at(self._by_width, kind << 8 | of_kind["width"][wide].astype(np.intp), number[wide])
+            placed = here & HAS_ADDR != 0
+            self._registers.put(of_kind["addr"][placed], kind, number[placed])
+        mapped = has & HAS_MAP != 0
+        ids, which = np.unique(entries["map"][mapped], return_inverse=True)
+        each = np.zeros(len(ids), np.int64)
+        np.add.at(each, which, counts[mapped].sum(axis=1))
+        for map_id, n in zip(ids.tolist(), each.tolist(), strict=True):
+            self._map_accesses[map_id] += n
 
     def merge(self, later: Summary) -> None:
         """Take in what another summary gathered by `add_bulk` from the next batches."""
         self.kinds += later.kinds
         self._by_width += later._by_width
-        self.map_accesses.update(later.map_accesses)
+        self._map_accesses.update(later._map_accesses)
         self._registers.merge(later._registers)
+        self._put_entries(*later._entries)
         if later.first is None or later.last is None or later.lowest is None or later.highest is None:
             return
         self.first = later.first if self.first is None else self.first
@@ -96,15 +153,15 @@ class Summary:
             return
         low, high = int(ids.min()), int(ids.max())
         if low == high:
-            self.map_accesses[low] += len(ids)
+            self._map_accesses[low] += len(ids)
         elif high - low < 1 << 16:
             counts = np.bincount(ids - low)
             for at in np.flatnonzero(counts).tolist():
-                self.map_accesses[low + at] += int(counts[at])
+                self._map_accesses[low + at] += int(counts[at])
         else:
             found, each = np.unique(ids, return_counts=True)
             for map_id, n in zip(found.tolist(), each.tolist(), strict=True):
-                self.map_accesses[map_id] += n
+                self._map_accesses[map_id] += n
 
     def _add_times(self, batch: Batch, has_lost: bool) -> None:
         column = batch.columns.get("time")
@@ -112,7 +169,7 @@ class Summary:
             return
         times = column.data
         if column.present is not None or has_lost:
-            times = times[batch.present("time") & (batch.kind != Kind.LOST)]
+            times = times[_timed(batch)]
         if not len(times):
             return
         low, high = int(times.min()), int(times.max())
@@ -123,6 +180,8 @@ class Summary:
 
     def add_rare(self, batch: Batch) -> None:
         """Take in the events that are no accesses, in order: maps, devices, losses, notes."""
+        if not len(batch) or int(batch.kind.max()) <= Kind.UNKNOWN:
+            return
         for row in batch.rows(Kind.MAP, Kind.UNMAP, Kind.DEVICE, Kind.LOST, Kind.NOTE).tolist():
             kind = batch.kind[row]
             extra = batch.extras.get(row, {})
@@ -170,6 +229,12 @@ class Summary:
         return list(self._names.devices.values())
 
     @property
+    def map_accesses(self) -> Counter[int]:
+        """Accesses by the map that they name."""
+        self._add_up()
+        return self._map_accesses
+
+    @property
     def alive(self) -> int:
         """Maps that no UNMAP ended."""
         return len(self._alive)
@@ -177,14 +242,17 @@ class Summary:
     @property
     def registers_forgotten(self) -> int:
         """Accesses that are in no register's count because there were too many registers."""
+        self._add_up()
         return self._registers.forgotten
 
     def registers(self) -> int:
         """Distinct registers."""
+        self._add_up()
         return self._registers.distinct()
 
     def widths(self) -> dict[str, dict[int, int]]:
         """READ, WRITE, UNKNOWN → width in bytes → accesses; widths that are absent are left out."""
+        self._add_up()
         table = self._by_width.reshape(3, _WIDTHS)
         return {
             Kind(row).name: {width: int(table[row, width]) for width in np.flatnonzero(table[row]).tolist()}
@@ -194,6 +262,7 @@ class Summary:
 
     def hottest(self, n: int = HOTTEST) -> list[Register]:
         """The n most used registers."""
+        self._add_up()
         return self._registers.hottest(self._names, n)
 
     def found(self, register: Register, names: Names) -> Found | None:
@@ -256,6 +325,28 @@ def _of_accesses(batch: Batch, name: str) -> tuple[Array, Array]:
     if column.present is not None:
         rows = rows & column.present
     return (batch.kind, column.data) if rows.all() else (batch.kind[rows], column.data[rows])
+
+
+def _timed(batch: Batch) -> BoolArray:
+    """Which events have a time of their own, (n,): of LOST it may be a mere 0."""
+    return np.asarray(batch.present("time") & (batch.kind != Kind.LOST), np.bool_)
+
+
+def _tally(fast: ModuleType, batch: Batch) -> Array:
+    """The accesses of a batch, counted, (m,) of ENTRY."""
+    columns: list[Any] = []
+    for name in ("addr", "map", "width"):
+        column = batch.columns.get(name)
+        columns.append(None if column is None else np.ascontiguousarray(column.data))
+        columns.append(None if column is None or column.present is None else np.ascontiguousarray(column.present))
+    return np.frombuffer(fast.tally_rows(len(batch), np.ascontiguousarray(batch.kind), *columns), ENTRY)
+
+
+def counted_summary(counted: Counted) -> Summary:
+    """The same as `bulk_summary`, of events that were counted already."""
+    part = Summary()
+    part.add_counted(counted)
+    return part
 
 
 def bulk_summary(batch: Batch) -> Summary:

@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from mmiotools.events import Event, Kind
 from mmiotools.trace.batch import Batch
+from mmiotools.trace.tally import Counted
 
 R = TypeVar("R")
 
@@ -134,7 +135,7 @@ class Trace:
     `container` names the format of the input itself, which `header.format` may not (a text trace in a native file).
     `events` is how many events the input says that it has; None where it does not, and not to be relied on.
     `spread`, where the format has it, is the other way to read the stream: a function of one batch is computed in
-    several processes at once, and its results come in order.
+    several processes at once, and its results come in order. `counting` is the same for a function of what was counted.
     """
 
     header: TraceHeader
@@ -145,6 +146,7 @@ class Trace:
     container: str = ""
     events: int | None = None
     spread: Callable[[Callable[[Batch], Any]], Iterator[Spread[Any]]] | None = None
+    counting: Callable[[Callable[[Counted], Any]], Iterator[Spread[Any]]] | None = None
 
     def map(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """`spread`, or the same in this process for formats without it."""

@@ -59,6 +59,10 @@ class Registry(Generic[T]):
         yield from self._targets
         yield from (name for name in self._plugins() if name not in self._targets)
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is such a name; plug-ins are looked for only where no built-in has it."""
+        return name in self._targets or name in self._plugins()
+
     def names(self) -> list[str]:
         """Every name, built-ins first; a name in here may still fail to load."""
         return list(self.each())

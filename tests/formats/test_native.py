@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mmiotools.errors import FormatError
 from mmiotools.events import Event, Kind
 from mmiotools.formats import native_layout as layout
+from mmiotools.formats import native_read, open_trace
 from mmiotools.formats.native import FORMAT
 from mmiotools.formats.native_write import NativeWriter
 from mmiotools.formats.source import ByteSource
@@ -350,3 +351,37 @@ def test_marks_without_blocks_are_searched_once() -> None:
     at = data.index(layout.SYNC, data.index(layout.SYNC) + 1)
     good, lost = split(read(data[:at] + layout.SYNC * (1 << 19) + data[at:]))
     assert (good, lost) == (some(5), 0)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@settings(max_examples=40)
+@given(
+    st.lists(EVENT, min_size=1, max_size=60),
+    st.integers(1, 5),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), max_size=3),
+)
+def test_spread_gives_what_reading_in_order_gives(
+    tmp_path_factory: pytest.TempPathFactory,
+    workers: str,
+    events: list[Event],
+    block: int,
+    flips: list[tuple[float, int]],
+) -> None:
+    data = bytearray(write(events, block))
+    for place, bits in flips:
+        data[int(place * (len(data) - 1))] ^= bits
+    path = tmp_path_factory.mktemp("spread") / "trace.mmio"
+    path.write_bytes(data)
+    try:
+        expected = [event for batch in open_trace(str(path), "native").batches for event in batch.events()]
+    except FormatError:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMIOTOOLS_WORKERS", workers)
+        patch.setattr(native_read, "_TOGETHER", 2)
+        results = list(open_trace(str(path), "native").map(lambda batch: list(batch.events())))
+    assert [event for result in results for event in result.result] == expected
+    assert [event for result in results for event in result.rare.events()] == [
+        event for event in expected if event.kind > Kind.UNKNOWN
+    ]
+    assert sum(result.events for result in results) == len(expected)

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import sysconfig
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,9 @@ from test_mmiotrace import TEXTS, lines
 
 from mmiotools import speed
 from mmiotools.errors import UsageError
+from mmiotools.events import Kind
 from mmiotools.formats import mmiotrace_compiled, mmiotrace_print, mmiotrace_scan
+from mmiotools.stats.summary import Summary, bulk_summary, counted_summary
 from mmiotools.trace.batch import Batch, Regions
 
 FAST = speed.compiled.__wrapped__()
@@ -79,6 +83,39 @@ def test_samples_are_read_and_printed_alike(path: Path) -> None:
         printed(both(block), patch)
 
 
+def summed(parts: Iterable[Summary]) -> dict[str, Any]:
+    whole = Summary()
+    for part in parts:
+        whole.merge(part)
+    return whole.as_json()
+
+
+@needs_engine
+@settings(max_examples=300)
+@given(st.lists(lines(), min_size=1, max_size=60))
+def test_lines_are_counted_alike(rows: list[bytes]) -> None:
+    block = b"".join(rows)
+    batches = list(mmiotrace_scan.scan(block, 1, Regions()))
+    counted = list(mmiotrace_compiled.count(FAST, block, 1, Regions()))
+    assert summed(map(counted_summary, counted)) == summed(map(bulk_summary, batches))
+    assert sum(part.events for part in counted) == sum(map(len, batches))
+    rare = [event for batch in batches for event in batch.events() if event.kind > Kind.UNKNOWN]
+    assert [event for part in counted for event in part.rest.events() if event.kind > Kind.UNKNOWN] == [
+        event._replace(extra={k: v for k, v in event.extra.items() if k != "eol"}) for event in rare
+    ]
+
+
+@needs_engine
+def test_more_registers_and_odd_lines_than_are_counted_at_once() -> None:
+    rows = [b"R 4 1.%06d 1 0x%x 0x0 0x0 0\n" % (at, at * 4) for at in range(70_000)] + [b"odd\n"] * 70_000
+    counted = list(mmiotrace_compiled.count(FAST, b"".join(rows), 1, Regions()))
+    assert len(counted) > 2
+    assert sum(part.events for part in counted) == len(rows)
+    assert summed(map(counted_summary, counted)) == summed(
+        map(bulk_summary, mmiotrace_scan.scan(b"".join(rows), 1, Regions()))
+    )
+
+
 @needs_engine
 def test_more_lines_than_a_batch_holds() -> None:
     assert [len(batch) for batch in both(b"R 4 1.000000 1 0x1000 0x0 0x0 0\n" * 70_000)] == [65536, 4464]
@@ -92,6 +129,10 @@ def test_what_lies_outside_a_buffer_is_refused(at: int) -> None:
         FAST.scan_lines(b"R\n", at, 1, *small)
     with pytest.raises(ValueError):
         FAST.scan_lines(b"R\n", 0, 1 << 61, *small)
+    with pytest.raises(ValueError):
+        FAST.tally_lines(b"R\n", at, 1, np.zeros(3, np.int64), np.zeros(6, np.int64))
+    with pytest.raises(ValueError):
+        FAST.tally_lines(b"R\n", 0, 1 << 61, np.zeros(3, np.int64), np.zeros(6, np.int64))
     with pytest.raises(ValueError):
         FAST.print_rows(np.zeros(500, np.uint8), 0, at, *small[:2], *small[3:10])
 
@@ -132,6 +173,7 @@ def fuzz(engine: object, rounds: int, seed: int) -> None:
     texts = [path.read_bytes() for path in TEXTS]
     mmiotrace_print.compiled = lambda: engine  # type: ignore[assignment]
     for _ in range(rounds):
+        list(mmiotrace_compiled.count(engine, garbled(rng.choice(texts), rng), 1, Regions()))  # type: ignore[arg-type]
         for batch in mmiotrace_compiled.scan(engine, garbled(rng.choice(texts), rng), 1, Regions()):  # type: ignore[arg-type]
             mmiotrace_print.TextWriter(io.BytesIO()).write(batch)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mmiotools.errors import FormatError, UsageError
 from mmiotools.events import Event, Kind
-from mmiotools.formats import FORMATS, format_for_path
+from mmiotools.formats import FORMATS, PLAIN_SUFFIXES, format_for_path
 from mmiotools.formats.base import Sniff, read_all
 from mmiotools.formats.json_objects import PIECE, pieces
 from mmiotools.formats.line_format import LineFormat
@@ -176,3 +176,10 @@ def test_the_longest_suffix_chooses() -> None:
     assert format_for_path("a.conware.tsv") == "conware"
     assert format_for_path("a.tsv") == "tsv"
     assert format_for_path("a") is None
+
+
+def test_plain_suffixes_are_of_one_format_each() -> None:
+    formats = [FORMATS.get(name) for name in FORMATS.builtin_names()]
+    for suffix, name in PLAIN_SUFFIXES.items():
+        assert [other.name for other in formats for own in other.suffixes if own.endswith(suffix)] == [name]
+        assert FORMATS.get(name).writable

@@ -10,6 +10,7 @@ import pytest
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
+from mmiotools.stats import summary as summary_module
 from mmiotools.stats.registers import KeyCounts, RegisterCounts, locate
 from mmiotools.stats.summary import Summary
 from mmiotools.trace.addrmap import AddressMap
@@ -42,8 +43,13 @@ def random_events(n: int, seed: int) -> list[Event]:
     ]
 
 
+@pytest.mark.parametrize("engine", ["compiled", "numpy"])
 @pytest.mark.parametrize("seed", range(5))
-def test_against_a_loop(seed: int) -> None:
+def test_against_a_loop(seed: int, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if engine == "numpy":
+        monkeypatch.setattr(summary_module, "compiled", lambda: None)
+    elif summary_module.compiled() is None:
+        pytest.skip("the compiled engine was not built")
     events = random_events(300, seed)
     summary = summarise(events)
     assert summary.kinds[:3].tolist() == [sum(e.kind == kind for e in events) for kind in range(3)]
