@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import resource
@@ -9,14 +10,17 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
 T = TypeVar("T")
+
+#: Bytes that a pipe holds.
+PIPE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,10 @@ class Command:
     output  file for its standard output, else /dev/null
     good    exit statuses that are no failure
     needs   the programs that it runs
+    engine  which of mmiotools' engines does it, as MMIOTOOLS_ENGINE has it; empty for others' programs
+    once    takes so long that it runs in the last round only
+    piped   its standard output goes into a pipe and is dropped at the other end: what a page of a file costs varies too
+            much for long outputs, and /dev/null makes grep stop at the first match
     """
 
     name: str
@@ -35,6 +43,13 @@ class Command:
     output: Path | None = None
     good: tuple[int, ...] = (0,)
     needs: tuple[str, ...] = ()
+    engine: str = ""
+    once: bool = False
+    piped: bool = False
+
+    def kept(self) -> Command:
+        """The same, with its output in the file."""
+        return replace(self, piped=False)
 
     def missing(self) -> str | None:
         """The first of `needs` that is not installed."""
@@ -76,9 +91,10 @@ def run(command: Command, watch: Callable[[int], None] | None = None) -> Cost:
     """Run to the end. `watch` is called with the process id once it runs. Any other exit status ends everything."""
     words = command.words if isinstance(command.words, list) else ["sh", "-c", command.words]
     target = os.devnull if command.output is None else command.output
-    with open(target, "wb") as out:
+    around = os.environ | ({"MMIOTOOLS_ENGINE": command.engine} if command.engine else {})
+    with _dropping() if command.piped else open(target, "wb") as out:
         began = time.perf_counter()
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE)
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, env=around)
         if watch is not None:
             watch(process.pid)
         assert process.stderr is not None
@@ -91,6 +107,27 @@ def run(command: Command, watch: Callable[[int], None] | None = None) -> Cost:
         shown = " ".join(words)
         raise SystemExit(f"{shown}: exit status {process.returncode}\n{said.decode(errors='replace')}")
     return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+
+@contextmanager
+def _dropping() -> Iterator[int]:
+    """The writing end of a pipe, from which a thread of ours takes everything away."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE)
+
+    def drop() -> None:
+        with open(os.devnull, "wb", buffering=0) as nowhere:
+            while os.splice(reading, nowhere.fileno(), PIPE):
+                pass
+
+    thread = threading.Thread(target=drop)
+    thread.start()
+    try:
+        yield writing
+    finally:
+        os.close(writing)
+        thread.join()
+        os.close(reading)
 
 
 class Others:
@@ -131,13 +168,25 @@ def in_turn(works: Sequence[Callable[[], T]], rounds: int) -> list[list[T]]:
 
 
 def interleaved(commands: Sequence[Command], rounds: int) -> list[Costs]:
-    """The commands in turn."""
-    return [Costs(runs) for runs in in_turn([partial(run, command) for command in commands], rounds)]
+    """The commands in turn, as `in_turn` has it; what is to run once runs in the last round alone.
+
+    A single round means little, so there is none before it that warms up.
+    """
+    for command in commands if rounds > 1 else ():
+        if not command.once:
+            run(command)
+    costs = [Costs() for _ in commands]
+    for left in reversed(range(rounds)):
+        for command, found in zip(commands, costs, strict=True):
+            if not command.once or left == 0:
+                found.runs.append(run(command))
+    return costs
 
 
 def times_as_fast(ours: Costs, peer: Costs) -> tuple[float, float, float]:
-    """How many times as fast ours is, by wall clock: median, least and most over the rounds."""
-    ratios = [b.wall / a.wall for a, b in zip(ours.runs, peer.runs, strict=True)]
+    """How many times as fast ours is, by wall clock: median, least and most over the rounds that both ran in."""
+    both = zip(reversed(ours.runs), reversed(peer.runs), strict=False)
+    ratios = [b.wall / a.wall for a, b in both]
     return median(ratios), min(ratios), max(ratios)
 
 

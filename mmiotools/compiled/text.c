@@ -28,7 +28,9 @@ make_digits(void)
 }
 
 /* Each of these reads a number at *at, which ends at `end` at the latest, and goes on behind it; 0 where there is
- * none, or one that is not spelled canonically (a leading zero, too many digits). */
+ * none, or one that is not spelled canonically (a leading zero, too many digits). Digit by digit: eight at once in one
+ * word were tried, and are slower on numbers as short as these.
+ */
 
 static inline int
 decimal(const uint8_t **at, const uint8_t *end, int most, uint64_t *found)
@@ -97,60 +99,68 @@ time_and_map(const uint8_t **at, const uint8_t *end, int64_t *time, int64_t *map
     return 1;
 }
 
-/* ` 0x0 0` and the end of the line. */
-static inline int
+/* ` 0x0 0` and the end of the line, LF or CR LF: what follows it; NULL where there is something else. */
+static inline const uint8_t *
 pc_and_pid(const uint8_t *at, const uint8_t *end, uint64_t *pc, int64_t *pid)
 {
     uint64_t number;
-    if (end - at == 6 && !memcmp(at, " 0x0 0", 6)) {
-        *pc = 0;
-        *pid = 0;
-        return 1;
-    }
-    if (!blank(&at, end) || !hexadecimal(&at, end, pc) || !blank(&at, end) || !decimal(&at, end, 9, &number))
-        return 0;
+    if (end - at > 6 && !memcmp(at, " 0x0 0", 6)) {
+        *pc = number = 0;
+        at += 6;
+    } else if (!blank(&at, end) || !hexadecimal(&at, end, pc) || !blank(&at, end) || !decimal(&at, end, 9, &number))
+        return NULL;
     *pid = (int64_t)number;
-    return at == end;
+    at += at < end && *at == '\r';
+    return at < end && *at == '\n' ? at + 1 : NULL;
 }
 
-static inline uint8_t
+static inline const uint8_t *
 access_line(const uint8_t *at, const uint8_t *end, const Columns *to, Py_ssize_t row)
 {
-    uint8_t kind = *at == 'W' ? WRITE : READ;
     if (end - at < 4 || at[1] != ' ' || (uint8_t)(at[2] - '0') > 9 || at[3] != ' ')
-        return OTHER;
+        return NULL;
     to->width[row] = (uint8_t)(at[2] - '0');
     at += 4;
     if (!time_and_map(&at, end, &to->time[row], &to->map[row]) || !hexadecimal(&at, end, &to->addr[row]) ||
-        !blank(&at, end) || !hexadecimal(&at, end, &to->value[row]) ||
-        !pc_and_pid(at, end, &to->pc[row], &to->pid[row]))
-        return OTHER;
+        !blank(&at, end) || !hexadecimal(&at, end, &to->value[row]))
+        return NULL;
     to->opcode[row] = 0;
-    return kind;
+    return pc_and_pid(at, end, &to->pc[row], &to->pid[row]);
 }
 
-static inline uint8_t
+static inline const uint8_t *
 unknown_line(const uint8_t *at, const uint8_t *end, const Columns *to, Py_ssize_t row)
 {
     uint64_t opcode = (uint64_t)3 << 56;
     if (end - at < 8 || memcmp(at, "UNKNOWN ", 8))
-        return OTHER;
+        return NULL;
     at += 8;
     if (!time_and_map(&at, end, &to->time[row], &to->map[row]) || !hexadecimal(&at, end, &to->addr[row]) ||
         !blank(&at, end) || end - at < 8 || at[2] != ',' || at[5] != ',')
-        return OTHER;
+        return NULL;
     for (int i = 0; i < 3; i++) {
         uint8_t high = digit_of[at[3 * i]], low = digit_of[at[3 * i + 1]];
         if (high == 255 || low == 255)
-            return OTHER;
+            return NULL;
         opcode |= (uint64_t)(high << 4 | low) << (16 - 8 * i);
     }
-    if (!pc_and_pid(at + 8, end, &to->pc[row], &to->pid[row]))
-        return OTHER;
     to->opcode[row] = opcode;
     to->width[row] = 0;
     to->value[row] = 0;
-    return UNKNOWN;
+    return pc_and_pid(at + 8, end, &to->pc[row], &to->pid[row]);
+}
+
+/* Reads the line at `at` into a row, if it is a canonical access: its kind, and where the next line begins in *next.
+ * Else OTHER. What a line is made of cannot contain a line end, so none is looked for first.
+ */
+static inline uint8_t
+one_line(const uint8_t *at, const uint8_t *end, const Columns *to, Py_ssize_t row, const uint8_t **next)
+{
+    uint8_t kind = *at == 'R' ? READ : *at == 'W' ? WRITE : *at == 'U' ? UNKNOWN : OTHER;
+    if (kind == OTHER)
+        return OTHER;
+    *next = kind == UNKNOWN ? unknown_line(at, end, to, row) : access_line(at, end, to, row);
+    return *next ? kind : OTHER;
 }
 
 /* scan_lines(block, at, rows, kind, width, crlf, time, map, pid, start, end, addr, value, pc, opcode)
@@ -188,22 +198,20 @@ scan_lines(PyObject *self, PyObject *args)
     const uint8_t *line = text + at, *stop = text + buffers.views[0].len;
     Py_BEGIN_ALLOW_THREADS
     for (; row < rows && line < stop; row++) {
-        const uint8_t *end = memchr(line, '\n', (size_t)(stop - line));
-        if (end == NULL)
-            break;
-        const uint8_t *next = end + 1;
+        const uint8_t *next = NULL;
+        uint8_t kind = one_line(line, stop, &to, row, &next);
+        if (kind == OTHER) {
+            next = memchr(line, '\n', (size_t)(stop - line));
+            if (next == NULL)
+                break;
+            next++;
+        }
+        const uint8_t *end = next - 1;
+        to.kind[row] = kind;
         to.crlf[row] = end > line && end[-1] == '\r';
         end -= to.crlf[row];
         to.start[row] = line - text;
         to.end[row] = end - text;
-        uint8_t kind = OTHER;
-        if (end > line) {
-            if (*line == 'R' || *line == 'W')
-                kind = access_line(line, end, &to, row);
-            else if (*line == 'U')
-                kind = unknown_line(line, end, &to, row);
-        }
-        to.kind[row] = kind;
         line = next;
     }
     Py_END_ALLOW_THREADS
@@ -255,24 +263,16 @@ tally_lines(PyObject *self, PyObject *args)
     const uint8_t *line = text + at, *stop = text + buffers.views[0].len;
     Py_BEGIN_ALLOW_THREADS
     for (; line < stop && tally.count < MOST_ENTRIES - 1; row++) {
-        const uint8_t *end = memchr(line, '\n', (size_t)(stop - line));
-        if (end == NULL)
-            break;
-        uint8_t found = OTHER;
-        const uint8_t *next = end + 1;
-        end -= end > line && end[-1] == '\r';
-        if (end > line) {
-            if (*line == 'R' || *line == 'W')
-                found = access_line(line, end, &one, 0);
-            else if (*line == 'U')
-                found = unknown_line(line, end, &one, 0);
-        }
+        const uint8_t *next = NULL;
+        uint8_t found = one_line(line, stop, &one, 0, &next);
         if (found == OTHER) {
-            if (left == room)
+            next = memchr(line, '\n', (size_t)(stop - line));
+            if (next == NULL || left == room)
                 break;
+            next++;
             others[3 * left] = row;
             others[3 * left + 1] = line - text;
-            others[3 * left + 2] = end - text;
+            others[3 * left + 2] = next - 1 - (next - 1 > line && next[-2] == '\r') - text;
             left++;
         } else {
             uint8_t has = found == UNKNOWN ? HAS_ANY | HAS_ADDR | HAS_MAP : HAS_ANY | HAS_ADDR | HAS_MAP | HAS_WIDTH;

@@ -115,6 +115,7 @@ class Presence:
     def __init__(self, packed: Any = None) -> None:
         self.packed: list[bytes] = packed or []
         self._numbers: dict[bytes, int] = {}
+        self._unpacked: dict[Any, tuple[NDArray[np.bool_], int]] = {}
 
     def number(self, present: NDArray[np.bool_]) -> int:
         """The number of a bitmap, added if it is new."""
@@ -124,10 +125,14 @@ class Presence:
             self.packed.append(squeeze(bits))
         return number
 
-    def get(self, number: Any, n: int) -> NDArray[np.bool_]:
-        """The bitmap of that number as (n,) bool."""
-        bits = np.frombuffer(expand(self.packed[number], (n + 7) // 8), np.uint8)
-        return np.unpackbits(bits, count=n, bitorder="little").astype(np.bool_)
+    def get(self, number: Any, n: int) -> tuple[NDArray[np.bool_], int]:
+        """The bitmap of that number as (n,) bool, and how many rows it has."""
+        found = self._unpacked.get(number)
+        if found is None:
+            bits = np.frombuffer(expand(self.packed[number], (n + 7) // 8), np.uint8)
+            present = np.unpackbits(bits, count=n, bitorder="little").view(np.bool_)
+            found = self._unpacked[number] = (present, int(np.count_nonzero(present)))
+        return found
 
 
 def encode(
@@ -207,8 +212,7 @@ def decode(entry: Any, payload: bytes, n: int, addresses: U64 | None, presence: 
         present = None
         count = n
         if bitmap:
-            present = presence.get(bitmap[0], n)
-            count = int(present.sum())
+            present, count = presence.get(bitmap[0], n)
         dtype = np.dtype(f"{'i' if bits < 0 else 'u'}{abs(bits) // 8}")
         values = _decode_values(encoding, parts, parameter, count, dtype, addresses)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:

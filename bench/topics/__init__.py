@@ -1,0 +1,1 @@
+"""What is measured: a topic a module, with a function of the workbench that prints its tables."""
