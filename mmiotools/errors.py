@@ -34,6 +34,10 @@ class FormatError(MmioToolsError):
     """The input is in no known format or version, or is empty."""
 
 
+class NotATrace(FormatError):
+    """The input is empty, or is in no format that is known."""
+
+
 class ExpressionError(MmioToolsError):
     """A filter expression or an address that cannot be understood.
 

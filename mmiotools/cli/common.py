@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -32,6 +33,8 @@ from mmiotools.trace.zones import Choice
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
+#: What a file that is being written meets where there is no room for it.
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 #: Damaged places that are told one by one; the rest are only counted.
 TOLD = 10
 
@@ -67,16 +70,18 @@ class Run:
         progress: bool = True,
         columns: frozenset[str] | None = None,
         choice: Choice | None = None,
+        blocks: bool = False,
     ) -> Trace:
         """Open a trace; damage that passes is reported with its place, counted, and makes the status 3.
 
         columns  those that the command looks at, None for all
         choice   the blocks that it looks at, None for all; the others are not read where that can be helped
+        blocks   whether it writes the blocks as they are
         """
         if (path is None or path == "-") and sys.stdin.isatty():
             raise UsageError("no input: name a file, or pipe a trace in")
         keep_freed_memory()
-        trace = open_trace(path, format_name, columns, choice)
+        trace = open_trace(path, format_name, columns, choice, blocks=blocks)
         show = progress and not self.quiet and sys.stderr.isatty()
         batches, spread, counting = trace.batches, trace.spread, trace.counting
         trace.batches = self._watch(with_progress(batches, trace, len) if show else batches, trace, _itself)
@@ -243,9 +248,8 @@ def open_bytes(
         sys.stdout.buffer.flush()
         return
     target = os.path.realpath(path)
-    for name in inputs:
-        if name not in (None, "-") and os.path.exists(target) and os.path.samefile(str(name), target):
-            raise UsageError(f"{path}: is also the input; it would be overwritten")
+    if any(_same_file(name, target) for name in inputs):
+        raise UsageError(f"{path}: is also the input; it would be overwritten")
     try:
         mode = os.stat(target).st_mode if os.path.exists(target) else None
         if mode is not None and stat.S_ISDIR(mode):
@@ -263,10 +267,24 @@ def open_bytes(
             yield out
         os.chmod(beside, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
         os.replace(beside, target)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(beside)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise UsageError(f"{path}: {describe(error)}; nothing was written") from error
         raise
+
+
+def _same_file(name: str | None, target: str) -> bool:
+    """Whether an input is the file that is to be written, by whatever path; standard input may be one, too."""
+    try:
+        about = os.stat(target)
+        if name not in (None, "-"):
+            return os.path.samestat(os.stat(str(name)), about)
+        # A terminal or /dev/null may well be both.
+        return stat.S_ISREG(about.st_mode) and os.path.samestat(os.fstat(sys.stdin.fileno()), about)
+    except (OSError, ValueError):
+        return False
 
 
 @contextlib.contextmanager

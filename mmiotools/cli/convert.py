@@ -63,7 +63,8 @@ def command(
     Several files, folders (with the folders in them) and patterns such as 'logs/*.txt' are converted side by side, in
     as many processes as there are processors: into the folder that -o names, else each beside its input, with the
     suffix of the format; native unless -t says otherwise. One that cannot be read stops no other; the exit status is
-    the strongest of all.
+    the strongest of all. A file in a folder that is no trace is passed over, and told; it is an error if it was named,
+    or if its suffix says that it is a trace.
 
     The formats c, python, qtest and devmem are programs that do the recorded accesses again: they perform the writes,
     check the reads, and wait where the recording polls. The format vcd is for GTKWave, perfetto for ui.perfetto.dev.
@@ -78,6 +79,8 @@ def command(
         watched = getattr(run, "watched", None)
         if watched is not None:
             watched(trace)
+        if many:
+            os.makedirs(os.path.dirname(output or "") or ".", exist_ok=True)
         with open_output(run, output, target, trace.header, (path,), strict, names) as sink:
             sink.copy(trace)
 
@@ -89,26 +92,29 @@ def command(
         return run.status
 
     def one(run: Run, job: Job) -> None:
-        os.makedirs(os.path.dirname(job.output) or ".", exist_ok=True)
         convert(run, job.input, job.output, target)
 
     jobs = plan(inputs, output, target)
-    _convert_all(run, jobs, one)
+    if _convert_all(run, jobs, one) == len(jobs):
+        raise UsageError(f"{', '.join(inputs)}: there is no trace in it")
     return run.status
 
 
-def _convert_all(run: Run, jobs: list[Job], one: Any) -> None:
+def _convert_all(run: Run, jobs: list[Job], one: Any) -> int:
+    """Do all jobs; how many of them were passed over."""
     from mmiotools.cli.many_work import do_all
 
-    failed = damaged = 0
+    failed = damaged = passed = 0
     with _display(run, jobs) as progress:
 
         def tell(job: Job, what: str, value: Any) -> None:
-            nonlocal failed, damaged
+            nonlocal failed, damaged, passed
             if what == "say":
                 click.echo(f"mmiotools: {value}", err=True)
             elif what == "bytes":
                 progress(job.input, value, False)
+            elif what == "passed over":
+                passed += 1
             else:
                 progress(job.input, 0, True)
                 run.set_status(value)
@@ -117,7 +123,9 @@ def _convert_all(run: Run, jobs: list[Job], one: Any) -> None:
 
         do_all(jobs, one, run.quiet, tell)
     found = [f"{failed} could not be converted"] * bool(failed) + [f"{damaged} damaged"] * bool(damaged)
+    found += [f"{passed} passed over"] * bool(passed)
     run.say(f"{len(jobs)} file{'s' * (len(jobs) != 1)}" + "".join(f", {words}" for words in found))
+    return passed
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import click
@@ -26,15 +26,17 @@ from mmiotools.errors import EXIT_DAMAGED, EXIT_DIFFERENT, UsageError
 from mmiotools.events import Kind
 from mmiotools.filters.compile import Predicate
 from mmiotools.filters.explain import explain
+from mmiotools.filters.expr import Not
 from mmiotools.filters.grammar import parse, parse_times
 from mmiotools.filters.lexer import as_bytes
 from mmiotools.filters.patterns import compile_pattern
 from mmiotools.filters.pollnote import BROKEN
 from mmiotools.filters.polls import TURNS, fold, unfold
-from mmiotools.filters.stages import Chunk, Window, cut, head, judge, keep_selected, tail
+from mmiotools.filters.stages import Chunk, Window, cut, has_more, head, judge, keep_selected, tail
 from mmiotools.filters.zones import choose
 from mmiotools.formats import FORMATS
 from mmiotools.trace.batch import Batch
+from mmiotools.trace.zones import Last
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [
@@ -139,7 +141,15 @@ def command(
     if explains:
         sys.stdout.write(explain(tree))
         return 0
-    choice = None if invert or unfolds else choose(tree, window, bare)
+
+    def select(batches: Iterable[Batch]) -> Iterator[Chunk]:
+        chunks = judge(batches, Predicate(tree, names), invert)
+        return keep_selected(chunks if window.is_open else cut(chunks, window, bare), bare)
+
+    end = None
+    if last is not None and first is None:
+        end = Last(last + 1, lambda batches: has_more(select(batches), last, bare))
+    choice = None if unfolds else choose(Not(tree) if invert else tree, window, bare, end)
     trace = run.open_input(input, from_format, choice=choice)
     predicate = Predicate(tree, names)
     if window.is_open and first is None and last is None and not fold_polls and not unfolds and predicate.is_local:
@@ -157,10 +167,7 @@ def command(
     batches = trace.batches
     if unfolds:
         batches = _told(run, unfold(batches))
-    chunks = judge(batches, predicate, invert)
-    if not window.is_open:
-        chunks = cut(chunks, window, bare)
-    chunks = keep_selected(chunks, bare)
+    chunks = select(batches)
     if first is not None:
         chunks = head(chunks, first, bare)
     if last is not None:

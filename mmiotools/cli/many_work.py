@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmiotools.cli.common import Run
 from mmiotools.cli.many_files import Job
-from mmiotools.errors import EXIT_USAGE, MmioToolsError
+from mmiotools.errors import EXIT_USAGE, MmioToolsError, NotATrace
 from mmiotools.formats.parallel import workers_wanted
 from mmiotools.formats.source import describe
 from mmiotools.trace.batch import Batch
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 #: What is done with a job; progress is told by `watched`.
 Work = Callable[["FileRun", Job], None]
-#: Where it goes: ("say", text), ("bytes", number) or ("done", status).
+#: Where it goes: ("say", text), ("bytes", number), ("passed over", None) or ("done", status).
 Tell = Callable[[str, Any], None]
 
 #: Seconds between two reports of progress.
@@ -74,6 +74,13 @@ def do_job(work: Work, job: Job, quiet: bool, tell: Tell) -> None:
     run = FileRun(job, quiet, tell)
     try:
         work(run, job)
+    except NotATrace as error:
+        if job.may_be_no_trace:
+            run.say(f"{job.input}: no trace, passed over")
+            tell("passed over", None)
+        else:
+            run.complain(str(error))
+            run.set_status(error.status)
     except MmioToolsError as error:
         run.complain(str(error))
         run.set_status(error.status)

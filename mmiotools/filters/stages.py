@@ -190,6 +190,16 @@ def head(chunks: Iterable[Chunk], count: int, bare: bool = False) -> Iterator[Ch
         yield chunk
 
 
+def has_more(chunks: Iterable[Chunk], count: int, bare: bool) -> bool:
+    """Whether there are more than `count` counted events: then `tail` does not look at what was before them."""
+    left = count
+    for chunk in chunks:
+        left -= int(counted(chunk, bare).sum())
+        if left < 0:
+            return True
+    return False
+
+
 def tail(chunks: Iterable[Chunk], count: int, bare: bool = False) -> Iterator[Chunk]:
     """From the counted event number `count` from the end on. Unless `bare`, HEADER, DEVICE, LOST and damage before
     it pass, and the maps alive there are emitted again. Keeps the batches of the last `count` counted events.

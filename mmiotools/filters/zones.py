@@ -11,7 +11,7 @@ from mmiotools.filters import expr as tree
 from mmiotools.filters.columns import compare
 from mmiotools.filters.stages import Window
 from mmiotools.trace.batch import Array, BoolArray
-from mmiotools.trace.zones import PAGE_BITS, Choice, Zones, page_set
+from mmiotools.trace.zones import PAGE_BITS, Choice, Last, Zones, page_set
 
 #: Ranges of more pages are in any set of pages; the highest address.
 _FEW_PAGES, _HIGHEST = 64, (1 << 64) - 1
@@ -40,11 +40,13 @@ def may_select(node: tree.Expr, zones: Zones) -> BoolArray:
     return np.ones(len(zones.kinds), np.bool_)
 
 
-def choose(node: tree.Expr, window: Window, bare: bool = False) -> Choice:
-    """The blocks that are needed to select by an expression and to cut by a window; `bare` as for `stages.cut`."""
+def choose(node: tree.Expr, window: Window, bare: bool = False, last: Last | None = None) -> Choice:
+    """The blocks that are needed to select by an expression and to cut by a window; `bare` as for `stages.cut`. With
+    `last`, those of them that are needed for the end of what is selected.
+    """
     kinds = _always(node, window, bare)
     if window.first is None and window.last is None:
-        return Choice(partial(may_select, node), kinds, block=lambda zones: bool(may_select(node, zones)[0]))
+        return Choice(partial(may_select, node), kinds, False, lambda zones: bool(may_select(node, zones)[0]), last)
 
     def timed(zones: Zones) -> BoolArray:
         untimed = zones.time_max < zones.time_min
@@ -62,7 +64,7 @@ def choose(node: tree.Expr, window: Window, bare: bool = False) -> Choice:
             found[:1] |= within[:1]
         return found
 
-    return Choice(timed, kinds, timed=True)
+    return Choice(timed, kinds, timed=True, last=last)
 
 
 def _always(node: tree.Expr, window: Window, bare: bool) -> int:

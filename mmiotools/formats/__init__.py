@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
-from mmiotools.errors import FormatError, UsageError
+from mmiotools.errors import FormatError, NotATrace, UsageError
 from mmiotools.formats.base import Format, Sniff, damaged
 from mmiotools.formats.source import ByteSource, open_source, strip_compression
 from mmiotools.trace.batch import Batch
@@ -54,7 +54,7 @@ PLAIN_SUFFIXES = {".mmio": "native", ".mmiotrace": "mmiotrace", ".jsonl": "jsonl
 def detect(source: ByteSource) -> Format:
     """The format that the input's first bytes show: the first that is sure, else the one that is likeliest.
 
-    Raises FormatError when none fits, or when several fit equally well.
+    Raises NotATrace when none fits, and FormatError when several fit equally well.
     """
     ranked: list[tuple[Sniff, Format]] = []
     # A native file is sure at once, and the formats of text take longer to import than to be ruled out.
@@ -70,7 +70,7 @@ def detect(source: ByteSource) -> Format:
     best = max(score for score, _ in ranked)
     winners = [candidate for score, candidate in ranked if score == best]
     if best == Sniff.NO:
-        raise FormatError(f"{source.name}: in no known format; name one with --from (see `mmiotools list formats`)")
+        raise NotATrace(f"{source.name}: in no known format; name one with --from (see `mmiotools list formats`)")
     if len(winners) > 1:
         names = " or ".join(sorted(candidate.name for candidate in winners))
         raise FormatError(f"{source.name}: could be {names}; say which with --from")
@@ -82,13 +82,19 @@ def open_trace(
     format_name: str | None = None,
     columns: frozenset[str] | None = None,
     choice: Choice | None = None,
+    *,
+    blocks: bool = False,
 ) -> Trace:
     """Open a trace by path (None or "-": standard input). Raises UsageError or FormatError.
 
     columns  those that are looked at, for formats that are quicker without the others; None for all
     choice   the blocks that are looked at, for formats that have blocks; None for all
+    blocks   whether batches are to come with their blocks, for a writer that takes them over; what is no file is first
+             copied into one, so that nothing that is said at its end comes too late
     """
     source = open_source(path)
+    if blocks:
+        source = source.seekable()
     chosen = detect(source) if format_name is None else FORMATS.get(format_name)
     if not chosen.readable:
         raise UsageError(f"format '{chosen.name}' can be written but not read")
@@ -99,6 +105,8 @@ def open_trace(
         batches.only(columns)
     if choice is not None and hasattr(batches, "choose"):
         batches.choose(choice)
+    if blocks and hasattr(batches, "with_blocks"):
+        batches.with_blocks()
     told = getattr(batches, "told", None)
     batches = _with_source_problem(batches, source)
     trace = Trace(header, batches, source.name, source.size, lambda: source.consumed, chosen.name, told)

@@ -23,6 +23,9 @@ R = TypeVar("R")
 
 #: No record of any dialect is near this long; what is longer goes through in pieces, as notes.
 MAX_LINE = 1 << 21
+#: Most events that are no accesses in what a worker gives at once, and some more: each takes some hundred bytes, and a
+#: line may be empty.
+MAX_RARE = 1 << 16
 #: How far back a record that spans lines may begin, in bytes.
 REACH = 1 << 17
 
@@ -140,25 +143,35 @@ class LineBatches:
         """What `make` makes of every block, with the lines that it takes, computed anywhere, given in order."""
 
         # A piece is an Extent, which the worker reads itself, or bytes.
-        def work(piece: Any, first: int = 1) -> tuple[Any, list[Spread[R]], int]:
-            results = []
-            line = first
+        def one_by_one(piece: Any, line: int) -> Iterator[tuple[Spread[R], int]]:
             for block in [piece] if isinstance(piece, bytes) else self._blocks(piece.chunks()):
                 for result, lines in make(block, line):
-                    results.append(result)
+                    yield result, lines
                     line += lines
-            return piece, results, line - first
+
+        def work(piece: Any) -> tuple[Any, list[tuple[Spread[R], int]] | None]:
+            results, rare = [], 0
+            for result, lines in one_by_one(piece, 1):
+                results.append((result, lines))
+                rare += len(result.rare)
+                if rare > MAX_RARE:
+                    return piece, None
+            return piece, results
 
         extents = self._source.extents()
         pieces: Iterator[Any]
         pieces = self._blocks(self._source.chunks()) if extents is None else self._whole(extents)
         line = 1
-        for piece, results, lines in ordered_map(work, pieces):
-            # A worker does not know how many lines came before; where that matters the piece is read again.
-            if line > 1 and any("line" in extra for result in results for extra in result.rare.extras.values()):
-                _, results, _ = work(piece, line)
-            line += lines
-            for result in results:
+        for piece, results in ordered_map(work, pieces):
+            found: Iterable[tuple[Spread[R], int]] | None = results
+            # A worker does not know how many lines came before. Where that matters, or where its results would be too
+            # much to hold at once, the piece is read again.
+            if results is None or (
+                line > 1 and any("line" in extra for item, _ in results for extra in item.rare.extras.values())
+            ):
+                found = one_by_one(piece, line)
+            for result, lines in found or ():
+                line += lines
                 if self._notice is not None:
                     self._notice(result.rare)
                 yield result

@@ -17,9 +17,12 @@ from mmiotools.formats.native_layout import (
     FRAME_SIZE,
     MAX_HEAD,
     TRAILER,
+    Frame,
     unpack,
     unpack_frame,
 )
+from mmiotools.formats.native_stream import Stream
+from mmiotools.formats.source import Extent
 from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.zones import Zones
 
@@ -59,6 +62,54 @@ def read_index(descriptor: int, size: int) -> Index | None:
     """
     try:
         return _read(descriptor, size)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError):
+        return None
+
+
+class Footer(NamedTuple):
+    """The footer of a file that may be damaged: its frame, its head, and how far from the file's first byte it is."""
+
+    frame: Frame
+    head: dict[str, Any]
+    at: int
+
+
+def find_footer(descriptor: int, size: int, start: int = 0) -> Footer | None:
+    """The footer of the file that begins at byte `start` of an open file of `size` bytes, wherever it lies now.
+
+    None where there is none that checks out before another file begins.
+    """
+    stream = Stream.of_extent(Extent(descriptor, start, size))
+    while stream.seek_mark():
+        frame = unpack_frame(stream.peek(FRAME_SIZE))
+        if frame is None and stream.offset > start:
+            return None
+        if frame is not None and frame.type == FOOTER:
+            packed = stream.peek(FRAME_SIZE + frame.head_length)[FRAME_SIZE:]
+            if zlib.crc32(packed) == frame.head_crc:
+                try:
+                    head = unpack(packed)
+                except ValueError:
+                    return None
+                return Footer(frame, head, stream.offset - start) if isinstance(head, dict) else None
+        stream.skip(1)
+    return None
+
+
+def find_context(descriptor: int, size: int, start: int, events: int | None) -> Context | None:
+    """What the footer has of the events that are no accesses, for when blocks are damaged; `events` is how many the
+    header says there are. None where it is not sure that the footer belongs to the file that begins at `start`.
+    """
+    try:
+        footer = find_footer(descriptor, size, start)
+        if footer is None or "context" not in footer.head:
+            return None
+        frame = footer.frame
+        end = start + footer.at + FRAME_SIZE + frame.head_length + frame.body_length
+        trailer = os.pread(descriptor, TRAILER.size, end)
+        if frame.first != events and trailer != TRAILER.pack(footer.at, END):
+            return None
+        return _context(footer.head["context"], frame.first)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError):
         return None
 

@@ -4,11 +4,10 @@ any damage; how many events lie in a gap is known from the numbers that the bloc
 
 from __future__ import annotations
 
+import copy
 import os
-import re
 import zlib
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -17,14 +16,14 @@ from numpy.typing import NDArray
 
 from mmiotools.errors import FormatError
 from mmiotools.events import Kind
-from mmiotools.formats import native_extras
 from mmiotools.formats.base import damaged
-from mmiotools.formats.native_columns import Corrupt, Presence, check, decode, unpack_planes
-from mmiotools.formats.native_index import Index, read_index
+from mmiotools.formats.native_block import Harmless, taken_over
+from mmiotools.formats.native_columns import Corrupt
+from mmiotools.formats.native_decode import NONSENSE, decode_block
+from mmiotools.formats.native_index import Context, Index, find_context, find_footer, read_index
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
-    FILE_HEADER,
     FILE_HEADER_SIZE,
     FOOTER,
     FOOTER_FOLLOWS,
@@ -39,9 +38,10 @@ from mmiotools.formats.native_layout import (
     unpack,
     unpack_frame,
 )
+from mmiotools.formats.native_stream import Stream, parse_file_header
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
-from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch, Column, Regions
+from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
@@ -50,74 +50,6 @@ R = TypeVar("R")
 
 #: Blocks that a worker reads at a time.
 _TOGETHER = 8
-#: Most columns of a block: each may be a few bytes in the file and half a megabyte here.
-MAX_COLUMNS = 256
-#: Columns without which a batch is none.
-_ALWAYS = ("kind", "extras")
-#: What a block that checks out may still raise when it says nonsense.
-_NONSENSE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
-#: Where a block or a file may begin.
-_MARK = re.compile(re.escape(SYNC) + b"|" + re.escape(MAGIC))
-#: Bytes that are searched for marks at once.
-_WINDOW = 1 << 20
-
-
-class _Stream:
-    """Bytes ahead of the reading position, with its offset in the (decompressed) input."""
-
-    def __init__(self, read: Callable[[], bytes], offset: int = 0) -> None:
-        self._read = read
-        self._data = b""
-        self._at = 0
-        self.offset = offset
-
-    def peek(self, n: int) -> bytes:
-        """The next n bytes, fewer at the end of the input."""
-        if len(self._data) - self._at < n:
-            parts = [self._data[self._at :]]
-            have = len(parts[0])
-            while have < n and (more := self._read()):
-                parts.append(more)
-                have += len(more)
-            self._data, self._at = b"".join(parts), 0
-        return self._data[self._at : self._at + n]
-
-    def skip(self, n: int) -> None:
-        """Go on by n bytes that were peeked."""
-        self._at += n
-        self.offset += n
-
-    def take(self, n: int) -> bytes:
-        """Peek and skip."""
-        data = self.peek(n)
-        self.skip(len(data))
-        return data
-
-    def seek_mark(self) -> bool:
-        """Go on to the next block frame or file header that checks out; False at the end of the input."""
-        while True:
-            window = self.peek(_WINDOW)
-            last = len(window) < _WINDOW
-            onward = len(window) if last else len(window) - len(SYNC) + 1
-            for mark in _MARK.finditer(window):
-                ahead = window[mark.start() : mark.start() + FRAME_SIZE]
-                if unpack_frame(ahead) is not None or parse_file_header(ahead[:FILE_HEADER_SIZE]) is not None:
-                    self.skip(mark.start())
-                    return True
-                if len(ahead) < FRAME_SIZE and not last:
-                    onward = mark.start()
-                    break
-            self.skip(onward)
-            if last:
-                return False
-
-
-def parse_file_header(data: bytes) -> Any:
-    """The fixed file header, or None when it is none or its checksum is wrong."""
-    if len(data) < FILE_HEADER_SIZE or not data.startswith(MAGIC):
-        return None
-    fixed = FILE_HEADER.parse(data)
-    return fixed if fixed.crc == zlib.crc32(data[:-4]) else None
 
 
 class NativeBatches:
@@ -146,20 +78,31 @@ class NativeBatches:
         """Leave out all other columns: their checksums are looked at, no more."""
         self._reader.wanted = columns
 
+    def with_blocks(self) -> None:
+        """Give each batch with its block, for a writer that takes it over; a column that cannot be read is in it, and
+        is no damage.
+        """
+        self._reader.keep_blocks()
+
     def choose(self, chosen: Choice) -> None:
         """Leave out the other blocks: of a file with an index, they are not even read."""
         self._reader.chosen = chosen
 
 
 class NativeReader:
-    """Reads one input, which may be several files one after the other. `wanted`: the columns to read, None for all."""
+    """Reads one input, which may be several files one after the other: `header` is that of the first that has one.
+
+    wanted  the columns to read, None for all
+    chosen  the blocks to read, None for all
+    """
 
     def __init__(self, source: ByteSource) -> None:
         self.header = TraceHeader()
         self.wanted: frozenset[str] | None = None
         self.chosen: Choice | None = None
+        self._with_blocks = False
         self._source = source
-        self._stream = _Stream(source.read)
+        self._stream = Stream(source.read)
         self._name = source.name
         self._regions = Regions()
         self._expected = 0
@@ -167,15 +110,26 @@ class NativeReader:
         self._total: int | None = None
         self._footer_due = False
         self._gap: tuple[int, str] | None = None
+        self._start = 0
         self._unknown: set[object] = set()
+        self._headed = False
         #: Of a file with an index: its events that are no accesses, and their numbers.
         self._rare: tuple[NDArray[np.int64], Batch] | None = None
         self._file_header()
+        file = source.whole_file()
+        footer = None if self._headed or file is None else find_footer(*file)
+        if footer is not None:
+            self._take_header(footer.head.get("header"))
 
     @property
     def told(self) -> int | None:
         """See `NativeBatches.told`."""
         return self._total
+
+    def keep_blocks(self) -> None:
+        """Let batches come with their blocks, and what the footer has of a block that is lost in its place."""
+        self._with_blocks = True
+        self._find_context()
 
     # -- headers ------------------------------------------------------------------------------------------
 
@@ -187,8 +141,10 @@ class NativeReader:
         self._expected = self._told = 0
         self._total = None
         self._footer_due = False
+        self._rare = None
         if fixed is None:
             self._damage("the file header is damaged")
+            self._find_context()
             self._stream.skip(min(len(data), 1))
             return
         if fixed.major > MAJOR:
@@ -198,22 +154,26 @@ class NativeReader:
         self._stream.skip(FILE_HEADER_SIZE)
         self._total = None if fixed.events == UNKNOWN_COUNT else fixed.events
         self._footer_due = bool(fixed.flags & FOOTER_FOLLOWS)
+        self._find_context()
         if fixed.map_length > MAX_HEAD:
             self._damage("the header map has an impossible length")
             return
         start = self._stream.offset
-        packed = self._stream.take(fixed.map_length)
+        packed = self._stream.peek(fixed.map_length)
         if zlib.crc32(packed) != fixed.map_crc:
+            # Its length may lead too far: what comes next is looked for.
             self._damage("the header map is damaged", start)
             return
+        self._stream.skip(len(packed))
         try:
             self._take_header(unpack(packed))
         except ValueError:
             self._damage("the header map is no msgpack", start)
 
     def _take_header(self, content: Any) -> None:
-        if not isinstance(content, dict):
+        if self._headed or not isinstance(content, dict):
             return
+        self._headed = True
         header = self.header
         for name, kind in (("format", str), ("clock", str), ("time_digits", int), ("meta", dict)):
             if isinstance(content.get(name), kind):
@@ -227,15 +187,20 @@ class NativeReader:
         if self._gap is None:
             self._gap = (self._stream.offset if offset is None else offset, reason)
 
-    def _close_gap(self, first: int) -> Iterator[Batch]:
-        """The next event is number `first`: report what is missing before it."""
+    def _close_gap(self, first: int, *, known: bool = True) -> Iterator[Batch]:
+        """The next event is number `first`: report what is missing before it. `known`: it is not only the least."""
         if first > self._expected:
             self._damage("blocks are missing")
         if self._gap is not None:
             offset, reason = self._gap
             self._gap = None
-            note = damaged(reason, events=max(first - self._expected, 0), offset=offset)
-            yield Batch.from_events([note], self._regions)
+            kept = list(self._context(self._expected, first)) if self._with_blocks else []
+            missing = first - self._expected - sum(map(len, kept))
+            note = damaged(reason, events=max(missing, 0), offset=offset)
+            batch = Batch.from_events([note], self._regions)
+            whole = known and self._headed and not missing
+            yield Harmless(batch.kind, batch.columns, batch.extras, batch.regions) if whole else batch
+            yield from kept
         self._expected = max(first, self._expected)
 
     # -- blocks -------------------------------------------------------------------------------------------
@@ -252,10 +217,23 @@ class NativeReader:
 
     def _chosen_blocks(self, descriptor: int, index: Index, choice: Choice) -> Iterator[Batch]:
         """Only the blocks that are chosen, stretch by stretch; of the others, what the footer has of them."""
+        apart = self._take_context(index, choice)
+        since = 0
+        if choice.last is not None:
+            for since in choice.lasts(index.zones):
+                # What is told once is to be told when they are read in earnest.
+                trial = copy.copy(self)
+                trial._unknown = set(self._unknown)
+                if choice.last.enough(trial._stretches(descriptor, index, choice.wanted(index.zones, apart, since))):
+                    break
+            else:
+                since = 0
+        yield from self._stretches(descriptor, index, choice.wanted(index.zones, apart, since))
+
+    def _stretches(self, descriptor: int, index: Index, wanted: NDArray[np.bool_]) -> Iterator[Batch]:
         zones = index.zones
         offsets = [*zones.offset.tolist(), index.end]
         firsts = [*zones.first.tolist(), int(zones.events.sum())]
-        wanted = choice.wanted(zones, self._take_context(index, choice))
         for start, stop in stretches(wanted).tolist():
             yield from self._context(self._expected, firsts[start])
             yield from self._stretch(Extent(descriptor, offsets[start], offsets[stop]), firsts[start], firsts[stop])
@@ -263,10 +241,10 @@ class NativeReader:
 
     def _stretch(self, extent: Extent, first: int, stop: int) -> Iterator[Batch]:
         """Blocks that are known to have the events first..stop-1."""
-        self._stream = _Stream(partial(next, extent.chunks(), b""), extent.start)
+        self._stream = Stream.of_extent(extent)
         self._expected = self._told = first
         yield from self._blocks()
-        yield from self._close_gap(stop)
+        yield from self._close_gap(stop, known=False)
 
     def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """See `NativeBatches.spread`: a file with an index is read by worker processes, some blocks at a time."""
@@ -309,7 +287,7 @@ class NativeReader:
         if self.chosen is not None:
             return
         extent = Extent(file[0], index.end, file[1])
-        self._stream = _Stream(partial(next, extent.chunks(), b""), extent.start)
+        self._stream = Stream.of_extent(extent)
         self._expected = self._told = firsts[-1]
         yield from results(chain(self._blocks(), self._end_of_file()))
 
@@ -318,21 +296,31 @@ class NativeReader:
         apart = np.zeros(len(index.zones.first), np.bool_)
         if index.context is None or not choice.kinds:
             return apart
-        rows, head, body = index.context
-        chosen, self.chosen = self.chosen, None
-        try:
-            batch = self._decode(len(rows), head, body)
-        except _NONSENSE:
-            batch = None
-        self.chosen = chosen
-        if batch is None or bool(batch.accesses.any()):
+        self._rare = self._decoded(index.context)
+        if self._rare is None:
             return apart
-        self._rare = (rows, batch)
+        rows, batch = self._rare
         apart[:] = True
         if choice.timed:
             untimed = rows[~batch.present("time") | (batch.kind == Kind.LOST)]
             apart[np.searchsorted(index.zones.first, untimed, "right") - 1] = False
         return apart
+
+    def _decoded(self, context: Context) -> tuple[NDArray[np.int64], Batch] | None:
+        """The events of the footer's context with their numbers; None where it is no good."""
+        chosen, self.chosen = self.chosen, None
+        try:
+            batch = self._decode(len(context.rows), context.head, context.body)
+        except NONSENSE:
+            batch = None
+        self.chosen = chosen
+        return None if batch is None or bool(batch.accesses.any()) else (context.rows, batch)
+
+    def _find_context(self) -> None:
+        """For a repair: what the footer of the file that begins here has of its events."""
+        file = self._source.whole_file() if self._with_blocks else None
+        context = None if file is None else find_context(*file, self._start, self._total)
+        self._rare = None if context is None else self._decoded(context)
 
     def _context(self, start: int, stop: int) -> Iterator[Batch]:
         """What the footer has of the events start..stop-1, which are not read."""
@@ -365,7 +353,7 @@ class NativeReader:
     def _end_of_file(self) -> Iterator[Batch]:
         if self._footer_due:
             self._damage("the file was cut off: its end is missing")
-        yield from self._close_gap(max(self._told, self._total or 0, self._expected))
+        yield from self._close_gap(max(self._told, self._total or 0, self._expected), known=False)
 
     def _block(self, frame: Frame) -> Iterator[Batch]:
         stream = self._stream
@@ -391,8 +379,11 @@ class NativeReader:
                 raise Corrupt("its head is no map")
             batch = None
             if frame.type == EVENTS:
-                batch = self._decode(frame.events, head, data[FRAME_SIZE + frame.head_length :])
-        except _NONSENSE as error:
+                body = data[FRAME_SIZE + frame.head_length :]
+                batch = self._decode(frame.events, head, body)
+                if batch is not None and self._with_blocks:
+                    batch = taken_over(batch, head, head_bytes, body)
+        except NONSENSE as error:
             self._damage(f"a block of {frame.events} events is damaged: {error}", start)
             stream.skip(1)
             stream.seek_mark()
@@ -410,8 +401,7 @@ class NativeReader:
 
     def _footer(self, head: dict[str, Any], at: int) -> Iterator[Batch]:
         self._footer_due = False
-        if not self.header.format:
-            self._take_header(head.get("header"))
+        self._take_header(head.get("header"))
         start = self._stream.offset
         trailer = self._stream.peek(TRAILER.size)
         if trailer == TRAILER.pack(at - self._start, END):
@@ -421,90 +411,18 @@ class NativeReader:
             self._stream.seek_mark()
         yield from self._close_gap(self._expected)
 
-    def _decode(self, n: int, head: dict[str, Any], body_bytes: bytes) -> Batch | None:
+    def _decode(self, n: int, head: dict[str, Any], body: bytes) -> Batch | None:
         """The batch of n events; None for a block that nobody wants to see."""
-        if not 1 <= n <= MAX_EVENTS or head["n"] != n:
-            raise Corrupt("its number of events is impossible")
-        addresses = None
-        if "addresses" in head:
-            size, planes = head["addresses"]
-            if not 0 < size <= n:
-                raise Corrupt("its address dictionary has an impossible size")
-            addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
-        body = unpack(body_bytes)
-        if self.chosen is not None and self._leaves_out(_zone(head["zone"], n, addresses), self.chosen):
-            for name, entry in head["columns"].items():
-                check(entry, body.get(name, b""))
+        batch, unread = decode_block(n, head, body, self._regions, self.wanted, self._leaves_out())
+        for name in unread:
+            if name not in self._unknown and not self._with_blocks:
+                self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")
+            self._unknown.add(name)
+        return batch
+
+    def _leaves_out(self) -> Callable[[Zones], bool] | None:
+        """Whether nobody wants to see a block, by what its head says; None where all are wanted."""
+        if self.chosen is None or (ask := self.chosen.block) is None:
             return None
-        presence = Presence(head.get("present"))
-        columns: dict[str, Column] = {}
-        extras: dict[int, dict[str, Any]] = {}
-        if len(head["columns"]) > MAX_COLUMNS:
-            raise Corrupt("it has too many columns")
-        for name, entry in head["columns"].items():
-            payload = body.get(name, b"")
-            try:
-                if self.wanted is not None and name not in self.wanted and name not in _ALWAYS:
-                    check(entry, payload)
-                    continue
-                if name == "extras":
-                    extras = native_extras.decode(entry, payload, n)
-                    continue
-                column = decode(entry, payload, n, addresses, presence)
-                if column is not None and name in DTYPES:
-                    column = _as_expected(name, column)
-            except _NONSENSE as error:
-                raise Corrupt(f"column '{name}': {error}") from error
-            if column is None:
-                if name not in self._unknown:
-                    self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")
-                self._unknown.add(name)
-            else:
-                columns[str(name)] = column
-        kind = columns.pop("kind").data
-        if kind.dtype != np.uint8 or int(kind.max()) > max(Kind):
-            raise Corrupt("it holds kinds of events that this version does not know")
-        if "region" in columns:
-            columns["region"] = self._translate(columns["region"], head["regions"])
-        return Batch(kind, columns, extras, self._regions)
-
-    def _leaves_out(self, zone: Zones, choice: Choice) -> bool:
-        if choice.block is None or (zone.kinds[0] & choice.kinds and self._rare is None):
-            return False
-        return not choice.block(zone)
-
-    def _translate(self, column: Column, names: dict[int, list[str]]) -> Column:
-        """Region codes of the file as codes of this stream."""
-        data = column.data.copy()
-        for code, (name, space) in names.items():
-            data[column.data == code] = self._regions.code(str(name), str(space))
-        known = np.isin(column.data, np.fromiter(names, np.int64, len(names)))
-        if not known[column.present if column.present is not None else slice(None)].all():
-            raise Corrupt("a region has no name")
-        return Column(data, column.present)
-
-
-def _zone(zone: dict[str, Any], events: int, addresses: NDArray[np.uint64] | None) -> Zones:
-    """What the head of a block says about it."""
-    times, places = zone.get("time", (0, -1)), zone.get("addr", (0, 0))
-    offset, first, count, least, most, kinds = (
-        np.array([number], np.int64) for number in (0, 0, events, *times, zone["kinds"])
-    )
-    low, high = (np.array([number], np.uint64) for number in places)
-    return Zones(offset, first, count, least, most, low, high, kinds, addresses=addresses)
-
-
-def _as_expected(name: str, column: Column) -> Column:
-    """A well-known column with the type that everybody relies on. Raises Corrupt when a value does not fit."""
-    data, present = column
-    wanted = DTYPES[name]
-    if data.dtype != wanted:
-        cast = data.astype(wanted)
-        if not np.array_equal(cast, data):
-            raise Corrupt("a value is beyond its type")
-        data = cast
-    if name == "eol" and int(data.max()) > EOL_NONE:
-        raise Corrupt("a line end that is none")
-    if name == "opcode" and int(data.max()) >> 56 > 7:
-        raise Corrupt("an opcode is too long")
-    return Column(data, present)
+        kinds = self.chosen.kinds if self._rare is None else 0
+        return lambda zone: not (zone.kinds[0] & kinds or ask(zone))

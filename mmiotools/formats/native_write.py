@@ -5,13 +5,13 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from itertools import pairwise
-from typing import Any, BinaryIO, ClassVar, NamedTuple
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
 from mmiotools import __version__
-from mmiotools.events import Kind
 from mmiotools.formats import native_extras
+from mmiotools.formats.native_block import BlockBatch, Encoded, entry_of, rare_of, values, zone_of
 from mmiotools.formats.native_columns import MSGPACK, QUICK, THOROUGH, Effort, Presence, encode, pack_planes, squeeze
 from mmiotools.formats.native_extras import weight
 from mmiotools.formats.native_index import PAGES
@@ -34,7 +34,6 @@ from mmiotools.formats.source import is_seekable
 from mmiotools.trace.batch import Batch, Column, concatenate
 from mmiotools.trace.hashing import distinct
 from mmiotools.trace.header import TraceHeader
-from mmiotools.trace.zones import page_set
 
 #: Events in a block. What comes in one piece that is no longer than LONE, as a short trace does, is one block: to seek
 #: in it would not pay.
@@ -68,14 +67,19 @@ class NativeWriter:
         self._events = 0
         self._offset = 0
         self._map: bytes | None = None
+        self._content: dict[str, Any] = {}
         self._index: list[tuple[int, ...]] = []
         self._start = out.tell() if is_seekable(out) else None
 
     def write(self, batch: Batch) -> None:
-        """Append a batch; blocks are written as they fill."""
+        """Append a batch; blocks are written as they fill. One that brings its block is written as that block."""
         if not len(batch):
             return
         self._begin()
+        if isinstance(batch, BlockBatch) and batch.block is not None:
+            self._write_pending()
+            self.accept([batch.block])
+            return
         self._pending.append(batch)
         self._waiting += len(batch)
         if self._waiting < (self._block if self._index else self._lone) and weight(batch.extras) < MAX_WEIGHT:
@@ -95,9 +99,7 @@ class NativeWriter:
     def close(self) -> None:
         """Write the last block, the footer and, on a file, the number of events."""
         self._begin()
-        if self._pending:
-            self.accept(self._encode(concatenate(self._pending), QUICK if self._index else THOROUGH))
-            self._pending, self._waiting = [], 0
+        self._write_pending()
         self._write_footer()
         if self._start is not None and self._map is not None:
             end = self._out.tell()
@@ -105,6 +107,11 @@ class NativeWriter:
             fixed = pack_file_header(FOOTER_FOLLOWS, self._events, self._map)[:FILE_HEADER_SIZE]
             self._out.write(fixed[EVENTS_AT:])
             self._out.seek(end)
+
+    def _write_pending(self) -> None:
+        if self._pending:
+            self.accept(self._encode(concatenate(self._pending), QUICK if self._index else THOROUGH))
+            self._pending, self._waiting = [], 0
 
     def prepare(self, batch: Batch) -> list[Encoded]:
         """A batch as blocks of about equal size; pure, for worker processes. `accept` writes them."""
@@ -127,7 +134,8 @@ class NativeWriter:
 
     def _begin(self) -> None:
         if self._map is None:
-            self._map = pack(self._header_map())
+            self._content = self._header_map()
+            self._map = pack(self._content)
             self._put(pack_file_header(FOOTER_FOLLOWS, UNKNOWN_COUNT, self._map))
 
     def _header_map(self) -> dict[str, Any]:
@@ -156,7 +164,7 @@ class NativeWriter:
         rows = np.array([[number & _ALL_ONES for number in row] for row in self._index], np.uint64)
         steps = np.diff(rows, axis=0, prepend=np.zeros((1, len(ENTRY)), np.uint64)) if len(rows) else rows
         head = {
-            "header": self._header_map(),
+            "header": self._content,
             "events": self._events,
             "blocks": len(self._index),
             "fields": ENTRY,
@@ -194,38 +202,23 @@ class _Context:
         return {"rows": [len(rows), pack_planes(steps)], "head": block.head, "body": block.body}
 
 
-class Encoded(NamedTuple):
-    """A block before its place in the file is known: packed head and body, its line of the footer's index, what it
-    could not hold, and its events that are no accesses with their rows.
-    """
-
-    events: int
-    head: bytes
-    body: bytes
-    entry: tuple[int, ...]
-    lost: Counter[str]
-    rare: tuple[Any, Batch] | None
-
-
 def encode_block(batch: Batch, effort: Effort) -> Encoded:
     """A batch of at least one event as a block."""
     batch = batch.without([name for name, column in batch.columns.items() if not _anywhere(column)])
     addresses = None
-    zone: dict[str, Any] = {"kinds": sum(1 << kind for kind in np.flatnonzero(np.bincount(batch.kind)).tolist())}
-    head: dict[str, Any] = {"n": len(batch), "zone": zone}
     if "addr" in batch.columns:
-        places = _values(batch, "addr")
+        places = values(batch, "addr")
         # Few, as a rule, and then it is faster not to make room for all of them.
         addresses = code(places, len(places) // 4) or code(places, len(places))
         assert addresses is not None, "there are no more addresses than events"
-        values = addresses.values
-        zone["addr"] = [int(values[0]), int(values[-1])]
-        head["addresses"] = [len(values), pack_planes(np.diff(values, prepend=np.uint64(0)), effort.usual)]
-    if "time" in batch.columns:
-        times = _values(batch, "time")
-        zone["time"] = [int(times.min()), int(times.max())]
+    distinct_addresses = None if addresses is None else addresses.values
+    zone = zone_of(batch, distinct_addresses)
+    head: dict[str, Any] = {"n": len(batch), "zone": zone}
+    if distinct_addresses is not None:
+        steps = np.diff(distinct_addresses, prepend=np.uint64(0))
+        head["addresses"] = [len(steps), pack_planes(steps, effort.usual)]
     if "region" in batch.columns:
-        codes = distinct(_values(batch, "region")).tolist()
+        codes = distinct(values(batch, "region")).tolist()
         head["regions"] = {code: [batch.regions.names[code], batch.regions.spaces[code]] for code in codes}
     directory: dict[str, Any] = {}
     body: dict[str, bytes] = {}
@@ -241,11 +234,7 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
         body["extras"] = payload
     head["columns"] = directory
     packed = pack({name: payload for name, payload in body.items() if payload})
-    pages = [0] * len(PAGES) if addresses is None else page_set(addresses.values).tolist()
-    entry = (*zone.get("time", (0, -1)), *zone.get("addr", (0, 0)), zone["kinds"], *pages)
-    rows = np.flatnonzero(batch.kind > Kind.UNKNOWN)
-    rare = (rows, batch.take(rows)) if len(rows) else None
-    return Encoded(len(batch), pack(head), packed, entry, lost, rare)
+    return Encoded(len(batch), pack(head), packed, entry_of(zone, distinct_addresses), lost, rare_of(batch))
 
 
 def _block(kind: int, head: bytes, body: bytes, first: int, events: int) -> bytes:
@@ -258,12 +247,6 @@ def _split(batch: Batch) -> list[Batch]:
         middle = len(batch) // 2
         return _split(batch.slice(0, middle)) + _split(batch.slice(middle, len(batch)))
     return [batch]
-
-
-def _values(batch: Batch, name: str) -> Any:
-    """The values of a column where it has any, as written to this block."""
-    data, present = batch.columns[name]
-    return data if present is None else data[present]
 
 
 def header_map(header: TraceHeader) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import zstandard
 
-from mmiotools.errors import FormatError, UsageError
+from mmiotools.errors import FormatError, NotATrace, UsageError
 
 #: How much of the input formats see when they are asked whether it is theirs.
 HEAD = 1 << 16
@@ -212,6 +212,16 @@ class ByteSource:
         copy.seek(0)
         return copy
 
+    def seekable(self) -> ByteSource:
+        """The same input as an uncompressed file: itself if it is one, else a temporary copy on disk."""
+        if self.whole_file() is not None:
+            return self
+        copy = self.as_file()
+        self.close()
+        found = ByteSource(copy, self.name, os.fstat(copy.fileno()).st_size)
+        found.problem, found.consumed = found.problem or self.problem, self.consumed
+        return found
+
     def _extents(self, descriptor: int) -> Iterator[Extent]:
         start = 0
         while True:
@@ -271,14 +281,14 @@ class ByteSource:
 
     def close(self) -> None:
         """Close the underlying file, unless it is standard input."""
-        if self._raw is not sys.stdin.buffer:
+        if self._raw is not _standard_input():
             self._raw.close()
 
 
 def open_source(path: str | None) -> ByteSource:
     """Open a path, or standard input for None and "-". Raises UsageError, or FormatError when it is empty."""
     if path is None or path == "-":
-        source = ByteSource(sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer, "<stdin>")
+        source = ByteSource(_standard_input(), "<stdin>")
     else:
         try:
             raw = open(path, "rb", buffering=0)  # noqa: SIM115 - the source owns it
@@ -291,8 +301,15 @@ def open_source(path: str | None) -> ByteSource:
     if not source.head:
         if source.problem:
             raise FormatError(f"{source.name}: {source.problem}, before any event")
-        raise FormatError(f"{source.name}: is empty, not a trace")
+        raise NotATrace(f"{source.name}: is empty, not a trace")
     return source
+
+
+def _standard_input() -> BinaryIO:
+    """Standard input without a buffer, where that can be."""
+    buffer = sys.stdin.buffer
+    raw: BinaryIO = getattr(buffer, "raw", buffer)
+    return raw
 
 
 def describe(error: OSError) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mmiotools.trace.batch import Batch
 
 
 class Zones(NamedTuple):
@@ -52,6 +54,17 @@ def page_set(addresses: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return found
 
 
+class Last(NamedTuple):
+    """Of the blocks that may have what is looked for only the last are wanted: as few as have enough of it.
+
+    events  they have at least so many events
+    enough  whether a stream has enough; asked with the last blocks, each time with more of them, before any is given
+    """
+
+    events: int
+    enough: Callable[[Iterable[Batch]], bool]
+
+
 class Choice(NamedTuple):
     """Which blocks of a file somebody wants to see; a reader may leave out the others, where it knows them.
 
@@ -59,16 +72,33 @@ class Choice(NamedTuple):
     kinds   bit k: events of kind k are wanted wherever they are; of kinds that are no accesses
     timed   an event without a time goes with the one before it, which may lie in the block before
     block   whether one block may have it, of which the addresses are known as well; None where that is not to be asked
+    last    those of `blocks` that are wanted; None for all
     """
 
     blocks: Callable[[Zones], NDArray[np.bool_]]
     kinds: int = 0
     timed: bool = False
     block: Callable[[Zones], bool] | None = None
+    last: Last | None = None
 
-    def wanted(self, zones: Zones, apart: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The blocks to read, (n,). Of blocks `apart`, what is no access is known without reading them."""
-        found: NDArray[np.bool_] = self.blocks(zones) | (zones.kinds & self.kinds != 0) & ~apart
+    def wanted(self, zones: Zones, apart: NDArray[np.bool_], since: int = 0) -> NDArray[np.bool_]:
+        """The blocks to read, (n,). Of blocks `apart`, what is no access is known without reading them; blocks before
+        number `since` are wanted for their kinds alone.
+        """
+        found: NDArray[np.bool_] = self.blocks(zones)
+        found[:since] = False
+        found |= (zones.kinds & self.kinds != 0) & ~apart
         if self.timed:
             found[:-1] |= found[1:]
         return found
+
+    def lasts(self, zones: Zones) -> Iterator[int]:
+        """Numbers of blocks from which on there may be enough: each time of twice as many, but never of all."""
+        blocks = np.flatnonzero(self.blocks(zones))
+        if self.last is None:
+            return
+        behind = np.cumsum(zones.events[blocks][::-1])
+        count = int(np.searchsorted(behind, self.last.events)) + 1
+        while count < len(blocks):
+            yield int(blocks[-count])
+            count *= 2

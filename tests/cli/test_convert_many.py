@@ -21,13 +21,15 @@ from mmiotools.formats import open_trace
 
 @pytest.fixture
 def folder(tmp_path: Path, samples: Path) -> Path:
-    """Three traces, one of them damaged; a file that is no trace, an empty one, and a hidden one."""
+    """Three traces, one of them damaged; two files that are no trace, an empty one, and a hidden one."""
     there = tmp_path / "logs"
     (there / "deep").mkdir(parents=True)
     shutil.copy(samples / "mmiotrace" / "nvme-linux6.1.mmiotrace", there / "a.txt")
     shutil.copy(samples / "mmiotrace" / "e1000-linux6.1.mmiotrace.xz", there / "deep" / "b.log.xz")
     shutil.copy(samples / "broken" / "mmiotrace-truncated.mmiotrace", there / "c.mmiotrace")
     (there / "notes").write_text("hello\n")
+    (there / "nothing").mkdir()
+    (there / "nothing" / "README.txt").write_text("hello\n")
     (there / "empty").touch()
     (there / ".hidden").touch()
     return there
@@ -43,17 +45,19 @@ def test_a_folder_whatever_is_in_it(
 ) -> None:
     monkeypatch.setenv("MMIOTOOLS_WORKERS", workers)
     out = tmp_path / "out"
-    assert run(["convert", str(folder), "-o", str(out)]) == 2
+    assert run(["convert", str(folder), "-o", str(out)]) == 3
+    assert not (out / "nothing").exists()
     assert made(out) == ["a.mmio", "c.mmio", "deep/b.mmio"]
     assert sum(len(batch) for batch in open_trace(str(out / "deep" / "b.mmio")).batches) == 14104
     told = sorted(capfd.readouterr().err.splitlines())
     assert told == sorted(
         [
-            f"mmiotools: {folder}/notes: in no known format; name one with --from (see `mmiotools list formats`)",
-            f"mmiotools: {folder}/empty: is empty, not a trace",
+            f"mmiotools: {folder}/notes: no trace, passed over",
+            f"mmiotools: {folder}/nothing/README.txt: no trace, passed over",
+            f"mmiotools: {folder}/empty: no trace, passed over",
             f"mmiotools: {folder}/c.mmiotrace:169: the last line is cut off",
             f"mmiotools: {folder}/c.mmiotrace: damaged in 1 place, events lost: 1",
-            "mmiotools: 5 files, 2 could not be converted, 1 damaged",
+            "mmiotools: 6 files, 1 damaged, 3 passed over",
         ]
     )
     assert run(["convert", "-q", str(folder / "*.mmiotrace"), str(folder / "a.txt"), "-t", "csv"]) == 3
@@ -64,8 +68,40 @@ def test_a_folder_whatever_is_in_it(
 
 def test_beside_and_again(folder: Path) -> None:
     for _ in range(2):
-        assert run(["convert", "-q", str(folder)]) == 2
+        assert run(["convert", "-q", str(folder)]) == 3
         assert made(folder) == ["a.mmio", "c.mmio", "deep/b.mmio"]
+
+
+def test_what_is_named_has_to_be_a_trace(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """By itself, by a pattern, or by a suffix that only traces have."""
+    unknown = "in no known format; name one with --from (see `mmiotools list formats`)"
+    for inputs in (["notes", "nothing"], ["no*s", "nothing"], ["nothing", "notes", "a.txt"]):
+        assert run(["convert", *(str(folder / word) for word in inputs)]) == 2
+        told = capfd.readouterr().err
+        assert f"{folder}/notes: {unknown}" in told and f"{folder}/nothing/README.txt: no trace, passed over" in told
+    assert run(["convert", str(folder), str(folder / "notes")]) == 2
+    assert f"{folder}/notes: {unknown}" in capfd.readouterr().err
+    shutil.copy(folder / "notes", folder / "nothing" / "x.mmio")
+    (folder / "nothing" / "y.mmt.gz").touch()
+    assert run(["convert", str(folder / "nothing"), "-t", "jsonl"]) == 2
+    told = capfd.readouterr().err
+    assert f"{folder}/nothing/x.mmio: {unknown}" in told and f"{folder}/nothing/y.mmt.gz: is empty" in told
+    assert "3 files, 2 could not be converted, 1 passed over" in told
+
+
+def test_what_is_passed_over_is_in_the_way_of_nothing(folder: Path) -> None:
+    for name in ("a.log", "c.txt"):
+        (folder / name).write_text("about a recording\n")
+    assert run(["convert", "-q", str(folder)]) == 3
+    assert made(folder) == ["a.mmio", "c.mmio", "deep/b.mmio"]
+    shutil.copy(folder / "a.txt", folder / "a.log")
+    with pytest.raises(UsageError, match="would both become"):
+        plan([str(folder)], None, "native")
+
+
+def test_a_folder_without_a_trace(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", str(folder / "nothing")]) == 2
+    assert capfd.readouterr().err.splitlines()[-1] == f"mmiotools: {folder}/nothing: there is no trace in it"
 
 
 def test_a_loss_is_told_with_its_file(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from mmiotools.events import Event, Kind
 from mmiotools.filters.compile import Predicate
-from mmiotools.filters.expr import Expr
+from mmiotools.filters.expr import Expr, Not
 from mmiotools.filters.grammar import parse
-from mmiotools.filters.stages import Window, cut, judge, keep_selected
+from mmiotools.filters.stages import Chunk, Window, cut, has_more, judge, keep_selected, tail
 from mmiotools.filters.zones import choose
 from mmiotools.formats import native_write, open_trace
 from mmiotools.formats.native_index import read_index
@@ -24,6 +24,7 @@ from mmiotools.formats.native_read import NativeBatches, NativeReader
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.zones import Choice, Last
 
 bounds = st.none() | st.integers(-3, 12)
 windows = st.builds(
@@ -86,6 +87,57 @@ def test_what_is_kept_is_the_same(
     piped = NativeBatches(NativeReader(ByteSource(io.BytesIO(path.read_bytes()), "-")))
     piped.choose(choice)
     assert kept(piped, node, window, bare) == expected
+
+
+def selected(batches: Iterable[Batch], node: Expr, window: Window, bare: bool) -> Iterator[Chunk]:
+    chunks = judge(batches, Predicate(node))
+    return keep_selected(chunks if window.is_open else cut(chunks, window, bare), bare)
+
+
+def of_last(node: Expr, window: Window, bare: bool, count: int) -> Choice:
+    """As `filter --tail` chooses."""
+    enough = Last(count + 1, lambda batches: has_more(selected(batches, node, window, bare), count, bare))
+    return choose(node, window, bare, enough)
+
+
+@settings(max_examples=400)
+@given(events, expressions(), windows, st.booleans(), st.integers(1, 3), st.integers(0, 4), st.booleans())
+def test_the_last_events_are_the_same(
+    tmp_path_factory: pytest.TempPathFactory,
+    stream: list[Event],
+    node: Expr,
+    window: Window,
+    bare: bool,
+    block: int,
+    count: int,
+    invert: bool,
+) -> None:
+    node = Not(node) if invert else node
+    path = written(stream, block, tmp_path_factory.mktemp("zones"))
+    found = []
+    for choice in (None, of_last(node, window, bare, count)):
+        chunks = tail(selected(open_trace(str(path), choice=choice).batches, node, window, bare), count, bare)
+        found.append([event for chunk in chunks for event in chunk.batch.events()])
+    assert found[1] == found[0]
+
+
+def test_only_the_last_blocks_are_read(tmp_path: Path) -> None:
+    stream = accesses(400)
+    stream[10] = Event(Kind.MAP, 100, map=1, addr=0x1000, extra={"length": 0x10000})
+    path = written(stream, 4, tmp_path)
+
+    def last(text: str, count: int) -> list[Event]:
+        choice = of_last(parse(text), Window(), False, count)
+        return [event for batch in open_trace(str(path), choice=choice).batches for event in batch.events()]
+
+    assert last("all", 3) == [stream[10], *stream[396:]]
+    assert last("all", 4) == [stream[10], *stream[392:]]
+    assert last("all", 1000) == stream
+    # It is only known when they were read that one in four is selected.
+    assert last("value & 3 == 0", 3) == [stream[10], *stream[384:]]
+    assert last("addr < 0x2000", 3) == [stream[10], *stream[60:64]]
+    # Where an offset is says the map, long before.
+    assert last("offset == 0x5f00", 3) == [stream[10], *stream[368:]]
 
 
 def accesses(count: int) -> list[Event]:

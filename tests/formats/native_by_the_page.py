@@ -198,8 +198,8 @@ class Reader:
         self.total = None if events == UNKNOWN else events
         self.footer_due = bool(flags & 1)
         header_map = self.data[self.at : self.at + length]
-        self.at += len(header_map)
         if zlib.crc32(header_map) == crc:
+            self.at += len(header_map)
             self.header = self.header or msg(header_map)
         else:
             self.damaged = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,27 @@ def test_regions_are_counted_by_name_in_any_process(tmp_path: Path, monkeypatch:
         counted.append(summary.hottest(200))
     assert counted[0] == counted[1] and sum(register.accesses for register in counted[0]) == 5000
     assert {register.region for register in counted[0]} == {f"region{n}" for n in range(100)}
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_many_short_lines_are_not_held_at_once(workers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of 2 MiB may be two million notes; what a worker makes of it is too much for a pipe, or for memory."""
+    path = tmp_path / "text"
+    path.write_bytes((b"\n" * 999 + b"bad\n") * 100 + b"R a\n" * 1000)
+    monkeypatch.setattr(lines, "MAX_EVENTS", 500)
+    monkeypatch.setattr(lines, "MAX_RARE", 2000)
+    monkeypatch.setattr(source, "_CHUNK", 1 << 15)
+    monkeypatch.setattr(parallel, "ALONE", 1)
+    monkeypatch.setenv("MMIOTOOLS_WORKERS", workers)
+    told = []
+    tracemalloc.start()
+    for part in LineBatches(open_source(str(path)), by_line(parse)).spread(len):
+        assert part.result == part.events
+        told += [extra["line"] for extra in part.rare.extras.values() if "line" in extra]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert told == list(range(1000, 100_001, 1000))
+    assert peak < 6 << 20
 
 
 def hold_open(text: bytes) -> int:

@@ -1,0 +1,106 @@
+"""A block of a native file: what it says about itself, and the block as it is, so that it can be put into another file
+without being made anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmiotools.events import Kind
+from mmiotools.formats.native_columns import unpack_planes
+from mmiotools.formats.native_index import PAGES
+from mmiotools.trace.batch import Array, Batch
+from mmiotools.trace.hashing import distinct
+from mmiotools.trace.zones import page_set
+
+#: Of what a block says about itself without its columns: the least and the most of each, in the order of the index.
+_RANGES = {"time": (0, -1), "addr": (0, 0)}
+
+
+class Encoded(NamedTuple):
+    """A block before its place in the file is known: packed head and body, its line of the footer's index, what it
+    could not hold, and its events that are no accesses with their rows.
+    """
+
+    events: int
+    head: bytes
+    body: bytes
+    entry: tuple[int, ...]
+    lost: Counter[str]
+    rare: tuple[Any, Batch] | None
+
+
+@dataclass(slots=True)
+class BlockBatch(Batch):
+    """A batch and the block that it was read from. A batch that is made of this one has no block."""
+
+    block: Encoded | None = None
+
+
+class Harmless(Batch):
+    """Damage in a place where nothing is missing, as the blocks around it show: a file made anew is without it."""
+
+
+def values(batch: Batch, name: str) -> Array:
+    """The values of a column in the rows that have it."""
+    data, present = batch.columns[name]
+    return data if present is None else data[present]
+
+
+def zone_of(batch: Batch, addresses: NDArray[np.uint64] | None) -> dict[str, Any]:
+    """The zone map of a batch whose distinct addresses are these, ascending."""
+    zone: dict[str, Any] = {"kinds": sum(1 << kind for kind in np.flatnonzero(np.bincount(batch.kind)).tolist())}
+    if addresses is not None:
+        zone["addr"] = [int(addresses[0]), int(addresses[-1])]
+    if "time" in batch.columns:
+        times = values(batch, "time")
+        zone["time"] = [int(times.min()), int(times.max())]
+    return zone
+
+
+def entry_of(zone: dict[str, Any], addresses: NDArray[np.uint64] | None) -> tuple[int, ...]:
+    """A block's line of the index, from its zone map and its distinct addresses."""
+    ranges = [number for name, none in _RANGES.items() for number in zone.get(name, none)]
+    pages = [0] * len(PAGES) if addresses is None else page_set(addresses).tolist()
+    return (*ranges, zone["kinds"], *pages)
+
+
+def rare_of(batch: Batch) -> tuple[Any, Batch] | None:
+    """The rows of a batch that are no accesses, and what is in them."""
+    rows = np.flatnonzero(batch.kind > Kind.UNKNOWN)
+    return (rows, batch.take(rows)) if len(rows) else None
+
+
+def taken_over(batch: Batch, head: dict[str, Any], packed: bytes, body: bytes) -> Batch:
+    """A batch with the block that it was decoded from, if that says the truth about what is in it: else whoever seeks
+    by what it says would pass it over.
+    """
+    # Of a column in an encoding that is not known here nothing can be said, but it is not to be lost.
+    unread = [name for name in _RANGES if name in head["columns"] and name not in batch.columns]
+    try:
+        zone = head["zone"]
+        addresses = None
+        if "addresses" in head:
+            size, planes = head["addresses"]
+            addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
+        there = None if "addr" not in batch.columns else distinct(values(batch, "addr"))
+        said = {name: zone[name] for name in (*_RANGES, "kinds") if name in zone}
+        true = said == zone_of(batch, there) | {name: zone[name] for name in unread}
+        true &= "addr" in unread or _same(addresses, there)
+        entry = entry_of(zone, addresses)
+        true &= len(entry) == 5 + len(PAGES) and all(type(number) is int for number in entry)
+    except (ValueError, TypeError, LookupError):
+        return batch
+    if not true:
+        return batch
+    block = Encoded(len(batch), packed, body, entry, Counter(), rare_of(batch))
+    return BlockBatch(batch.kind, batch.columns, batch.extras, batch.regions, block)
+
+
+def _same(some: NDArray[np.uint64] | None, others: NDArray[np.uint64] | None) -> bool:
+    return some is others if some is None or others is None else np.array_equal(some, others)

@@ -1,0 +1,87 @@
+"""The bytes of a native input ahead of its reader, and the search for where it can go on after damage."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from mmiotools.formats.native_layout import (
+    FILE_HEADER,
+    FILE_HEADER_SIZE,
+    FRAME_SIZE,
+    MAGIC,
+    SYNC,
+    unpack_frame,
+)
+from mmiotools.formats.source import Extent
+
+#: Where a block or a file may begin.
+_MARK = re.compile(re.escape(SYNC) + b"|" + re.escape(MAGIC))
+#: Bytes that are searched for marks at once.
+_WINDOW = 1 << 20
+
+
+class Stream:
+    """Bytes ahead of the reading position, with its offset in the (decompressed) input."""
+
+    def __init__(self, read: Callable[[], bytes], offset: int = 0) -> None:
+        self._read = read
+        self._data = b""
+        self._at = 0
+        self.offset = offset
+
+    @classmethod
+    def of_extent(cls, extent: Extent) -> Stream:
+        """A part of a file, which is read by position."""
+        return cls(partial(next, extent.chunks(), b""), extent.start)
+
+    def _hold(self, n: int) -> int:
+        """Have the next n bytes at hand; how many there are, fewer at the end of the input."""
+        have = len(self._data) - self._at
+        if have < n:
+            parts = [self._data[self._at :]]
+            while have < n and (more := self._read()):
+                parts.append(more)
+                have += len(more)
+            self._data, self._at = b"".join(parts), 0
+        return min(have, n)
+
+    def peek(self, n: int) -> bytes:
+        """The next n bytes, fewer at the end of the input."""
+        self._hold(n)
+        return self._data[self._at : self._at + n]
+
+    def skip(self, n: int) -> None:
+        """Go on by n bytes that were peeked."""
+        self._at += n
+        self.offset += n
+
+    def seek_mark(self) -> bool:
+        """Go on to the next block frame or file header that checks out; False at the end of the input."""
+        while True:
+            held = self._hold(_WINDOW)
+            last = held < _WINDOW
+            begin, end = self._at, self._at + held
+            onward = held if last else held - len(SYNC) + 1
+            for mark in _MARK.finditer(self._data, begin, end):
+                ahead = self._data[mark.start() : min(mark.start() + FRAME_SIZE, end)]
+                if unpack_frame(ahead) is not None or parse_file_header(ahead[:FILE_HEADER_SIZE]) is not None:
+                    self.skip(mark.start() - begin)
+                    return True
+                if len(ahead) < FRAME_SIZE and not last:
+                    onward = mark.start() - begin
+                    break
+            self.skip(onward)
+            if last:
+                return False
+
+
+def parse_file_header(data: bytes) -> Any:
+    """The fixed file header, or None when it is none or its checksum is wrong."""
+    if len(data) < FILE_HEADER_SIZE or not data.startswith(MAGIC):
+        return None
+    fixed = FILE_HEADER.parse(data)
+    return fixed if fixed.crc == zlib.crc32(data[:-4]) else None
