@@ -5,7 +5,6 @@ any damage; how many events lie in a gap is known from the numbers that the bloc
 from __future__ import annotations
 
 import copy
-import os
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -110,6 +109,7 @@ class NativeReader:
         self._total: int | None = None
         self._footer_due = False
         self._gap: tuple[int, str] | None = None
+        self._hurt = False
         self._start = 0
         self._unknown: set[object] = set()
         self._headed = False
@@ -184,6 +184,7 @@ class NativeReader:
 
     def _damage(self, reason: str, offset: int | None = None) -> None:
         """From here on events may be missing; the first reason is the one that is told."""
+        self._hurt = True
         if self._gap is None:
             self._gap = (self._stream.offset if offset is None else offset, reason)
 
@@ -249,14 +250,14 @@ class NativeReader:
     def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """See `NativeBatches.spread`: a file with an index is read by worker processes, some blocks at a time."""
 
-        def results(batches: Iterator[Batch]) -> list[Spread[R]]:
-            return [Spread(function(batch), len(batch), batch.take(batch.kind > Kind.UNKNOWN)) for batch in batches]
+        def result(batch: Batch) -> Spread[R]:
+            return Spread(function(batch), len(batch), batch.take(batch.kind > Kind.UNKNOWN))
 
         file = self._source.whole_file()
         index = None if file is None or self._gap is not None else read_index(*file)
         if file is None or index is None:
             for batch in self.batches():
-                yield from results(iter((batch,)))
+                yield result(batch)
             return
         zones = index.zones
         wanted = np.ones(len(zones.first), np.bool_)
@@ -269,27 +270,33 @@ class NativeReader:
         ]
         offsets, firsts = [*zones.offset.tolist(), index.end], [*zones.first.tolist(), int(zones.events.sum())]
 
-        def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[Spread[R]], int | None]:
+        def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[Spread[R]], bool]:
             start, stop = piece
-            told = len(self._unknown)
+            self._hurt, unknown = False, set(self._unknown)
             extent = Extent(file[0], offsets[start], offsets[stop])
-            found = results(self._stretch(extent, firsts[start], firsts[stop]))
-            return piece, found, os.getpid() if len(self._unknown) > told else None
+            found = list(map(result, self._stretch(extent, firsts[start], firsts[stop])))
+            self._unknown = unknown
+            return piece, found, self._hurt
 
         at = 0
-        for piece, found, teller in ordered_map(work, pieces):
-            yield from results(self._context(at, firsts[piece[0]]))
-            # A column that nobody can read is to be told once, not once by each worker.
-            yield from found if teller in (None, os.getpid()) else work(piece)[1]
+        for piece, found, hurt in ordered_map(work, pieces):
+            if hurt:
+                # Damage may go on in the next piece, and is to be told once: from here on all is read in order.
+                wanted[: piece[0]] = False
+                break
+            yield from map(result, self._context(at, firsts[piece[0]]))
+            yield from found
             at = firsts[piece[1]]
             self._source.consumed = offsets[piece[1]]
-        yield from results(self._context(at, firsts[-1]))
+        else:
+            wanted[:] = False
+        self._expected = self._told = at
         if self.chosen is not None:
+            yield from map(result, self._stretches(file[0], index, wanted))
             return
-        extent = Extent(file[0], index.end, file[1])
-        self._stream = Stream.of_extent(extent)
-        self._expected = self._told = firsts[-1]
-        yield from results(chain(self._blocks(), self._end_of_file()))
+        start = int(np.argmax(wanted)) if wanted.any() else len(wanted)
+        self._stream = Stream.of_extent(Extent(file[0], offsets[start], file[1]))
+        yield from map(result, chain(self._blocks(), self._end_of_file()))
 
     def _take_context(self, index: Index, choice: Choice) -> NDArray[np.bool_]:
         """The blocks, (n,), whose events of the wanted kinds are in the footer."""
