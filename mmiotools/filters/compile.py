@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +24,11 @@ from mmiotools.filters.registers import (
     RegisterValue,
     check_names,
 )
-from mmiotools.trace.addrmap import AddressMap, Resolved
 from mmiotools.trace.batch import Array, Batch, BoolArray
-from mmiotools.trace.names import Names
+
+if TYPE_CHECKING:
+    from mmiotools.trace.addrmap import AddressMap, Resolved
+    from mmiotools.trace.names import Names
 
 _BAR_NAME = re.compile(r"(?:.*/)?(?:BAR([0-5])|ROM)", re.DOTALL)
 
@@ -41,14 +45,27 @@ class Predicate:
         check_names(self.expr, names)
         #: Whether an event alone tells, without the maps and devices before it.
         self.is_local = not any(_touches_regions(node) for node in tree.walk(self.expr))
-        self._addresses = AddressMap()
-        self._registers = Registers(names or Names(), self._addresses.regions)
+        self._names = names
         self._tables: dict[int, list[bool]] = {}
         self._patterns = {
             node: compile_pattern(as_bytes(node.pattern))
             for node in tree.walk(self.expr)
             if isinstance(node, tree.Matches)
         }
+
+    # Made only for those who need them: they take a while to import.
+
+    @cached_property
+    def _addresses(self) -> AddressMap:
+        from mmiotools.trace.addrmap import AddressMap
+
+        return AddressMap()
+
+    @cached_property
+    def _registers(self) -> Registers:
+        from mmiotools.trace.names import Names
+
+        return Registers(self._names or Names(), self._addresses.regions)
 
     def mask(self, batch: Batch) -> BoolArray:
         """Which events of the batch the expression selects, (n,) bool."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mmiotools.errors import ExpressionError
 from mmiotools.filters import expr as tree
 from mmiotools.filters import registers
 from mmiotools.filters.lexer import Token, as_bytes, integer, nanoseconds, tokenize, unquote
 from mmiotools.filters.patterns import compile_pattern
-from mmiotools.trace.names import Names
+
+if TYPE_CHECKING:
+    from mmiotools.trace.names import Names
 
 S = TypeVar("S")
 

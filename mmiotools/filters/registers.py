@@ -17,9 +17,11 @@ from mmiotools.errors import ExpressionError
 from mmiotools.filters import expr as tree
 from mmiotools.filters.columns import OPERATORS, compare, contains, masked, within
 from mmiotools.filters.lexer import Token
-from mmiotools.trace.addrmap import Region
 from mmiotools.trace.batch import Array, Batch, BoolArray
-from mmiotools.trace.names import Names, Place
+
+if TYPE_CHECKING:
+    from mmiotools.trace.addrmap import Region
+    from mmiotools.trace.names import Names, Place
 
 if TYPE_CHECKING:
     from mmiotools.filters.grammar import Parser

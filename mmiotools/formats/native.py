@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO, ClassVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from mmiotools.formats.base import EVERYTHING, Sniff
-from mmiotools.formats.native_layout import MAGIC, SYNC
-from mmiotools.formats.native_read import NativeBatches, NativeReader
-from mmiotools.formats.native_write import NativeWriter
+from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
+
+if TYPE_CHECKING:
+    from mmiotools.formats.native_write import NativeWriter
 
 
 class Native:
@@ -35,11 +36,16 @@ class Native:
 
     def read(self, source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
         """One batch a block. Raises FormatError for a newer major version."""
+        # Imported only now, as every input is shown to this format first.
+        from mmiotools.formats.native_read import NativeBatches, NativeReader
+
         reader = NativeReader(source)
         return reader.header, NativeBatches(reader)
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> NativeWriter:
         """Blocks onto `out`, which may be a pipe."""
+        from mmiotools.formats.native_write import NativeWriter
+
         return NativeWriter(out, header)
 
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import construct
 import msgpack
 
-MAGIC = b"\x89MMIO\r\n\x1a"
-SYNC = b"\x8aMMBLK\r\n"
+from mmiotools.formats.native_magic import MAGIC, SYNC
+
 END = b"MMIOEND\n"
 
 MAJOR, MINOR = 1, 0

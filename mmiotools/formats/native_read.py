@@ -27,16 +27,15 @@ from mmiotools.formats.native_layout import (
     FOOTER,
     FOOTER_FOLLOWS,
     FRAME_SIZE,
-    MAGIC,
     MAJOR,
     MAX_HEAD,
-    SYNC,
     TRAILER,
     UNKNOWN_COUNT,
     Frame,
     unpack,
     unpack_frame,
 )
+from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.native_stream import Stream, parse_file_header
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent

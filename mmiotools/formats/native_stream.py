@@ -12,10 +12,9 @@ from mmiotools.formats.native_layout import (
     FILE_HEADER,
     FILE_HEADER_SIZE,
     FRAME_SIZE,
-    MAGIC,
-    SYNC,
     unpack_frame,
 )
+from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.source import Extent
 
 #: Where a block or a file may begin.
