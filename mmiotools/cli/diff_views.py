@@ -37,9 +37,12 @@ from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.events import Kind
 from mmiotools.formats import open_trace
 from mmiotools.trace.batch import Batch
+from mmiotools.trace.collect import COLLECTED, collect
+from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.header import Trace, TraceHeader
-from mmiotools.trace.matching import COLLECTED, Accesses, collect
+from mmiotools.trace.matching import Accesses
 from mmiotools.trace.naming import Naming
+from mmiotools.trace.sharing import SharedColumns
 
 if TYPE_CHECKING:
     # Only --regs pays for names of registers.
@@ -187,13 +190,13 @@ def read_sides(
 
 
 def _read_two(run: Run, first: str, second: str, from_format: str | None, wanted: Wanted) -> list[Side]:
-    def read() -> tuple[TraceHeader, Accesses]:
-        side = read_side(Strict(), second, "", from_format, wanted)
-        return side.trace.header, side.accesses.hashed()
+    def read(shared: SharedColumns) -> tuple[TraceHeader, Accesses]:
+        side = read_side(Strict(), second, "", from_format, wanted, shared.growing)
+        return side.trace.header, side.accesses.hashed(shared.growing("u8"))
 
     with Ahead(read) as ahead:
         here = read_side(run, first, "", from_format, wanted)
-        here.accesses = here.accesses.hashed()
+        here.accesses = here.accesses.hashed(GrowingColumn("u8", len(here.accesses)))
         found = ahead.result()
     if found is None:
         return [here, read_side(run, second, "", from_format, wanted)]
@@ -210,8 +213,18 @@ class Strict(Run):
         raise UsageError(message)
 
 
-def read_side(run: Run, path: str, side: str, from_format: str | None, wanted: Wanted) -> Side:
-    """Read side "a" or "b" as far as the options need it. Raises UsageError when it has not the mark of --at."""
+def read_side(
+    run: Run,
+    path: str,
+    side: str,
+    from_format: str | None,
+    wanted: Wanted,
+    column: Callable[[str, int], GrowingColumn] = GrowingColumn,
+) -> Side:
+    """Read side "a" or "b" as far as the options need it. Raises UsageError when it has not the mark of --at.
+
+    column  makes the columns, see `collect`
+    """
     trace = run.open_input(path, from_format, columns=None if wanted.as_trace == side else COLLECTED)
     batches = trace.batches
     again: Callable[[], Iterable[Batch]] = lambda: open_trace(path, from_format).batches  # noqa: E731
@@ -223,7 +236,7 @@ def read_side(run: Run, path: str, side: str, from_format: str | None, wanted: W
     if wanted.at is not None:
         finder = MarkFinder(_pattern(wanted.at))
         batches = finder.watch(batches)
-    accesses = collect(batches, trace.events)
+    accesses = collect(batches, trace.events, column)
     if finder is not None and finder.found is None:
         raise UsageError(f"{trace.name}: no mark matches '{wanted.at}'")
     if wanted.only_writes:

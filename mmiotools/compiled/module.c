@@ -4,7 +4,8 @@
 static int
 prepare(PyObject *module)
 {
-    if (PyModule_AddFunctions(module, text_functions))
+    if (PyModule_AddFunctions(module, text_functions) || PyModule_AddFunctions(module, accesses_functions) ||
+        PyModule_AddFunctions(module, aligning_functions))
         return -1;
     return prepare_text(module);
 }
