@@ -25,12 +25,8 @@ from mmiotools.cli.common import (
     to_option,
     want_color,
 )
-from mmiotools.diff.as_trace import Excerpt
-from mmiotools.diff.counts import count_lines
 from mmiotools.diff.groups import Groups, group_json, group_lines
-from mmiotools.diff.hunks import DRIVER, VOLATILE, Comparison
-from mmiotools.diff.marks import MarkFinder
-from mmiotools.diff.tally import volatile_accesses
+from mmiotools.diff.hunks import DRIVER, VOLATILE, Comparison, volatile_accesses
 from mmiotools.diff.views import DEFAULT, VIEWS, Options
 from mmiotools.diff.views.base import count_text
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
@@ -234,6 +230,8 @@ def read_side(
         batches, again = _keeping(batches, kept), lambda: kept
     finder = None
     if wanted.at is not None:
+        from mmiotools.diff.marks import MarkFinder
+
         finder = MarkFinder(_pattern(wanted.at))
         batches = finder.watch(batches)
     accesses = collect(batches, trace.events, column)
@@ -262,6 +260,8 @@ def _keeping(batches: Iterator[Batch], kept: list[Batch]) -> Iterator[Batch]:
 
 def show_counts(run: Run, a: Side, b: Side, wanted: Wanted, names: Names | None) -> None:
     """--counts, or --counts --brief."""
+    from mmiotools.diff.counts import count_lines
+
     naming = None if names is None else Naming(names, a.accesses, b.accesses)
     lines = count_lines(a.accesses, b.accesses, wanted.options(naming=naming))
     for first in lines:
@@ -294,6 +294,8 @@ def show(
     view = VIEWS.get(wanted.name)()
     naming = None if names is None else Naming(names, a.accesses, b.accesses)
     if wanted.as_trace is not None:
+        from mmiotools.diff.as_trace import Excerpt
+
         side = a if wanted.as_trace == "a" else b
         target = choose_format(wanted.to_format, wanted.output, default_format(wanted.output))
         excerpt = Excerpt(comparison, wanted.as_trace, wanted.show_volatile)
@@ -338,4 +340,4 @@ def write_lines(lines: Iterable[str]) -> None:
 def _encoded(lines: Iterable[str]) -> Iterator[bytes]:
     rest = iter(lines)
     while part := list(islice(rest, 4096)):
-        yield "".join(f"{line}\n" for line in part).encode("utf-8", "surrogateescape")
+        yield ("\n".join(part) + "\n").encode("utf-8", "surrogateescape")

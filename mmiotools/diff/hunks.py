@@ -94,6 +94,18 @@ class Comparison:
     name_b: str = "b"
 
 
+def volatile_hunks(hunks: Hunks) -> NDArray[np.bool_]:
+    """Which hunks are volatile, (h,)."""
+    return np.asarray(hunks.why != 0, np.bool_)
+
+
+def volatile_accesses(comparison: Comparison) -> int:
+    """Accesses in volatile hunks; the two of a change or a move count once."""
+    hunks = comparison.hunks
+    sizes = np.maximum(hunks.a_stop - hunks.a_start, hunks.b_stop - hunks.b_start)
+    return int(sizes[volatile_hunks(hunks)].sum())
+
+
 class Verdict(NamedTuple):
     """Why accesses that are no pair, or an unequal one, are volatile: (n,) and (m,) int32, index into `reasons`.
 

@@ -104,9 +104,8 @@ def poll_length(it: Open) -> Explained:
     explained = []
     for side, keys, free in ((it.a, it.found.keys_a, it.free_a), (it.b, it.found.keys_b, it.free_b)):
         rows = [_NONE]
-        for start, stop in zip(*(ends.tolist() for ends in runs(free)), strict=True):
-            if (side.op[start:stop] != Kind.READ).any() or not _beside_its_like(keys, start, stop):
-                continue
+        starts, stops = _beside_their_likes(keys, *_of_reads(side, free))
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
             # Enough on both sides to see that it goes round often.
             low = max(0, start - _WINDOW)
             listed = keys[low : stop + _WINDOW].tolist()
@@ -121,10 +120,23 @@ def poll_length(it: Open) -> Explained:
     return explained[0], explained[1]
 
 
-def _beside_its_like(keys: Keys, start: int, stop: int) -> bool:
-    """Could keys[start:stop] be rounds of a loop that goes on before them or behind?"""
-    before = bool((keys[max(0, start - LONGEST_ROUND) : start] == keys[start]).any())
-    return before or bool((keys[stop : stop + LONGEST_ROUND] == keys[stop - 1]).any())
+def _of_reads(side: Accesses, rows: Indexes) -> tuple[Indexes, Indexes]:
+    """Runs of consecutive rows that are reads alone: from and to."""
+    starts, stops = runs(rows)
+    others = np.concatenate((np.zeros(1, np.int64), np.cumsum(side.op[rows] != Kind.READ)))
+    ends = np.cumsum(stops - starts)
+    reads = others[ends] == others[ends - (stops - starts)]
+    return starts[reads], stops[reads]
+
+
+def _beside_their_likes(keys: Keys, starts: Indexes, stops: Indexes) -> tuple[Indexes, Indexes]:
+    """Those runs of keys that could be rounds of a loop that goes on before them or behind."""
+    found = np.zeros(len(starts), np.bool_)
+    for ahead in range(LONGEST_ROUND):
+        before, behind = starts - ahead - 1, stops + ahead
+        found |= (before >= 0) & (keys[np.maximum(before, 0)] == keys[starts])
+        found |= (behind < len(keys)) & (keys[np.minimum(behind, len(keys) - 1)] == keys[stops - 1])
+    return starts[found], stops[found]
 
 
 def _rounds(keys: list[int], start: int, stop: int, size: int) -> int:
@@ -226,10 +238,9 @@ def _written(side: Accesses, places: set[Byte]) -> set[Byte]:
     reach = range(max(1, int(side.width.max(initial=1))))
     for low in range(0, len(side), _CHUNK):
         part = slice(low, low + _CHUNK)
-        rows = low + np.flatnonzero(
-            _perhaps(side.offset[part], [offset - ahead for _, offset in left for ahead in reach])
-            & (side.op[part] != Kind.READ)
-        )
+        others = np.flatnonzero(side.op[part] != Kind.READ)
+        wanted = [offset - ahead for _, offset in left for ahead in reach]
+        rows = low + others[_perhaps(side.offset[part][others], wanted)]
         _, some = np.unique(side.register_keys(rows), return_index=True)
         found |= left.intersection(*[{place for row in rows[some].tolist() for place in _bytes(side, row)}])
         left -= found

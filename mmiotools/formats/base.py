@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any, BinaryIO, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, runtime_checkable
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
-from mmiotools.trace.names import Names
+
+if TYPE_CHECKING:
+    # Only --regs pays for names of registers.
+    from mmiotools.trace.names import Names
 
 
 class Sniff(IntEnum):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -124,25 +125,26 @@ class Accesses:
         """What `spell` makes of each of the accesses at start..stop-1. It is asked once for those that differ in
         nothing but their number, which it must not look at.
         """
-        known: dict[_Row, str] = {}
-        for position, row in enumerate(self._rows(start, stop), start):
+        if self.wide:
             # A row does not hold a wide value.
-            text = None if position in self.wide else known.get(row)
-            if text is None:
-                text = spell(self._access(position, position, row))
-                if position not in self.wide and len(known) < _SPELLED:
-                    known[row] = text
-            yield text
+            return map(spell, self.span(start, stop))
+        known = _Texts(lambda row: spell(self._access(start, start, row)))
+        return map(known.__getitem__, self._rows(start, stop))
 
     def _rows(self, start: int, stop: int) -> Iterator[_Row]:
         for low in range(start, stop, 4096):
             part = slice(low, min(low + 4096, stop))
             columns = (self.op, self.width, self.identity, self.offset, self.value, self.has_value)
-            parts = (*(column[part] for column in columns), *self.addresses(part), self.region[part])
-            yield from zip(*(column.tolist() for column in parts), strict=True)
+            known = (self.address, self.has_address)
+            place = [repeat(0, part.stop - low) if column is None else column[part].tolist() for column in known]
+            numbers = [column[part].tolist() for column in (*columns, self.region)]
+            yield from zip(*numbers[:-1], *place, numbers[-1], strict=True)
 
     def _access(self, number: int, position: int, row: _Row) -> Access:
         op, width, identity, offset, value, has_value, address, has_address, code = row
+        if self.address is None:
+            base = self.regions[code].base if code >= 0 else 0
+            address, has_address = (offset + (base or 0)) % (1 << 64), True
         return Access(
             number,
             _LETTERS[op],
@@ -221,6 +223,20 @@ class Accesses:
 
     def _hashes_of_regions(self) -> NDArray[np.uint64]:
         return np.array([*map(stable_hash, self.identities), 0], np.uint64)
+
+
+class _Texts(dict[_Row, str]):
+    """The texts of rows, each made when it is asked for; not all are kept."""
+
+    def __init__(self, spell: Callable[[_Row], str]) -> None:
+        super().__init__()
+        self._spell = spell
+
+    def __missing__(self, row: _Row) -> str:
+        text = self._spell(row)
+        if len(self) < _SPELLED:
+            self[row] = text
+        return text
 
 
 def access_json(access: Access, side: str | None = None, register: str | None = None) -> dict[str, Any]:
