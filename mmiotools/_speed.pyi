@@ -35,3 +35,35 @@ def print_rows(
     opcode: Any,
     /,
 ) -> int: ...
+def take_accesses(
+    rows: int, segments: int, columns: tuple[Any, ...], table: tuple[Any, Any, Any], at: int, out: tuple[Any, ...], /
+) -> int: ...
+def hash_accesses(rows: int, columns: tuple[Any, ...], keep: Any, identities: Any, out: Any, /) -> None: ...
+def same_runs(
+    runs: int,
+    ends: tuple[Any, Any, Any],
+    rows_a: int,
+    columns_a: tuple[Any, ...],
+    rows_b: int,
+    columns_b: tuple[Any, ...],
+    identities: Any,
+    keep: Any,
+    /,
+) -> bool: ...
+def sample_kgrams(
+    keys: Any, k: int, base: int, limit: int, start: int, places: Any, hashes: Any, /
+) -> tuple[int, int]: ...
+def equal_runs(
+    a: Any,
+    b: Any,
+    stretches: int,
+    start: Any,
+    count: Any,
+    shift: Any,
+    shortest: int,
+    out_start: Any,
+    out_count: Any,
+    out_shift: Any,
+    /,
+) -> int: ...
+def common_ends(a: Any, b: Any, count: int, gaps: Any, end: bool, out: Any, /) -> None: ...

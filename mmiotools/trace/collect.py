@@ -11,7 +11,7 @@ import numpy as np
 from mmiotools.events import Kind
 from mmiotools.speed import compiled
 from mmiotools.trace.addrmap import AddressMap
-from mmiotools.trace.batch import MAX_EVENTS, Batch, concatenate
+from mmiotools.trace.batch import DTYPES, MAX_EVENTS, Batch, concatenate
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.matching import COLUMNS, Accesses, base_addresses, flat
 
@@ -23,6 +23,8 @@ _ROWS = 1 << 15
 _OPTIONAL = (("value", "has_value", "value"), ("address", "has_address", "addr"), ("time", "has_time", "time"))
 #: What the compiled engine takes from a batch.
 _TAKEN = ("op", "width", "region", "offset", "value")
+#: What it needs for that.
+_NEEDED = dict.fromkeys(("width", "addr", "value")).keys()
 
 #: Stands for a presence of all.
 _ALL = np.ones(1, np.bool_)
@@ -42,9 +44,26 @@ def collect(
     """
     collector = _Collector(room or 0, column)
     taker = None if (engine := compiled()) is None else _Taker(engine, collector)
-    for batch in _joined_batches(batches, taker):
-        collector.add(batch)
+    for together in _several(batches):
+        if taker is None or not taker.take(together):
+            collector.add(concatenate(together))
     return collector.finish()
+
+
+def _several(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
+    waiting: list[Batch] = []
+    rows = 0
+    for batch in batches:
+        if waiting and (rows + len(batch) > MAX_EVENTS or batch.regions is not waiting[0].regions):
+            yield waiting
+            waiting, rows = [], 0
+        waiting.append(batch)
+        rows += len(batch)
+        if rows >= _ROWS:
+            yield waiting
+            waiting, rows = [], 0
+    if waiting:
+        yield waiting
 
 
 class _Collector:
@@ -115,73 +134,49 @@ class _Collector:
 
 
 class _Taker:
-    """What the compiled engine takes: batches whose accesses have all that they may have, and all lie in BARs. Of the
-    others it takes nothing.
+    """What the compiled engine takes: batches whose accesses have all that they may have, and lie in BARs all. As
+    `AddressMap.registers` does it, it matters what comes together.
     """
 
     def __init__(self, engine: ModuleType, collector: _Collector) -> None:
         self._take = engine.take_accesses
         self._collector = collector
-        self._columns = {name: np.empty(2 * MAX_EVENTS, COLUMNS[name]) for name in _TAKEN}
-        self._filled = self._pause = 0
+        self._columns = {name: np.empty(MAX_EVENTS, COLUMNS[name]) for name in _TAKEN}
 
-    def wants(self, batch: Batch) -> bool:
-        """Is it worth a try? After one that was in vain, some batches are not tried, so that they can be joined."""
-        if self._pause:
-            self._pause -= 1
+    def take(self, batches: list[Batch]) -> bool:
+        """Put the accesses of some batches, of MAX_EVENTS rows at most, into the collector; or False, and nothing done,
+        where they are not of that kind.
+        """
+        if not all(map(_ordinary, batches)):
             return False
-        columns = batch.columns
-        return "time" not in columns and "region" not in columns and columns.keys() >= {"width", "addr", "value"}
-
-    def take(self, batch: Batch) -> bool:
-        """Take a batch, if it is an ordinary one."""
         addresses = self._collector.addresses
-        columns = [flat(batch.kind)]
-        for name in ("width", "addr", "value"):
-            column = batch.columns[name]
-            columns += (flat(column.data), _ALL if column.present is None else flat(column.present))
-        out = tuple(self._columns.values())
         table = addresses.segments()
-        taken = self._take(len(batch), len(table[0]), tuple(columns), table, self._filled, out)
-        if taken < 0:
-            self._pause = _ROWS // max(1, len(batch))
-            self.flush()
-            return False
-        if taken < len(batch):
+        filled = 0
+        for batch in batches:
+            columns = [flat(batch.kind)]
+            for name in _NEEDED:
+                column = batch.columns[name]
+                columns += (flat(column.data), _ALL if column.present is None else flat(column.present))
+            out = tuple(self._columns.values())
+            taken = self._take(len(batch), len(table[0]), tuple(columns), table, filled, out)
+            if taken < 0:
+                return False
+            filled += taken
+        for batch in batches:
             addresses.observe(batch)
-        self._filled += taken
-        if self._filled >= _ROWS:
-            self.flush()
+        if filled:
+            found: dict[str, Any] = {name: column[:filled] for name, column in self._columns.items()}
+            self._collector.put(found | {"has_value": True, "time": None, "has_time": False}, filled)
         return True
 
-    def flush(self) -> None:
-        """Put what was taken into the collector."""
-        if self._filled:
-            found: dict[str, Any] = {name: column[: self._filled] for name, column in self._columns.items()}
-            self._collector.put(found | {"has_value": True, "time": None, "has_time": False}, self._filled)
-            self._filled = 0
 
-
-def _joined_batches(batches: Iterator[Batch], taker: _Taker | None) -> Iterator[Batch]:
-    """What the taker does not take, joined; what it took is in the collector before what follows is handed on."""
-    waiting: list[Batch] = []
-    rows = 0
-    for batch in batches:
-        wanted = taker is not None and taker.wants(batch)
-        if waiting and (wanted or rows + len(batch) > MAX_EVENTS or batch.regions is not waiting[0].regions):
-            yield concatenate(waiting)
-            waiting, rows = [], 0
-        if wanted and taker is not None and taker.take(batch):
-            continue
-        waiting.append(batch)
-        rows += len(batch)
-        if rows >= _ROWS:
-            yield concatenate(waiting)
-            waiting, rows = [], 0
-    if waiting:
-        yield concatenate(waiting)
-    if taker is not None:
-        taker.flush()
+def _ordinary(batch: Batch) -> bool:
+    """Has it the columns that are needed, and no other that matters, and no device?"""
+    columns = batch.columns
+    if "time" in columns or "region" in columns or not columns.keys() >= _NEEDED:
+        return False
+    typical = all(columns[name].data.dtype == DTYPES[name] for name in _NEEDED)
+    return typical and not bool((batch.kind == Kind.DEVICE).any())
 
 
 def _column(batch: Batch, name: str, keep: Any) -> tuple[Any, Any]:
