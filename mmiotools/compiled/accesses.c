@@ -190,6 +190,55 @@ hash_accesses(PyObject *self, PyObject *args)
     return good ? Py_NewRef(Py_None) : NULL;
 }
 
+/* Are `count` items of two columns the same, from item x of the one and y of the other on? */
+static int
+same_items(const Column *a, int64_t x, const Column *b, int64_t y, int64_t count, size_t size)
+{
+    if (a->step && b->step)
+        return !memcmp(a->first + a->step * x, b->first + b->step * y, (size_t)count * size);
+    for (int64_t n = 0; n < (a->step || b->step ? count : 1); n++)
+        if (memcmp(a->first + a->step * (x + n), b->first + b->step * (y + n), size))
+            return 0;
+    return 1;
+}
+
+/* Which identity of A each of B is, at the end what none is; `same` where all are what they are in B. */
+typedef struct {
+    const int32_t *table;
+    Py_ssize_t items;
+    int same;
+} Identities;
+
+/* 1 where they are the same, 0 where not, -1 where an identity is in no table. */
+static int
+same_run(const Accesses *a, int64_t x, const Accesses *b, int64_t y, int64_t count, const Identities *identities,
+         const Column *keep)
+{
+    if (!count)
+        return 1;
+    if (!same_items(&a->offset, x, &b->offset, y, count, 8) || !same_items(&a->op, x, &b->op, y, count, 1) ||
+        !same_items(&a->width, x, &b->width, y, count, 2) ||
+        !same_items(&a->has_value, x, &b->has_value, y, count, 1))
+        return 0;
+    if (identities->same) {
+        if (!same_items(&a->identity, x, &b->identity, y, count, 4))
+            return 0;
+    } else
+        for (int64_t n = 0; n < count; n++) {
+            const int32_t *known = IN_TABLE(identities->table, identities->items, ITEM(int32_t, b->identity, y + n));
+            if (known == NULL)
+                return -1;
+            if (ITEM(int32_t, a->identity, x + n) != *known)
+                return 0;
+        }
+    if (!keep->step && ITEM(uint64_t, *keep, 0) == UINT64_MAX)
+        return same_items(&a->value, x, &b->value, y, count, 8);
+    for (int64_t n = 0; n < count; n++)
+        if ((ITEM(uint64_t, a->value, x + n) ^ ITEM(uint64_t, b->value, y + n)) & ITEM(uint64_t, *keep, x + n))
+            return 0;
+    return 1;
+}
+
 /* same_runs(runs, (a, b, count), rows_a, columns_a, rows_b, columns_b, identities, keep) -> is all of it the same?
  *
  * Compares accesses a[i].. of A with b[i].. of B, count[i] of them, field by field. `identities` says which identity of
@@ -203,7 +252,7 @@ same_runs(PyObject *self, PyObject *args)
     Accesses a, b;
     Column keep;
     const int64_t *ends[3];
-    int same = 1, outside = 0;
+    int same = 1;
     (void)self;
     if (!PyArg_ParseTuple(args, "n(OOO)n(OOOOOO)n(OOOOOO)OO", &runs, &run[0], &run[1], &run[2], &rows_a, &in_a[0],
                           &in_a[1], &in_a[2], &in_a[3], &in_a[4], &in_a[5], &rows_b, &in_b[0], &in_b[1], &in_b[2],
@@ -212,6 +261,7 @@ same_runs(PyObject *self, PyObject *args)
     Buffers buffers = {.held = 0};
     const int32_t *table = hold(&buffers, table_object, 1, 4, 0);
     Py_ssize_t items = table == NULL ? 0 : buffers.views[0].len / 4;
+    Identities identities = {table, items, 1};
     int good = table != NULL;
     for (int i = 0; good && i < 3; i++)
         good = (ends[i] = hold(&buffers, run[i], runs, 8, 0)) != NULL;
@@ -219,31 +269,23 @@ same_runs(PyObject *self, PyObject *args)
            hold_column(&buffers, keep_object, rows_a, 8, &keep);
     if (good) {
         Py_BEGIN_ALLOW_THREADS
-        for (Py_ssize_t i = 0; same && !outside && i < runs; i++) {
+        identities.same = table[items - 1] == -1;
+        for (Py_ssize_t i = 0; i < items - 1; i++)
+            identities.same &= table[i] == i;
+        for (Py_ssize_t i = 0; same > 0 && i < runs; i++) {
             int64_t count = ends[2][i];
             if (count < 0 || ends[0][i] < 0 || ends[1][i] < 0 || count > rows_a || count > rows_b ||
                 ends[0][i] > rows_a - count || ends[1][i] > rows_b - count)
-                outside = 1;
-            for (int64_t n = 0; same && !outside && n < count; n++) {
-                int64_t x = ends[0][i] + n, y = ends[1][i] + n;
-                const int32_t *identity = IN_TABLE(table, items, ITEM(int32_t, b.identity, y));
-                if (identity == NULL)
-                    outside = 1;
-                else
-                    same = ITEM(uint64_t, a.offset, x) == ITEM(uint64_t, b.offset, y) &&
-                           ITEM(uint8_t, a.op, x) == ITEM(uint8_t, b.op, y) &&
-                           ITEM(int16_t, a.width, x) == ITEM(int16_t, b.width, y) &&
-                           ITEM(int32_t, a.identity, x) == *identity &&
-                           ITEM(uint8_t, a.has_value, x) == ITEM(uint8_t, b.has_value, y) &&
-                           !((ITEM(uint64_t, a.value, x) ^ ITEM(uint64_t, b.value, y)) & ITEM(uint64_t, keep, x));
-            }
+                same = -1;
+            else
+                same = same_run(&a, ends[0][i], &b, ends[1][i], count, &identities, &keep);
         }
         Py_END_ALLOW_THREADS
-        if (outside)
+        if (same < 0)
             PyErr_SetString(PyExc_IndexError, "a run or an identity lies outside");
     }
     let_go(&buffers);
-    return good && !outside ? PyBool_FromLong(same) : NULL;
+    return good && same >= 0 ? PyBool_FromLong(same) : NULL;
 }
 
 PyMethodDef accesses_functions[] = {

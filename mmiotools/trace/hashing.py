@@ -7,6 +7,7 @@ hashes are as rare as chance, unless somebody makes them: who uses a hash compar
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ _OFFSET, _SHAPE, _VALUE, _ABSENT = map(
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
+@lru_cache(1 << 12)
 def stable_hash(identity: tuple[Any, ...]) -> int:
     """Of a tuple of words and numbers; the same in every process."""
     return int.from_bytes(hashlib.blake2b(repr(identity).encode(), digest_size=8).digest(), "little")
