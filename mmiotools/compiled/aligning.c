@@ -1,5 +1,7 @@
-/* What `diff` does with every key. The twins are in diff/anchors.py and diff/stretches.py. */
+/* What `diff` does with every key. The twins are in diff/anchors.py, stretches.py and lcs.py. */
 #include "speed.h"
+
+#include <stdlib.h>
 
 /* sample_kgrams(keys, k, base, limit, start, places, hashes) -> (stretches found, where to go on)
  *
@@ -162,9 +164,126 @@ common_ends(PyObject *self, PyObject *args)
     return good ? Py_NewRef(Py_None) : NULL;
 }
 
+/* A table of a longest common subsequence: a row of bits, in words, for nothing and then for each key of b; and where
+ * each key of a is.
+ */
+typedef struct {
+    uint64_t *rows, *masks;
+    int32_t *slots;
+    size_t words, mask_of_slot;
+} Table;
+
+/* The slot of a key: an index into a, of the first one like it, or -1 where it is free. */
+static inline int32_t *
+slot_of(const Table *table, const uint64_t *a, uint64_t key)
+{
+    size_t at = (key ^ key >> 29) & table->mask_of_slot;
+    while (table->slots[at] >= 0 && a[table->slots[at]] != key)
+        at = (at + 1) & table->mask_of_slot;
+    return &table->slots[at];
+}
+
+/* Fills the rows. A clear bit i in row j says that the subsequence grows when a[i] is added to the keys of a before it,
+ * given the first j keys of b.
+ */
+static void
+fill_rows(const Table *table, const uint64_t *a, size_t n, const uint64_t *b, size_t m)
+{
+    const size_t words = table->words;
+    for (size_t i = 0; i < n; i++) {
+        int32_t *slot = slot_of(table, a, a[i]);
+        if (*slot < 0)
+            *slot = (int32_t)i;
+        table->masks[(size_t)*slot * words + i / 64] |= (uint64_t)1 << i % 64;
+    }
+    memset(table->rows, 255, words * 8);
+    for (size_t j = 0; j < m; j++) {
+        const uint64_t *before = table->rows + j * words;
+        uint64_t *row = table->rows + (j + 1) * words, carry = 0;
+        const int32_t slot = *slot_of(table, a, b[j]);
+        const uint64_t *mask = slot < 0 ? NULL : table->masks + (size_t)slot * words;
+        for (size_t w = 0; w < words; w++) {
+            uint64_t old = before[w], used = mask == NULL ? 0 : old & mask[w];
+            uint64_t sum = old + used, more = sum + carry;
+            carry = (sum < old) | (more < sum);
+            row[w] = more | (old & ~used);
+        }
+    }
+}
+
+/* common_subsequence(a, b, left, right) -> length
+ *
+ * Index pairs of one longest common subsequence, ascending; `left` and `right` have room for len(a) of them. The one
+ * that diff/lcs.py finds.
+ */
+static PyObject *
+common_subsequence(PyObject *self, PyObject *args)
+{
+    PyObject *objects[4];
+    Buffers buffers = {.held = 0};
+    void *memory[4];
+    Table table = {NULL, NULL, NULL, 1, 1};
+    Py_ssize_t found = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOOO", &objects[0], &objects[1], &objects[2], &objects[3]))
+        return NULL;
+    int good = 1;
+    for (int i = 0; good && i < 4; i++)
+        good = (memory[i] = hold(&buffers, objects[i], i < 2 ? 0 : buffers.views[0].len / 8, 8, i > 1)) != NULL;
+    if (!good) {
+        let_go(&buffers);
+        return NULL;
+    }
+    const size_t n = (size_t)buffers.views[0].len / 8, m = (size_t)buffers.views[1].len / 8;
+    const uint64_t *a = memory[0], *b = memory[1];
+    int64_t *left = memory[2], *right = memory[3];
+    table.words = n / 64 + 1;
+    while (table.mask_of_slot < 2 * n)
+        table.mask_of_slot = 2 * table.mask_of_slot + 1;
+    if (n <= INT32_MAX / 4 && m < PY_SSIZE_T_MAX / 8 / table.words) {
+        table.rows = malloc((m + 1) * table.words * 8);
+        table.masks = calloc(n + 1, table.words * 8);
+        table.slots = malloc((table.mask_of_slot + 1) * sizeof *table.slots);
+    }
+    good = table.rows != NULL && table.masks != NULL && table.slots != NULL;
+    if (good) {
+        Py_BEGIN_ALLOW_THREADS
+        memset(table.slots, 255, (table.mask_of_slot + 1) * sizeof *table.slots);
+        fill_rows(&table, a, n, b, m);
+        size_t i = n, j = m;
+#define GROWS_NOT(i, j) (table.rows[(j) * table.words + ((i) - 1) / 64] >> ((i) - 1) % 64 & 1)
+        while (i && j) {
+            if (GROWS_NOT(i, j)) {
+                i--;
+                continue;
+            }
+            j--;
+            if (!j || GROWS_NOT(i, j)) {
+                left[found] = (int64_t)--i;
+                right[found++] = (int64_t)j;
+            }
+        }
+        for (Py_ssize_t low = 0, high = found - 1; low < high; low++, high--) {
+            int64_t other = left[low];
+            left[low] = left[high];
+            left[high] = other;
+            other = right[low];
+            right[low] = right[high];
+            right[high] = other;
+        }
+        Py_END_ALLOW_THREADS
+    }
+    free(table.rows);
+    free(table.masks);
+    free(table.slots);
+    let_go(&buffers);
+    return good ? PyLong_FromSsize_t(found) : PyErr_NoMemory();
+}
+
 PyMethodDef aligning_functions[] = {
     {"sample_kgrams", sample_kgrams, METH_VARARGS, "Hashes of stretches of keys."},
     {"equal_runs", equal_runs, METH_VARARGS, "Runs of equal keys on diagonals."},
     {"common_ends", common_ends, METH_VARARGS, "What the sides of gaps begin or end with."},
+    {"common_subsequence", common_subsequence, METH_VARARGS, "A longest common subsequence."},
     {NULL, NULL, 0, NULL},
 };
