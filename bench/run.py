@@ -255,6 +255,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.events < 20_000 or given.rounds < 1:
         parser.error("takes at least 20000 events and one round")
+    # What is installed has its bytecode, so this checkout may keep its own.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     with tempfile.TemporaryDirectory(prefix="mmiotools-bench-") as scratch:
         folder = given.keep or Path(scratch)

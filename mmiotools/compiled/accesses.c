@@ -288,7 +288,36 @@ same_runs(PyObject *self, PyObject *args)
     return good && same >= 0 ? PyBool_FromLong(same) : NULL;
 }
 
+/* rows_like(numbers, table, rows) -> how many
+ *
+ * The rows of the numbers whose lowest 16 bits are in a table of 65536 bytes.
+ */
+static PyObject *
+rows_like(PyObject *self, PyObject *args)
+{
+    PyObject *numbers_object, *table_object, *rows_object;
+    Py_ssize_t found = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOO", &numbers_object, &table_object, &rows_object))
+        return NULL;
+    Buffers buffers = {.held = 0};
+    const uint64_t *numbers = hold(&buffers, numbers_object, 0, 8, 0);
+    const Py_ssize_t count = numbers == NULL ? 0 : buffers.views[0].len / 8;
+    const uint8_t *table = numbers == NULL ? NULL : hold(&buffers, table_object, 65536, 1, 0);
+    int64_t *rows = table == NULL ? NULL : hold(&buffers, rows_object, count, 8, 1);
+    if (rows != NULL) {
+        Py_BEGIN_ALLOW_THREADS
+        for (Py_ssize_t row = 0; row < count; row++)
+            if (table[numbers[row] & 65535])
+                rows[found++] = row;
+        Py_END_ALLOW_THREADS
+    }
+    let_go(&buffers);
+    return rows == NULL ? NULL : PyLong_FromSsize_t(found);
+}
+
 PyMethodDef accesses_functions[] = {
+    {"rows_like", rows_like, METH_VARARGS, "Numbers with certain lowest bits."},
     {"take_accesses", take_accesses, METH_VARARGS, "Accesses of a batch to columns."},
     {"hash_accesses", hash_accesses, METH_VARARGS, "One hash an access."},
     {"same_runs", same_runs, METH_VARARGS, "Are runs of accesses the same?"},

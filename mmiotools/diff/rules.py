@@ -18,7 +18,7 @@ from mmiotools.diff.pairs import runs
 from mmiotools.diff.runs import ranges
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
-from mmiotools.trace.hashing import among, distinct
+from mmiotools.trace.hashing import among, distinct, lowest_bits, rows_like
 from mmiotools.trace.matching import Accesses
 
 Indexes = NDArray[np.int64]
@@ -104,7 +104,7 @@ def poll_length(it: Open) -> Explained:
     explained = []
     for side, keys, free in ((it.a, it.found.keys_a, it.free_a), (it.b, it.found.keys_b, it.free_b)):
         rows = [_NONE]
-        starts, stops = _beside_their_likes(keys, *_of_reads(side, free))
+        starts, stops = _perhaps_rounds(keys, *_of_reads(side, free))
         for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
             rounds = _rounds(keys, start, stop)
             # Enough on both sides to see that it goes round often.
@@ -123,13 +123,23 @@ def _of_reads(side: Accesses, rows: Indexes) -> tuple[Indexes, Indexes]:
     return starts[reads], stops[reads]
 
 
-def _beside_their_likes(keys: Keys, starts: Indexes, stops: Indexes) -> tuple[Indexes, Indexes]:
-    """Those runs of keys that could be rounds of a loop that goes on before them or behind."""
+def _perhaps_rounds(keys: Keys, starts: Indexes, stops: Indexes) -> tuple[Indexes, Indexes]:
+    """Those runs of keys that could be rounds of a loop that goes on before them or behind: there is one like their
+    first before them, or one like their last behind them. Of a run of one key there are so many next to it.
+    """
     found = np.zeros(len(starts), np.bool_)
-    for ahead in range(LONGEST_ROUND):
-        before, behind = starts - ahead - 1, stops + ahead
-        found |= (before >= 0) & (keys[np.maximum(before, 0)] == keys[starts])
-        found |= (behind < len(keys)) & (keys[np.minimum(behind, len(keys) - 1)] == keys[stops - 1])
+    beside = np.zeros(len(starts), np.int64)
+    for ends, sign in ((starts - 1, -1), (stops, 1)):
+        own = keys[ends - sign]
+        unbroken = np.ones(len(starts), np.bool_)
+        for ahead in range(LONGEST_ROUND):
+            place = ends + sign * ahead
+            inside = (place >= 0) & (place < len(keys))
+            like = inside & (keys[np.where(inside, place, 0)] == own)
+            found |= like
+            unbroken &= like
+            beside += unbroken
+    found &= (stops - starts > 1) | (beside >= max(_POLLS - 1, _POLLS_LEFT))
     return starts[found], stops[found]
 
 
@@ -244,10 +254,10 @@ def _written(side: Accesses, places: set[Byte]) -> set[Byte]:
     for low in range(0, len(side), _CHUNK):
         if fresh:
             offsets = np.array(sorted({offset for _, offset in left}), np.uint64)
-            table = _lowest_bits([int(offset) - ahead for offset in offsets for ahead in reach])
+            table = lowest_bits([int(offset) - ahead for offset in offsets for ahead in reach])
         part = slice(low, low + _CHUNK)
-        others = np.flatnonzero(side.op[part] != Kind.READ)
-        rows = low + others[table[side.offset[part][others].astype(np.uint16)]]
+        rows = low + rows_like(side.offset[part], table)
+        rows = rows[side.op[rows] != Kind.READ]
         rows = rows[_reaches(side.offset[rows], side.width[rows], offsets)]
         if not len(rows):
             fresh = False
@@ -267,18 +277,6 @@ def _reaches(offset: NDArray[np.uint64], width: NDArray[np.int16], ordered: NDAr
     inside = at < len(ordered)
     at[~inside] = 0
     return np.asarray(inside & (ordered[at] - offset < np.maximum(width, 1).astype(np.uint64)), np.bool_)
-
-
-def _perhaps(numbers: NDArray[np.uint64], wanted: Iterable[int]) -> Mask:
-    """Which of the numbers agree with any of those wanted in their lowest 16 bits, (n,)."""
-    return _lowest_bits(wanted)[numbers.astype(np.uint16)]
-
-
-def _lowest_bits(wanted: Iterable[int]) -> Mask:
-    """Which lowest 16 bits any of the numbers have, (65536,)."""
-    table = np.zeros(1 << 16, np.bool_)
-    table[[number & 0xFFFF for number in wanted]] = True
-    return table
 
 
 def _bytes(side: Accesses, row: int) -> Iterator[Byte]:
@@ -333,7 +331,7 @@ def _counters(side: Accesses, rows: Indexes) -> Keys:
     wanted = distinct(side.register_keys(written))
     if not len(wanted):
         return wanted
-    perhaps = np.flatnonzero(_perhaps(side.offset, distinct(side.offset[written]).tolist()))
+    perhaps = rows_like(side.offset, lowest_bits(distinct(side.offset[written]).tolist()))
     registers = side.register_keys(perhaps)
     here = among(registers, wanted)
     mine, at = perhaps[here], np.searchsorted(wanted, registers[here])

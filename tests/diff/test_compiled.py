@@ -18,7 +18,7 @@ from mmiotools.diff import anchors, lcs, stretches
 from mmiotools.diff.hunks import compare, differ
 from mmiotools.events import Event, Kind
 from mmiotools.trace import collect as collecting
-from mmiotools.trace import matching
+from mmiotools.trace import hashing, matching
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.collect import collect
 from mmiotools.trace.header import Bar, PciDevice
@@ -26,7 +26,7 @@ from mmiotools.trace.matching import ALL_BITS, Accesses
 
 FAST = speed.compiled.__wrapped__()
 needs_engine = pytest.mark.skipif(FAST is None, reason="the compiled engine was not built")
-USERS = (anchors, lcs, stretches, collecting, matching)
+USERS = (anchors, hashing, lcs, stretches, collecting, matching)
 
 
 @contextlib.contextmanager
@@ -200,6 +200,14 @@ def test_stretches_are_compared_alike(a: Any, b: Any, data: st.DataObject) -> No
 
 
 @needs_engine
+@given(_KEYS, st.lists(_KEY, max_size=5))
+def test_rows_are_found_alike(keys: Any, wanted: list[int]) -> None:
+    table = hashing.lowest_bits(wanted)
+    ours, theirs = both(lambda: hashing.rows_like(keys, table))
+    assert alike(ours, theirs)
+
+
+@needs_engine
 @given(_KEYS, _KEYS, st.integers(1, 5), st.integers(1, 3))
 def test_subsequences_are_alike(a: Any, b: Any, letters: int, often: int) -> None:
     a, b = np.tile(a % letters, often), np.tile(b % letters, often)
@@ -239,6 +247,8 @@ def test_what_does_not_fit_is_refused() -> None:
     for count in (-1, 2, 1 << 62):
         with pytest.raises(ValueError):
             FAST.common_ends(keys, keys, count, np.zeros(4, np.int64), False, out)
+    with pytest.raises(ValueError):
+        FAST.rows_like(keys, u8(0), np.zeros(8, np.int64))
     with pytest.raises(ValueError):
         FAST.common_subsequence(keys, keys, out, out)
     for k, start in ((0, 0), (1, -1)):
@@ -283,6 +293,7 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
             (engine.same_runs, few, runs, *sides, some("i4", 3), some("u8")),
             (engine.sample_kgrams, keys[0], rng.choice((1, 8, number())), 3, few & (1 << 63) - 1, at, *out[:2]),
             (engine.equal_runs, *keys, few, *runs, number(), *out),
+            (engine.rows_like, keys[0], some("u1", 65536) if few == 3 else some("u1"), some("i8")),
             (engine.common_subsequence, *keys, some("i8"), some("i8")),
             (engine.common_ends, *keys, few, some("i8", 12) % 50, rng.random() < 0.5, some("i8", 3)),
         )
