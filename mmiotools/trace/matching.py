@@ -32,9 +32,13 @@ _SPELLED = 1 << 16
 _LETTERS = {int(kind): letter for kind, letter in OP_LETTERS.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Access:
-    """One canonical access. `identity` is the region's, the same in another recording; `region` is for display."""
+    """One canonical access, not to be changed. `identity` is the region's, the same in another recording; `region` is
+    for display.
+    """
+
+    # Not frozen: to make one would take four times as long, and views make one for each line that is new.
 
     index: int
     op: str
