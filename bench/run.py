@@ -84,6 +84,8 @@ def main() -> None:
     document = given.write.read_text(encoding="utf-8") if given.write else f"{BEGIN}{END}"
     replaced(document, "")
     os.environ.pop("MMIOTOOLS_ENGINE", None)
+    # What is installed has its bytecode, so this checkout may keep its own.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     both = Both()
     with tempfile.TemporaryDirectory(prefix="mmiotools-bench-") as scratch, contextlib.redirect_stdout(both):
         folder = given.keep or Path(scratch)

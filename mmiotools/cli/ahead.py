@@ -14,7 +14,7 @@ from typing import BinaryIO
 from mmiotools.formats.parallel import workers_wanted
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.matching import Accesses
-from mmiotools.trace.sharing import map_accesses, write_accesses
+from mmiotools.trace.sharing import SharedColumns, map_accesses
 
 #: Files of fewer bytes are read here, one after the other.
 _WORTH_IT = 1 << 18
@@ -23,7 +23,7 @@ _WORTH_IT = 1 << 18
 class Ahead:
     """A file that is being read in a forked process. A context manager: leaving it ends the process."""
 
-    def __init__(self, read: Callable[[], tuple[TraceHeader, Accesses]]) -> None:
+    def __init__(self, read: Callable[[SharedColumns], tuple[TraceHeader, Accesses]]) -> None:
         self._columns = os.memfd_create("mmiotools")
         ours, theirs = os.pipe()
         sys.stdout.flush()
@@ -68,14 +68,15 @@ def worth_reading_ahead(path: str) -> bool:
     return large and hasattr(os, "memfd_create") and workers_wanted() > 1
 
 
-def _serve(read: Callable[[], tuple[TraceHeader, Accesses]], columns: int, answer: int) -> None:
+def _serve(read: Callable[[SharedColumns], tuple[TraceHeader, Accesses]], columns: int, answer: int) -> None:
     """What the forked process does: it leaves its answer, ends with status 0 if all was well, and never returns."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-        header, accesses = read()
+        shared = SharedColumns(columns)
+        header, accesses = read(shared)
         with os.fdopen(answer, "wb") as out:
-            out.write(pickle.dumps((header, write_accesses(columns, accesses))))
+            out.write(pickle.dumps((header, shared.write(accesses))))
         status = 0
     finally:
         os._exit(status)

@@ -7,7 +7,6 @@ import errno
 import os
 import stat
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -258,7 +257,9 @@ def open_bytes(
             with open(target, "wb") as direct, _compressed(direct, path) as out:
                 yield out
             return
-        handle, beside = tempfile.mkstemp(prefix=os.path.basename(target) + ".", dir=os.path.dirname(target))
+        from tempfile import mkstemp  # Only what writes a file pays for it.
+
+        handle, beside = mkstemp(prefix=os.path.basename(target) + ".", dir=os.path.dirname(target))
     except OSError as error:
         raise UsageError(f"{path}: {describe(error)}") from error
     try:

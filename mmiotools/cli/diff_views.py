@@ -25,21 +25,20 @@ from mmiotools.cli.common import (
     to_option,
     want_color,
 )
-from mmiotools.diff.as_trace import Excerpt
-from mmiotools.diff.counts import count_lines
 from mmiotools.diff.groups import Groups, group_json, group_lines
-from mmiotools.diff.hunks import DRIVER, VOLATILE, Comparison
-from mmiotools.diff.marks import MarkFinder
-from mmiotools.diff.tally import volatile_accesses
+from mmiotools.diff.hunks import DRIVER, VOLATILE, Comparison, volatile_accesses
 from mmiotools.diff.views import DEFAULT, VIEWS, Options
 from mmiotools.diff.views.base import count_text
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.events import Kind
 from mmiotools.formats import open_trace
 from mmiotools.trace.batch import Batch
+from mmiotools.trace.collect import COLLECTED, collect
+from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.header import Trace, TraceHeader
-from mmiotools.trace.matching import COLLECTED, Accesses, collect
+from mmiotools.trace.matching import Accesses
 from mmiotools.trace.naming import Naming
+from mmiotools.trace.sharing import SharedColumns
 
 if TYPE_CHECKING:
     # Only --regs pays for names of registers.
@@ -187,13 +186,13 @@ def read_sides(
 
 
 def _read_two(run: Run, first: str, second: str, from_format: str | None, wanted: Wanted) -> list[Side]:
-    def read() -> tuple[TraceHeader, Accesses]:
-        side = read_side(Strict(), second, "", from_format, wanted)
-        return side.trace.header, side.accesses.hashed()
+    def read(shared: SharedColumns) -> tuple[TraceHeader, Accesses]:
+        side = read_side(Strict(), second, "", from_format, wanted, shared.growing)
+        return side.trace.header, side.accesses.hashed(shared.growing("u8"))
 
     with Ahead(read) as ahead:
         here = read_side(run, first, "", from_format, wanted)
-        here.accesses = here.accesses.hashed()
+        here.accesses = here.accesses.hashed(GrowingColumn("u8", len(here.accesses)))
         found = ahead.result()
     if found is None:
         return [here, read_side(run, second, "", from_format, wanted)]
@@ -210,8 +209,18 @@ class Strict(Run):
         raise UsageError(message)
 
 
-def read_side(run: Run, path: str, side: str, from_format: str | None, wanted: Wanted) -> Side:
-    """Read side "a" or "b" as far as the options need it. Raises UsageError when it has not the mark of --at."""
+def read_side(
+    run: Run,
+    path: str,
+    side: str,
+    from_format: str | None,
+    wanted: Wanted,
+    column: Callable[[str, int], GrowingColumn] = GrowingColumn,
+) -> Side:
+    """Read side "a" or "b" as far as the options need it. Raises UsageError when it has not the mark of --at.
+
+    column  makes the columns, see `collect`
+    """
     trace = run.open_input(path, from_format, columns=None if wanted.as_trace == side else COLLECTED)
     batches = trace.batches
     again: Callable[[], Iterable[Batch]] = lambda: open_trace(path, from_format).batches  # noqa: E731
@@ -221,9 +230,11 @@ def read_side(run: Run, path: str, side: str, from_format: str | None, wanted: W
         batches, again = _keeping(batches, kept), lambda: kept
     finder = None
     if wanted.at is not None:
+        from mmiotools.diff.marks import MarkFinder
+
         finder = MarkFinder(_pattern(wanted.at))
         batches = finder.watch(batches)
-    accesses = collect(batches, trace.events)
+    accesses = collect(batches, trace.events, column)
     if finder is not None and finder.found is None:
         raise UsageError(f"{trace.name}: no mark matches '{wanted.at}'")
     if wanted.only_writes:
@@ -249,6 +260,8 @@ def _keeping(batches: Iterator[Batch], kept: list[Batch]) -> Iterator[Batch]:
 
 def show_counts(run: Run, a: Side, b: Side, wanted: Wanted, names: Names | None) -> None:
     """--counts, or --counts --brief."""
+    from mmiotools.diff.counts import count_lines
+
     naming = None if names is None else Naming(names, a.accesses, b.accesses)
     lines = count_lines(a.accesses, b.accesses, wanted.options(naming=naming))
     for first in lines:
@@ -281,6 +294,8 @@ def show(
     view = VIEWS.get(wanted.name)()
     naming = None if names is None else Naming(names, a.accesses, b.accesses)
     if wanted.as_trace is not None:
+        from mmiotools.diff.as_trace import Excerpt
+
         side = a if wanted.as_trace == "a" else b
         target = choose_format(wanted.to_format, wanted.output, default_format(wanted.output))
         excerpt = Excerpt(comparison, wanted.as_trace, wanted.show_volatile)
@@ -325,4 +340,4 @@ def write_lines(lines: Iterable[str]) -> None:
 def _encoded(lines: Iterable[str]) -> Iterator[bytes]:
     rest = iter(lines)
     while part := list(islice(rest, 4096)):
-        yield "".join(f"{line}\n" for line in part).encode("utf-8", "surrogateescape")
+        yield ("\n".join(part) + "\n").encode("utf-8", "surrogateescape")

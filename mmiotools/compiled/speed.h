@@ -16,11 +16,11 @@
 #include <string.h>
 
 /* Kinds of events, as in events.py; and what stands for a line that was not taken. */
-enum { READ = 0, WRITE = 1, UNKNOWN = 2, OTHER = 255 };
+enum { READ = 0, WRITE = 1, UNKNOWN = 2, DEVICE = 8, OTHER = 255 };
 
 /* -- buffers ------------------------------------------------------------------------------------------------- */
 
-#define MOST_BUFFERS 16
+#define MOST_BUFFERS 24
 
 typedef struct {
     Py_buffer views[MOST_BUFFERS];
@@ -57,9 +57,32 @@ hold(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t size, int 
     return view->buf;
 }
 
+/* A column that is only read: item i is `step` * i bytes behind the first. */
+typedef struct {
+    const uint8_t *first;
+    Py_ssize_t step;
+} Column;
+
+/* The column of an object that has `count` items of `size` bytes, or one that stands for all; 0 with an exception. */
+static inline int
+hold_column(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t size, Column *column)
+{
+    column->first = hold(buffers, object, 0, size, 0);
+    if (column->first == NULL)
+        return 0;
+    Py_ssize_t length = buffers->views[buffers->held - 1].len;
+    column->step = length == size ? 0 : size;
+    if (length == size || (count >= 0 && count <= length / size))
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "a column is too short");
+    return 0;
+}
+
+#define ITEM(type, column, row) (*(const type *)((column).first + (column).step * (row)))
+
 /* -- the parts: functions of each, and what it does when the module is made --------------------------------- */
 
-extern PyMethodDef text_functions[], column_functions[], tally_functions[];
+extern PyMethodDef text_functions[], column_functions[], tally_functions[], accesses_functions[], aligning_functions[];
 int prepare_text(PyObject *module);
 
 #endif

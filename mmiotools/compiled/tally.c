@@ -32,7 +32,7 @@ tally_finish(Tally *tally)
 
 /* The column of an argument that may be None, whose present rows another one may tell: 0 with an exception set. */
 static int
-hold_column(Buffers *buffers, PyObject *data, PyObject *present, Py_ssize_t n, int size, const void **column,
+hold_optional(Buffers *buffers, PyObject *data, PyObject *present, Py_ssize_t n, int size, const void **column,
             const uint8_t **rows)
 {
     *column = *rows = NULL;
@@ -65,7 +65,7 @@ tally_rows(PyObject *self, PyObject *args)
     const uint8_t *present[3], *kind = hold(&buffers, of_kind, n, 1, 0);
     int good = kind != NULL;
     for (int i = 0; good && i < 3; i++)
-        good = hold_column(&buffers, of[2 * i], of[2 * i + 1], n, i == 2 ? 1 : 8, &columns[i], &present[i]);
+        good = hold_optional(&buffers, of[2 * i], of[2 * i + 1], n, i == 2 ? 1 : 8, &columns[i], &present[i]);
     Tally tally = {.count = 0};
     if (good && !(good = tally_start(&tally)))
         PyErr_NoMemory();

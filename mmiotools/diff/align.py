@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mmiotools.diff.aligner import Aligner
 from mmiotools.diff.runs import Runs
 from mmiotools.diff.sliding import join
-from mmiotools.trace.matching import Accesses, same
+from mmiotools.trace.matching import Accesses, all_same, same
 
 Keys = NDArray[np.uint64]
 
@@ -40,6 +40,8 @@ def align(a: Accesses, b: Accesses, keys_a: Keys, keys_b: Keys, keep: Keys | Non
 
 def _checked(runs: Runs, a: Accesses, b: Accesses, keep: Keys | None) -> Runs:
     """The runs without pairs that have equal keys but are not the same."""
+    if all_same(a, b, runs.rows(), keep):
+        return runs
     long = runs.count > _LONG
     bad = []
     for start_a, start_b, count in zip(*(column[long].tolist() for column in runs.rows()), strict=True):

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from mmiotools.diff.anchors import diagonals, heaviest_chain, sampled_kgrams, shared_places, unique_pairs
 from mmiotools.diff.folding import KEPT, fold
 from mmiotools.diff.lcs import WHOLE_TABLE, common_subsequence
-from mmiotools.diff.runs import Rows, Runs, ranges
-from mmiotools.diff.walking import along_diagonal, leading, walk
+from mmiotools.diff.runs import Rows, Runs
+from mmiotools.diff.stretches import common_ends, equal_runs
+from mmiotools.diff.walking import along_diagonal, walk
 from mmiotools.trace.polls import stretches
 
 Keys = NDArray[np.uint64]
@@ -35,8 +36,6 @@ _ROW = 3000
 _SPLIT = 1 << 20
 #: How many times its length a stretch may be off the diagonal, and how often those that are left are looked at again.
 _FAR, _ROUNDS = 16, 8
-#: Stretches on a diagonal that are longer than this are compared one by one, shorter ones all at once.
-_LONG = 256
 
 
 class Aligner:
@@ -46,7 +45,7 @@ class Aligner:
     """
 
     def __init__(self, a: Keys, b: Keys, budget: int | None = None) -> None:
-        self.a, self.b = a, b
+        self.a, self.b = np.ascontiguousarray(a), np.ascontiguousarray(b)
         self.coarse = 0
         self._budget = _BUDGET if budget is None else budget
         self._found: list[Rows] = []
@@ -219,7 +218,8 @@ class Aligner:
         start, stop = left[first], left[last] + k
         past_a, past_b = np.maximum.accumulate(stop), np.maximum.accumulate(stop + shift)
         start[1:] = np.maximum(start[1:], np.maximum(past_a[:-1], past_b[:-1] - shift[1:]))
-        start, count, shift = self._equal_runs(start, np.maximum(stop - start, 0), shift, max(1, k // 2))
+        stretches = start, np.maximum(stop - start, 0), shift
+        start, count, shift = equal_runs(self.a, self.b, stretches, max(1, k // 2))
         if not len(start):
             return gap[None, :]
         self._match(start, start + shift, count)
@@ -228,32 +228,6 @@ class Aligner:
         parts[:-1, 1], parts[:-1, 3] = start, start + shift
         parts[0, 0], parts[0, 2], parts[-1, 1], parts[-1, 3] = alo, blo, ahi, bhi
         return parts
-
-    def _equal_runs(self, start: Indexes, count: Indexes, shift: Indexes, shortest: int) -> Rows:
-        """Runs of equal keys along diagonals: start, length and shift of those of at least `shortest` keys."""
-        found = [self._equal_short(*(column[count <= _LONG] for column in (start, count, shift)))]
-        for at in np.flatnonzero(count > _LONG).tolist():
-            low, n, by = int(start[at]), int(count[at]), int(shift[at])
-            differs = np.flatnonzero(self.a[low : low + n] != self.b[low + by : low + by + n])
-            begins = np.concatenate((np.zeros(1, np.int64), differs + 1))
-            size = np.append(differs, n) - begins
-            found.append((begins + low, size, np.full(len(size), by)))
-        starts, counts, shifts = (np.concatenate(column) for column in zip(*found, strict=True))
-        long = counts >= shortest
-        starts, counts, shifts = starts[long], counts[long], shifts[long]
-        order = np.argsort(starts)
-        return starts[order], counts[order], shifts[order]
-
-    def _equal_short(self, start: Indexes, count: Indexes, shift: Indexes) -> Rows:
-        rows = ranges(start, count)
-        owner = np.repeat(np.arange(len(start)), count)
-        equal = self.a[rows] == self.b[rows + shift[owner]]
-        begins = equal.copy()
-        begins[1:] &= ~equal[:-1] | (owner[1:] != owner[:-1])
-        ends = equal.copy()
-        ends[:-1] &= ~equal[1:] | (owner[1:] != owner[:-1])
-        first, last = np.flatnonzero(begins), np.flatnonzero(ends)
-        return rows[first], last - first + 1, shift[owner[first]]
 
     def _match(self, left: Indexes, right: Indexes, count: Indexes) -> None:
         if len(left):
@@ -265,7 +239,7 @@ class Aligner:
         """Match what the two sides of each gap begin and end with; the gaps that still have keys on both sides."""
         pending = pending[_shorter(pending) > 0]
         for end in (False, True):
-            count = self._common(pending, end)
+            count = common_ends(self.a, self.b, pending, end)
             if end:
                 pending[:, 1] -= count
                 pending[:, 3] -= count
@@ -276,28 +250,6 @@ class Aligner:
                 pending[:, 2] += count
             pending = pending[_shorter(pending) > 0]
         return pending[_area(pending) > 1]  # one against one, and they differ
-
-    def _common(self, pending: Indexes, end: bool) -> Indexes:
-        """How many keys the two sides of each gap share at their beginnings, or at their ends."""
-        room = _shorter(pending)
-        count = np.zeros(len(pending), np.int64)
-        step = -1 if end else 1
-        left, right = (pending[:, 1] - 1, pending[:, 3] - 1) if end else (pending[:, 0], pending[:, 2])
-        active = np.arange(len(pending))
-        for done in range(16):
-            active = active[self.a[left[active] + step * done] == self.b[right[active] + step * done]]
-            count[active] += 1
-            active = active[room[active] > done + 1]
-            if not len(active):
-                return count
-        for gap in active.tolist():
-            alo, ahi, blo, bhi = pending[gap].tolist()
-            n = int(room[gap])
-            if end:
-                count[gap] = leading(self.a[ahi - n : ahi][::-1], self.b[bhi - n : bhi][::-1])
-            else:
-                count[gap] = leading(self.a[alo : alo + n], self.b[blo : blo + n])
-        return count
 
 
 def _likely(left: Indexes, right: Indexes, size: Indexes, gap: Indexes) -> Indexes:

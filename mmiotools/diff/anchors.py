@@ -7,11 +7,15 @@ from bisect import bisect_left, bisect_right
 import numpy as np
 from numpy.typing import NDArray
 
+from mmiotools.speed import compiled
+
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
 
 _BASE = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1
+#: Stretches that there is room for beyond those that are to be expected.
+_MORE = 1 << 10
 #: Keys that are hashed at a time: what is being computed stays in the processor's cache.
 _BLOCK = 1 << 15
 
@@ -39,6 +43,15 @@ def sampled_kgrams(keys: Keys, k: int, one_in: int) -> tuple[Indexes, Keys]:
         return np.arange(len(hashes)), hashes
     limit = np.uint64((1 << 64) // one_in)
     places, found = [np.zeros(0, np.int64)], [keys[:0]]
+    engine = compiled()
+    if engine is not None:
+        start, size = 0, len(keys) // one_in + _MORE
+        while start <= len(keys) - k:
+            at, hashes = np.empty(size, np.int64), np.empty(size, np.uint64)
+            count, start = engine.sample_kgrams(keys, k, _BASE, int(limit) - 1, start, at, hashes)
+            places.append(at[:count])
+            found.append(hashes[:count])
+        return np.concatenate(places), np.concatenate(found)
     for start in range(0, len(keys) - k + 1, _BLOCK):
         hashes = kgrams(keys[start : start + _BLOCK + k - 1], k)
         chosen = np.flatnonzero(hashes < limit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -95,6 +94,8 @@ def group_lines(groups: Groups) -> Iterator[str]:
 
 def group_json(groups: Groups) -> Iterator[str]:
     """The same as one JSON object on a line."""
+    import json
+
     yield json.dumps(
         {
             "type": "groups",

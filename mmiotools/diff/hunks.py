@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mmiotools.diff.pairing import Pairing, Side, pair_runs
 from mmiotools.diff.runs import Runs, ranges
-from mmiotools.trace.matching import Accesses, same
+from mmiotools.trace.matching import Accesses, all_same, same
 
 Indexes = NDArray[np.int64]
 Reasons = NDArray[np.int32]
@@ -94,6 +94,18 @@ class Comparison:
     name_b: str = "b"
 
 
+def volatile_hunks(hunks: Hunks) -> NDArray[np.bool_]:
+    """Which hunks are volatile, (h,)."""
+    return np.asarray(hunks.why != 0, np.bool_)
+
+
+def volatile_accesses(comparison: Comparison) -> int:
+    """Accesses in volatile hunks; the two of a change or a move count once."""
+    hunks = comparison.hunks
+    sizes = np.maximum(hunks.a_stop - hunks.a_start, hunks.b_stop - hunks.b_start)
+    return int(sizes[volatile_hunks(hunks)].sum())
+
+
 class Verdict(NamedTuple):
     """Why accesses that are no pair, or an unequal one, are volatile: (n,) and (m,) int32, index into `reasons`.
 
@@ -129,8 +141,11 @@ def compare(a: Accesses, b: Accesses, name_a: str = "a", name_b: str = "b") -> C
 
 def differ(a: Accesses, b: Accesses) -> bool:
     """Is there any difference? Quicker than `compare`, which would say where."""
+    if len(a) != len(b):
+        return True
     everything = slice(0, len(a))
-    return len(a) != len(b) or not bool(same(a, everything, b, everything).all())
+    alike = all_same(a, b, (np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([len(a)])))
+    return not (bool(same(a, everything, b, everything).all()) if alike is None else alike)
 
 
 def assemble(

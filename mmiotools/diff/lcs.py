@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.diff.anchors import shared_places
+from mmiotools.speed import compiled
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -26,9 +27,7 @@ def common_subsequence(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
     in both is preferred, so that a removed repetition is the last one.
     """
     if len(a) * len(b) <= WHOLE_TABLE:
-        pairs = small_subsequence(a.tolist(), b.tolist())
-        found = np.array(pairs, np.int64).reshape(-1, 2)
-        return found[:, 0], found[:, 1]
+        return small_subsequence(a, b)
     keep_a, keep_b = shared_places(a, b)
     left: list[Indexes] = []
     right: list[Indexes] = []
@@ -40,10 +39,9 @@ def common_subsequence(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
             continue
         part_a, part_b = common_a[alo:ahi], common_b[blo:bhi]
         if len(part_a) * len(part_b) <= WHOLE_TABLE or len(part_b) == 1:
-            pairs = small_subsequence(part_a.tolist(), part_b.tolist())
-            found = np.array(pairs, np.int64).reshape(-1, 2)
-            left.append(found[:, 0] + alo)
-            right.append(found[:, 1] + blo)
+            found = small_subsequence(part_a, part_b)
+            left.append(found[0] + alo)
+            right.append(found[1] + blo)
             continue
         half = len(part_b) // 2
         forward = _lengths(part_a, part_b[:half])
@@ -56,11 +54,22 @@ def common_subsequence(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
     return keep_a[np.concatenate(left)], keep_b[np.concatenate(right)]
 
 
-def small_subsequence(a: list[int], b: list[int]) -> list[tuple[int, int]]:
+def small_subsequence(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
     """Index pairs (i, j), ascending, of one longest common subsequence; the whole table is held, n x m bits."""
     if len(a) > len(b):
         # A row, and the mask of each key, is as long as the shorter side.
-        return [(i, j) for j, i in small_subsequence(b, a)]
+        right, left = small_subsequence(b, a)
+        return left, right
+    engine = compiled()
+    if engine is not None:
+        places = np.empty((2, len(a)), np.int64)
+        count = engine.common_subsequence(np.ascontiguousarray(a), np.ascontiguousarray(b), *places)
+        return places[0, :count], places[1, :count]
+    found = np.array(_pairs(a.tolist(), b.tolist()), np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+def _pairs(a: list[int], b: list[int]) -> list[tuple[int, int]]:
     masks: dict[int, int] = {}
     bit = 1
     for key in a:

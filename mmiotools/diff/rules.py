@@ -12,13 +12,13 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.diff.floating import LONGEST_ROUND, loop_around
+from mmiotools.diff.floating import LONGEST_ROUND
 from mmiotools.diff.pairing import Pairing
 from mmiotools.diff.pairs import runs
 from mmiotools.diff.runs import ranges
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
-from mmiotools.trace.hashing import among, distinct
+from mmiotools.trace.hashing import among, distinct, lowest_bits, rows_like
 from mmiotools.trace.matching import Accesses
 
 Indexes = NDArray[np.int64]
@@ -104,37 +104,63 @@ def poll_length(it: Open) -> Explained:
     explained = []
     for side, keys, free in ((it.a, it.found.keys_a, it.free_a), (it.b, it.found.keys_b, it.free_b)):
         rows = [_NONE]
-        for start, stop in zip(*(ends.tolist() for ends in runs(free)), strict=True):
-            if (side.op[start:stop] != Kind.READ).any() or not _beside_its_like(keys, start, stop):
-                continue
+        starts, stops = _perhaps_rounds(keys, *_of_reads(side, free))
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            rounds = _rounds(keys, start, stop)
             # Enough on both sides to see that it goes round often.
-            low = max(0, start - _WINDOW)
-            listed = keys[low : stop + _WINDOW].tolist()
-            loop = loop_around(listed, start - low, stop - low)
-            if loop is None:
-                continue
-            size = len(loop[1])
-            left = _rounds(listed, start - low, stop - low, size)
-            if left >= _POLLS_LEFT and left + (stop - start) // size >= _POLLS:
+            if rounds is not None and rounds[1] >= _POLLS_LEFT and sum(rounds) >= _POLLS:
                 rows.append(np.arange(start, stop))
         explained.append(np.concatenate(rows))
     return explained[0], explained[1]
 
 
-def _beside_its_like(keys: Keys, start: int, stop: int) -> bool:
-    """Could keys[start:stop] be rounds of a loop that goes on before them or behind?"""
-    before = bool((keys[max(0, start - LONGEST_ROUND) : start] == keys[start]).any())
-    return before or bool((keys[stop : stop + LONGEST_ROUND] == keys[stop - 1]).any())
+def _of_reads(side: Accesses, rows: Indexes) -> tuple[Indexes, Indexes]:
+    """Runs of consecutive rows that are reads alone: from and to."""
+    starts, stops = runs(rows)
+    others = np.concatenate((np.zeros(1, np.int64), np.cumsum(side.op[rows] != Kind.READ)))
+    ends = np.cumsum(stops - starts)
+    reads = others[ends] == others[ends - (stops - starts)]
+    return starts[reads], stops[reads]
 
 
-def _rounds(keys: list[int], start: int, stop: int, size: int) -> int:
-    """Whole rounds of a loop beside keys[start:stop], which are rounds of it."""
-    low, high = start, stop
-    while low > 0 and keys[low - 1] == keys[low - 1 + size]:
-        low -= 1
-    while high < len(keys) and keys[high] == keys[high - size]:
-        high += 1
-    return (high - low - (stop - start)) // size
+def _perhaps_rounds(keys: Keys, starts: Indexes, stops: Indexes) -> tuple[Indexes, Indexes]:
+    """Those runs of keys that could be rounds of a loop that goes on before them or behind: there is one like their
+    first before them, or one like their last behind them. Of a run of one key there are so many next to it.
+    """
+    found = np.zeros(len(starts), np.bool_)
+    beside = np.zeros(len(starts), np.int64)
+    for ends, sign in ((starts - 1, -1), (stops, 1)):
+        own = keys[ends - sign]
+        unbroken = np.ones(len(starts), np.bool_)
+        for ahead in range(LONGEST_ROUND):
+            place = ends + sign * ahead
+            inside = (place >= 0) & (place < len(keys))
+            like = inside & (keys[np.where(inside, place, 0)] == own)
+            found |= like
+            unbroken &= like
+            beside += unbroken
+    found &= (stops - starts > 1) | (beside >= max(_POLLS - 1, _POLLS_LEFT))
+    return starts[found], stops[found]
+
+
+def _rounds(keys: Keys, start: int, stop: int) -> tuple[int, int] | None:
+    """Of the loop that keys[start:stop] are whole rounds of: how many these are, and how many are beside them, of which
+    there has to be one. None if there is no such loop.
+    """
+    for size in range(1, min(LONGEST_ROUND, stop - start) + 1):
+        if (stop - start) % size or not bool((keys[start + size : stop] == keys[start : stop - size]).all()):
+            continue
+        low, high = max(0, start - _WINDOW), min(stop + _WINDOW, len(keys))
+        before = keys[low:start] == keys[low + size : start + size]
+        behind = keys[stop:high] == keys[stop - size : high - size]
+        beside = _leading(before[::-1]) + _leading(behind)
+        return ((stop - start) // size, beside // size) if beside >= size else None
+    return None
+
+
+def _leading(mask: Mask) -> int:
+    """How many are true before the first that is not."""
+    return len(mask) if mask.all() else int(np.argmin(mask))
 
 
 def ring_address(it: Open) -> Explained:
@@ -224,25 +250,33 @@ def _written(side: Accesses, places: set[Byte]) -> set[Byte]:
     left, found = set(places), set[Byte]()
     # An access that begins up to its width before a byte may reach it.
     reach = range(max(1, int(side.width.max(initial=1))))
+    fresh = True
     for low in range(0, len(side), _CHUNK):
+        if fresh:
+            offsets = np.array(sorted({offset for _, offset in left}), np.uint64)
+            table = lowest_bits([int(offset) - ahead for offset in offsets for ahead in reach])
         part = slice(low, low + _CHUNK)
-        rows = low + np.flatnonzero(
-            _perhaps(side.offset[part], [offset - ahead for _, offset in left for ahead in reach])
-            & (side.op[part] != Kind.READ)
-        )
+        rows = low + rows_like(side.offset[part], table)
+        rows = rows[side.op[rows] != Kind.READ]
+        rows = rows[_reaches(side.offset[rows], side.width[rows], offsets)]
+        if not len(rows):
+            fresh = False
+            continue
         _, some = np.unique(side.register_keys(rows), return_index=True)
         found |= left.intersection(*[{place for row in rows[some].tolist() for place in _bytes(side, row)}])
         left -= found
+        fresh = True
         if not left:
             break
     return found
 
 
-def _perhaps(numbers: NDArray[np.uint64], wanted: Iterable[int]) -> Mask:
-    """Which of the numbers agree with any of those wanted in their lowest 16 bits, (n,)."""
-    table = np.zeros(1 << 16, np.bool_)
-    table[[number & 0xFFFF for number in wanted]] = True
-    return table[numbers.astype(np.uint16)]
+def _reaches(offset: NDArray[np.uint64], width: NDArray[np.int16], ordered: NDArray[np.uint64]) -> Mask:
+    """Which accesses touch any of these bytes, which ascend, (n,)."""
+    at = np.searchsorted(ordered, offset)
+    inside = at < len(ordered)
+    at[~inside] = 0
+    return np.asarray(inside & (ordered[at] - offset < np.maximum(width, 1).astype(np.uint64)), np.bool_)
 
 
 def _bytes(side: Accesses, row: int) -> Iterator[Byte]:
@@ -297,7 +331,7 @@ def _counters(side: Accesses, rows: Indexes) -> Keys:
     wanted = distinct(side.register_keys(written))
     if not len(wanted):
         return wanted
-    perhaps = np.flatnonzero(_perhaps(side.offset, distinct(side.offset[written]).tolist()))
+    perhaps = rows_like(side.offset, lowest_bits(distinct(side.offset[written]).tolist()))
     registers = side.register_keys(perhaps)
     here = among(registers, wanted)
     mine, at = perhaps[here], np.searchsorted(wanted, registers[here])

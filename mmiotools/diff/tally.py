@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.diff.grouping import REGISTER, Groups, counts, group
-from mmiotools.diff.hunks import INSERT, KINDS, Comparison, Hunks
+from mmiotools.diff.hunks import INSERT, KINDS, Comparison, volatile_hunks
 
 Indexes = NDArray[np.int64]
 
@@ -29,11 +29,6 @@ class Labels:
         return np.asarray((self.kind != SAME) & ~self.volatile, np.bool_)
 
 
-def volatile_hunks(hunks: Hunks) -> NDArray[np.bool_]:
-    """Which hunks are volatile, (h,)."""
-    return np.asarray(hunks.why != 0, np.bool_)
-
-
 def label(comparison: Comparison) -> tuple[Labels, Labels]:
     """The labels of the accesses of a and of b."""
     hunks = comparison.hunks
@@ -50,13 +45,6 @@ def label(comparison: Comparison) -> tuple[Labels, Labels]:
         is_volatile[rows] = np.repeat(volatile, size)
         sides.append(Labels(kind, is_volatile))
     return sides[0], sides[1]
-
-
-def volatile_accesses(comparison: Comparison) -> int:
-    """Accesses in volatile hunks; the two of a change or a move count once."""
-    hunks = comparison.hunks
-    sizes = np.maximum(hunks.a_stop - hunks.a_start, hunks.b_stop - hunks.b_start)
-    return int(sizes[volatile_hunks(hunks)].sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -55,11 +55,12 @@ def _simple(a: Keys, b: Keys, i: int, j: int) -> tuple[int, int] | None:
 
 def _window(a: Keys, b: Keys, i: int, j: int, found: list[tuple[int, int, int]]) -> tuple[int, int]:
     """Solve a window from here on; the matches of its first half, and how far to go on each side."""
-    part_a, part_b = a[i : i + WINDOW].tolist(), b[j : j + WINDOW].tolist()
+    part_a, part_b = a[i : i + WINDOW], b[j : j + WINDOW]
     last = i + len(part_a) == len(a) and j + len(part_b) == len(b)
     done = (len(part_a), len(part_b))
     half_a, half_b = (WINDOW, WINDOW) if last else (max(1, len(part_a) // 2), max(1, len(part_b) // 2))
-    for x, y in small_subsequence(part_a, part_b):
+    left, right = small_subsequence(part_a, part_b)
+    for x, y in zip(left.tolist(), right.tolist(), strict=True):
         if x >= half_a or y >= half_b:
             return x, y
         if found and found[-1][0] + found[-1][2] == i + x and found[-1][1] + found[-1][2] == j + y:

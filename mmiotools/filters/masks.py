@@ -56,7 +56,7 @@ class Mask(NamedTuple):
             if span.region is None:
                 # An absolute address, of accesses that have one.
                 high = span.low if span.high is None else span.high
-                address, present = accesses.address, accesses.has_address
+                address, present = accesses.addresses()
                 found |= present & (address >= np.uint64(span.low)) & (address <= np.uint64(high))
                 continue
             inside = self._named(accesses, span.region) & (accesses.offset >= np.uint64(span.low))

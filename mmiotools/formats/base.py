@@ -13,6 +13,7 @@ from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 
 if TYPE_CHECKING:
+    # Only --regs pays for names of registers.
     from mmiotools.trace.names import Names
 
 

@@ -78,7 +78,7 @@ class Masked:
         identity = regions[0].identity if regions else (self._tape.pci.ids, 0, bar)
         one = accesses_of([(_KINDS[op], width, identity, offset, None)])
         window = next((found for found in self._tape.pci.bars if found.name == bar), None)
-        if window is not None:
+        if window is not None and one.address is not None and one.has_address is not None:
             one.address[0], one.has_address[0] = window.addr + offset, True
         if regions:
             one.region[0] = 0

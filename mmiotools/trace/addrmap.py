@@ -119,6 +119,10 @@ class AddressMap:
             self.regions.append(region)
         return code
 
+    def segments(self) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint64]]:
+        """Addresses in memory, divided: start of each segment, code of the BAR there (-1: none), base of that."""
+        return self._table("mem")
+
     def _table(self, space: str) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint64]]:
         """Sorted segment starts, region code of each (-1: none) and base of each, for one space."""
         table = self._tables.get(space)

@@ -119,15 +119,15 @@ class Batch:
 
     def rows(self, *kinds: Kind) -> NDArray[np.intp]:
         """Row numbers of the events of these kinds, ascending."""
+        if min(kinds) > Kind.UNKNOWN:
+            # There are few that are no accesses.
+            rare = np.flatnonzero(self.kind > Kind.UNKNOWN)
+            return rare[_of_kind(self.kind[rare], kinds)]
         return np.flatnonzero(self.of_kind(*kinds))
 
     def of_kind(self, *kinds: Kind) -> BoolArray:
         """Mask (n,) of the events of these kinds."""
-        if len(kinds) == 1:
-            return np.asarray(self.kind == kinds[0], np.bool_)
-        table = np.zeros(256, np.bool_)
-        table[list(kinds)] = True
-        return np.asarray(table[self.kind], np.bool_)
+        return _of_kind(self.kind, kinds)
 
     @property
     def accesses(self) -> BoolArray:
@@ -230,6 +230,14 @@ class Batch:
         for event in events:
             builder.append(event)
         return builder.finish()
+
+
+def _of_kind(kind: NDArray[np.uint8], kinds: tuple[Kind, ...]) -> BoolArray:
+    if len(kinds) == 1:
+        return np.asarray(kind == kinds[0], np.bool_)
+    table = np.zeros(256, np.bool_)
+    table[list(kinds)] = True
+    return np.asarray(table[kind], np.bool_)
 
 
 class Builder:

@@ -23,40 +23,46 @@ class GrowingColumn:
         self._dtype = np.dtype(dtype)
         self._least = max(_ROOM, min(room, _BELIEVED))
         self._same: Any = None
-        self._data: NDArray[Any] | None = None
+        self._varies = False
+        self._data = np.empty(0, self._dtype)
         self._length = 0
 
     def add(self, part: NDArray[Any] | int | None, size: int) -> None:
         """The next `size` rows: an array, or one value for all of them; None is 0."""
         value = self._value(part)
-        stop = self._length + size
-        if self._data is None and value is not None and (self._same is None or self._same == value):
+        if not self._varies and value is not None and (self._same is None or self._same == value):
             self._same = value
         else:
-            data = self._room(stop)
-            data[self._length : stop] = part if value is None else value
-        self._length = stop
+            if not self._varies:
+                self._varies = True
+                self._put(0, self._same or 0, self._length)
+            self._put(self._length, part if value is None else value, size)
+        self._length += size
 
     def whole(self) -> NDArray[Any]:
         """All rows. Where all are the same the column cannot be written to."""
-        if self._data is None:
+        if not self._varies:
             return np.broadcast_to(np.array(self._same or 0, self._dtype), self._length)
-        return self._data[: self._length]
+        return self._stored(self._length)
+
+    def _put(self, at: int, part: Any, size: int) -> None:
+        """Store `size` rows from row `at` on, an array or one value."""
+        stop = at + size
+        if len(self._data) < stop:
+            fresh = np.empty(max(self._least, stop, 2 * len(self._data)), self._dtype)
+            fresh[:at] = self._data[:at]
+            self._data = fresh
+        self._data[at:stop] = part
+
+    def _stored(self, length: int) -> NDArray[Any]:
+        """What was stored."""
+        return self._data[:length]
 
     def _value(self, part: NDArray[Any] | int | None) -> Any:
         """The value that all of a part has; None where it has more than one, or is not looked at."""
         if not isinstance(part, np.ndarray):
             return self._dtype.type(part or 0)
         # Where a column varies at all, it soon does: it is not looked through in vain for long.
-        if self._data is not None or not len(part) or part[0] != part[-1] or not bool((part == part[0]).all()):
+        if self._varies or not len(part) or part[0] != part[-1] or not bool((part == part[0]).all()):
             return None
         return self._dtype.type(part[0])
-
-    def _room(self, rows: int) -> NDArray[Any]:
-        data = self._data
-        if data is None or len(data) < rows:
-            room = max(self._least, rows, 0 if data is None else 2 * len(data))
-            self._data = np.empty(room, self._dtype)
-            self._data[: self._length] = (self._same or 0) if data is None else data[: self._length]
-        assert self._data is not None
-        return self._data

@@ -7,10 +7,14 @@ hashes are as rare as chance, unless somebody makes them: who uses a hash compar
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mmiotools.speed import compiled
 
 U64 = NDArray[np.uint64]
 
@@ -23,6 +27,7 @@ _OFFSET, _SHAPE, _VALUE, _ABSENT = map(
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
+@lru_cache(1 << 12)
 def stable_hash(identity: tuple[Any, ...]) -> int:
     """Of a tuple of words and numbers; the same in every process."""
     return int.from_bytes(hashlib.blake2b(repr(identity).encode(), digest_size=8).digest(), "little")
@@ -77,3 +82,19 @@ def among(numbers: U64, ordered: U64) -> NDArray[np.bool_]:
     at = np.searchsorted(ordered, numbers)
     at[at == len(ordered)] = 0
     return np.asarray(ordered[at] == numbers, np.bool_)
+
+
+def lowest_bits(numbers: Sequence[int]) -> NDArray[np.bool_]:
+    """Which lowest 16 bits any of the numbers have, (65536,)."""
+    table = np.zeros(1 << 16, np.bool_)
+    table[[number & 0xFFFF for number in numbers]] = True
+    return table
+
+
+def rows_like(numbers: U64, table: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Which of the numbers, ascending, have lowest bits that are in such a table: what is looked for, and a little."""
+    engine = compiled()
+    if engine is None or not numbers.flags.c_contiguous:
+        return np.flatnonzero(table[numbers.astype(np.uint16)])
+    rows = np.empty(len(numbers), np.int64)
+    return rows[: engine.rows_like(numbers, table, rows)]

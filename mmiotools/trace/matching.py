@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Kind
-from mmiotools.trace.addrmap import AddressMap, Region
-from mmiotools.trace.batch import MAX_EVENTS, Batch, concatenate
+from mmiotools.speed import compiled
+from mmiotools.trace.addrmap import Region
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.hashing import HASHED, add_value, finish, place_sums, register_sums, stable_hash
 
 OP_LETTERS = {Kind.READ: "R", Kind.WRITE: "W", Kind.UNKNOWN: "U"}
 #: Every bit of a value counts.
 ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
+_EVERY = np.array([ALL_BITS])
 #: Numbers of some accesses, or a stretch of them.
 Rows = NDArray[np.intp] | slice
 _Row: TypeAlias = tuple[int, int, int, int, int, bool, int, bool, int]
@@ -30,9 +32,13 @@ _SPELLED = 1 << 16
 _LETTERS = {int(kind): letter for kind, letter in OP_LETTERS.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Access:
-    """One canonical access. `identity` is the region's, the same in another recording; `region` is for display."""
+    """One canonical access, not to be changed. `identity` is the region's, the same in another recording; `region` is
+    for display.
+    """
+
+    # Not frozen: to make one would take four times as long, and views make one for each line that is new.
 
     index: int
     op: str
@@ -63,7 +69,7 @@ class Accesses:
     identity  int32, index into `identities`
     offset    uint64
     value     uint64, with `has_value` bool (n,)
-    address   uint64, with `has_address` bool (n,)
+    address   uint64, with `has_address` bool (n,); None where it is that of the region plus the offset: ask `addresses`
     region    int32, index into `regions` (display), -1 for none
     time      int64 nanoseconds, with `has_time` bool (n,)
     wide      values of more than 8 bytes, by position
@@ -78,8 +84,8 @@ class Accesses:
     offset: NDArray[np.uint64]
     value: NDArray[np.uint64]
     has_value: NDArray[np.bool_]
-    address: NDArray[np.uint64]
-    has_address: NDArray[np.bool_]
+    address: NDArray[np.uint64] | None
+    has_address: NDArray[np.bool_] | None
     region: NDArray[np.int32]
     time: NDArray[np.int64]
     has_time: NDArray[np.bool_]
@@ -107,7 +113,8 @@ class Accesses:
     def take(self, rows: NDArray[np.intp]) -> Accesses:
         """The accesses at these positions, ascending; they keep their numbers."""
         number = np.arange(len(self) + 1) if self.number is None else self.number
-        columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        columns = {name: None if column is None else column[rows] for name, column in columns.items()}
         wide = {int(np.searchsorted(rows, row)): value for row, value in self.wide.items() if row in rows}
         kept = np.append(number[rows], number[-1])
         return Accesses(**columns, identities=self.identities, regions=self.regions, wide=wide, number=kept)
@@ -122,25 +129,26 @@ class Accesses:
         """What `spell` makes of each of the accesses at start..stop-1. It is asked once for those that differ in
         nothing but their number, which it must not look at.
         """
-        known: dict[_Row, str] = {}
-        for position, row in enumerate(self._rows(start, stop), start):
+        if self.wide:
             # A row does not hold a wide value.
-            text = None if position in self.wide else known.get(row)
-            if text is None:
-                text = spell(self._access(position, position, row))
-                if position not in self.wide and len(known) < _SPELLED:
-                    known[row] = text
-            yield text
+            return map(spell, self.span(start, stop))
+        known = _Texts(lambda row: spell(self._access(start, start, row)))
+        return map(known.__getitem__, self._rows(start, stop))
 
     def _rows(self, start: int, stop: int) -> Iterator[_Row]:
         for low in range(start, stop, 4096):
             part = slice(low, min(low + 4096, stop))
             columns = (self.op, self.width, self.identity, self.offset, self.value, self.has_value)
-            place = (self.address, self.has_address, self.region)
-            yield from zip(*(column[part].tolist() for column in columns + place), strict=True)
+            known = (self.address, self.has_address)
+            place = [repeat(0, part.stop - low) if column is None else column[part].tolist() for column in known]
+            numbers = [column[part].tolist() for column in (*columns, self.region)]
+            yield from zip(*numbers[:-1], *place, numbers[-1], strict=True)
 
     def _access(self, number: int, position: int, row: _Row) -> Access:
         op, width, identity, offset, value, has_value, address, has_address, code = row
+        if self.address is None:
+            base = self.regions[code].base if code >= 0 else 0
+            address, has_address = (offset + (base or 0)) % (1 << 64), True
         return Access(
             number,
             _LETTERS[op],
@@ -151,6 +159,13 @@ class Accesses:
             address if has_address else None,
             value if has_value else self.wide.get(position),
         )
+
+    def addresses(self, rows: Rows = slice(None)) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+        """Absolute addresses of all or some, and which of these have one; (n,) each."""
+        if self.address is not None and self.has_address is not None:
+            return self.address[rows], self.has_address[rows]
+        region = self.region[rows]
+        return base_addresses(self.regions, region) + self.offset[rows], np.ones(len(region), np.bool_)
 
     def register_keys(self, rows: Rows = slice(None)) -> NDArray[np.uint64]:
         """One 64-bit hash an access of what it touches: operation, width, region identity, offset; of all (n,), or
@@ -171,27 +186,61 @@ class Accesses:
             return self.hashes
         keys = np.empty(len(self), np.uint64)
         for low in range(0, len(self), HASHED):
-            part = slice(low, low + HASHED)
-            value = self.value[part] if keep is None else self.value[part] & keep[part]
-            if self.wide:
-                value = value.copy()
-                for index, wide in self.wide.items():
-                    if low <= index < low + HASHED and (keep is None or keep[index] == ALL_BITS):
-                        value[index - low] = stable_hash(("wide", wide))
-            sums = self._register_sums(part)
-            keys[part] = finish(add_value(sums, value, self.has_value[part]))
+            part = slice(low, min(low + HASHED, len(self)))
+            self._hash(part, keep, keys[part])
         return keys
 
-    def hashed(self) -> Accesses:
-        """The same, with their `hashes`."""
-        return replace(self, hashes=self.keys())
+    def hashed(self, column: GrowingColumn) -> Accesses:
+        """The same, with their `hashes`, which are put into an empty column."""
+        for low in range(0, len(self), HASHED):
+            part = slice(low, min(low + HASHED, len(self)))
+            keys = np.empty(part.stop - low, np.uint64)
+            self._hash(part, None, keys)
+            column.add(keys, len(keys))
+        return replace(self, hashes=column.whole())
+
+    def _hash(self, part: slice, keep: NDArray[np.uint64] | None, out: NDArray[np.uint64]) -> None:
+        """The keys of a few accesses."""
+        engine = compiled()
+        if engine is not None and not self.wide:
+            kept = _EVERY if keep is None else flat(keep[part])
+            engine.hash_accesses(len(out), self.compared(part), kept, self._hashes_of_regions(), out)
+            return
+        value = self.value[part] if keep is None else self.value[part] & keep[part]
+        if self.wide:
+            value = value.copy()
+            for index, wide in self.wide.items():
+                if part.start <= index < part.stop and (keep is None or keep[index] == ALL_BITS):
+                    value[index - part.start] = stable_hash(("wide", wide))
+        out[:] = finish(add_value(self._register_sums(part), value, self.has_value[part]))
+
+    def compared(self, part: slice = slice(None)) -> tuple[NDArray[Any], ...]:
+        """The columns that tell whether two accesses are the same, as the compiled engine takes them."""
+        columns = (self.op, self.width, self.identity, self.offset, self.value, self.has_value)
+        return tuple(flat(column[part]) for column in columns)
 
     def _register_sums(self, rows: Rows) -> NDArray[np.uint64]:
         return register_sums(self._regions(rows), self.offset[rows], self.op[rows], self.width[rows])
 
     def _regions(self, rows: Rows) -> NDArray[np.uint64]:
-        table = np.array([*map(stable_hash, self.identities), 0], np.uint64)
-        return np.asarray(table[self.identity[rows]], np.uint64)
+        return np.asarray(self._hashes_of_regions()[self.identity[rows]], np.uint64)
+
+    def _hashes_of_regions(self) -> NDArray[np.uint64]:
+        return np.array([*map(stable_hash, self.identities), 0], np.uint64)
+
+
+class _Texts(dict[_Row, str]):
+    """The texts of rows, each made when it is asked for; not all are kept."""
+
+    def __init__(self, spell: Callable[[_Row], str]) -> None:
+        super().__init__()
+        self._spell = spell
+
+    def __missing__(self, row: _Row) -> str:
+        text = self._spell(row)
+        if len(self) < _SPELLED:
+            self[row] = text
+        return text
 
 
 def access_json(access: Access, side: str | None = None, register: str | None = None) -> dict[str, Any]:
@@ -209,8 +258,8 @@ def access_json(access: Access, side: str | None = None, register: str | None = 
     }
 
 
-#: The columns of `Accesses`, in the order in which `collect` gathers them.
-_COLUMNS = {
+#: The columns of `Accesses` and their types.
+COLUMNS = {
     "op": "u1",
     "width": "i2",
     "identity": "i4",
@@ -225,93 +274,10 @@ _COLUMNS = {
 }
 
 
-#: The columns of a batch that `collect` looks at; a reader may leave out the others, and times where nobody asks.
-COLLECTED = frozenset({"width", "map", "addr", "region", "offset", "value"})
-#: Batches are joined until they have so many rows: the work on a batch of few rows is mostly calling numpy.
-_ROWS = 1 << 15
-
-
-def collect(batches: Iterator[Batch], room: int | None = None) -> Accesses:
-    """All accesses of a stream, resolved. Memory: about 35 bytes an access, and 9 for times where there are any.
-
-    room   how many there may be, if that is known
-
-    A device that is described only after its first accesses is still found: registers are named when all is read
-    only if the stream's order says so, exactly as `AddressMap` does.
-    """
-    addresses = AddressMap()
-    columns = {name: GrowingColumn(dtype, room or 0) for name, dtype in _COLUMNS.items()}
-    wide: dict[int, int] = {}
-    identities: dict[tuple[Any, ...], int] = {}
-    count = 0
-    for batch in _joined_batches(batches):
-        region, offset = addresses.registers(batch)
-        keep: Any = np.flatnonzero(batch.accesses)
-        size = len(keep)
-        if not size:
-            continue
-        for row, extra in batch.extras.items():
-            if "value" in extra and batch.kind[row] <= Kind.UNKNOWN:
-                wide[count + int(np.searchsorted(keep, row))] = extra["value"]
-        if size == len(batch):
-            keep = slice(None)
-        codes = region[keep]
-        table = np.array(
-            [identities.setdefault(r.identity, len(identities)) for r in addresses.regions] + [-1], np.int32
-        )
-        width, has_width = _column(batch, "width", keep)
-        if width is None:
-            width = -1
-        elif has_width is not True:
-            width = np.where(has_width, width.astype(np.int16), np.int16(-1))
-        found = {"op": batch.kind[keep], "width": width, "identity": table[codes], "region": codes}
-        found["offset"] = offset[keep]
-        for name, flag, source in _OPTIONAL:
-            found[name], found[flag] = _column(batch, source, keep)
-        for name, part in found.items():
-            columns[name].add(part, size)
-        count += size
-    whole: dict[str, Any] = {name: column.whole() for name, column in columns.items()}
-    return Accesses(**whole, identities=list(identities), regions=addresses.regions, wide=wide)
-
-
-#: Columns that an access may lack: name and presence in `Accesses`, name in a batch.
-_OPTIONAL = (("value", "has_value", "value"), ("address", "has_address", "addr"), ("time", "has_time", "time"))
-
-
-def _joined_batches(batches: Iterator[Batch]) -> Iterator[Batch]:
-    waiting: list[Batch] = []
-    rows = 0
-    for batch in batches:
-        if waiting and (rows + len(batch) > MAX_EVENTS or batch.regions is not waiting[0].regions):
-            yield concatenate(waiting)
-            waiting, rows = [], 0
-        waiting.append(batch)
-        rows += len(batch)
-        if rows >= _ROWS:
-            yield concatenate(waiting)
-            waiting, rows = [], 0
-    if waiting:
-        yield concatenate(waiting)
-
-
-def _column(batch: Batch, name: str, keep: Any) -> tuple[Any, Any]:
-    """Data (None where the batch has none) and presence of some rows; presence is True or False where it is the same
-    for all.
-    """
-    column = batch.columns.get(name)
-    if column is None:
-        return None, False
-    if column.present is None:
-        return column.data[keep], True
-    present = column.present[keep]
-    return column.data[keep], True if present.all() else present
-
-
 def accesses_of(rows: Sequence[tuple[Kind, int | None, tuple[Any, ...], int, int | None]]) -> Accesses:
     """Accesses without a recording, from operation, width, region identity, offset, value."""
     identities = list(dict.fromkeys(row[2] for row in rows))
-    columns = {name: np.zeros(len(rows), dtype) for name, dtype in _COLUMNS.items()}
+    columns = {name: np.zeros(len(rows), dtype) for name, dtype in COLUMNS.items()}
     columns["region"][:] = -1
     wide = {}
     for at, (op, width, identity, offset, value) in enumerate(rows):
@@ -323,6 +289,45 @@ def accesses_of(rows: Sequence[tuple[Kind, int | None, tuple[Any, ...], int, int
         elif value is not None:
             columns["value"][at], columns["has_value"][at] = value, True
     return Accesses(**columns, identities=identities, regions=[], wide=wide)
+
+
+def base_addresses(regions: Sequence[Region], codes: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """The address at which each region begins, by code; 0 for none, as for the code -1."""
+    table = np.zeros(len(regions) + 1, np.uint64)
+    # Of very many regions only those that are asked for are looked at.
+    for code in set(codes.tolist()) if len(codes) < len(regions) else range(len(regions)):
+        if code >= 0:
+            table[code] = regions[code].base or 0
+    return np.asarray(table[codes], np.uint64)
+
+
+def flat(column: NDArray[Any]) -> NDArray[Any]:
+    """The column as the compiled engine takes it: in one piece, and one item where that stands for all."""
+    return np.ascontiguousarray(column) if column.strides[0] else column[:1]
+
+
+def all_same(
+    a: Accesses,
+    b: Accesses,
+    runs: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    keep: NDArray[np.uint64] | None = None,
+) -> bool | None:
+    """Are accesses a[i].. of a and b[i].. of b, count[i] of them, all the same, see `same`? None where the compiled
+    engine, which is asked, is not there or cannot tell.
+    """
+    engine = compiled()
+    if engine is None or a.wide or b.wide:
+        return None
+    columns = tuple(map(np.ascontiguousarray, runs))
+    kept = _EVERY if keep is None else flat(keep)
+    sides = len(a), a.compared(), len(b), b.compared()
+    return bool(engine.same_runs(len(runs[0]), columns, *sides, _codes_of(a, b), kept))
+
+
+def _codes_of(a: Accesses, b: Accesses) -> NDArray[np.int32]:
+    """Which identity of a each of b is, -2 for none; -1 at the end, for having none."""
+    codes = {identity: code for code, identity in enumerate(a.identities)}
+    return np.array([codes.get(known, -2) for known in b.identities] + [-1], np.int32)
 
 
 def same(
@@ -360,8 +365,7 @@ def same_register(a: Accesses, rows_a: Rows, b: Accesses, rows_b: Rows) -> NDArr
     """Do accesses rows_a[i] of a and rows_b[i] of b touch one register with one operation and width? (n,) bool."""
     identity = b.identity[rows_b]
     if a.identities != b.identities:
-        codes = {identity: code for code, identity in enumerate(a.identities)}
-        identity = np.array([codes.get(known, -2) for known in b.identities] + [-1], np.int32)[identity]
+        identity = _codes_of(a, b)[identity]
     equal = a.offset[rows_a] == b.offset[rows_b]
     equal &= a.op[rows_a] == b.op[rows_b]
     equal &= a.width[rows_a] == b.width[rows_b]
@@ -374,4 +378,3 @@ def register_name(region: str | None, offset: int) -> str:
     return f"{offset:#x}" if region is None else f"{region}+{offset:#x}"
 
 
-__all__ = ["Access", "Accesses", "access_json", "accesses_of", "collect", "register_name", "same", "same_register"]

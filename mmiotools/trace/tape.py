@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.trace.batch import Batch
+from mmiotools.trace.collect import collect
 from mmiotools.trace.header import PciDevice, Trace
-from mmiotools.trace.matching import Access, Accesses, collect
+from mmiotools.trace.matching import Access, Accesses
 
 _CHUNK = 4096
 #: Chunks of rows that are kept.

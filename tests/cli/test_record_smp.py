@@ -7,7 +7,7 @@ import pytest
 from mmiotools.cli.main import run
 from mmiotools.events import Kind
 from mmiotools.formats import open_trace
-from mmiotools.trace.matching import collect
+from mmiotools.trace.collect import collect
 
 DRIVER = """\
 from mmiotools.engine.instructions import Load, Store

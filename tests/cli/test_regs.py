@@ -10,7 +10,7 @@ import pytest
 from mmiotools.cli.main import run
 from mmiotools.formats import open_trace
 from mmiotools.regmaps import bundled_maps, load_names
-from mmiotools.trace.matching import collect
+from mmiotools.trace.collect import collect
 
 NVME = "samples/mmiotrace/nvme-linux6.1.mmiotrace"
 TEXT = """\

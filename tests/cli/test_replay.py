@@ -10,7 +10,7 @@ import pytest
 
 from mmiotools.cli.main import run
 from mmiotools.formats import open_trace
-from mmiotools.trace.matching import collect
+from mmiotools.trace.collect import collect
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from serve_clients import MpqemuClient, VfioClient, receive
 from mmiotools.cli.main import run
 from mmiotools.formats import open_trace
 from mmiotools.serve.qemu import Qemu
-from mmiotools.trace.matching import collect
+from mmiotools.trace.collect import collect
 
 #: nv-test@1: one read and one write.
 TRACE = "samples/mmiotrace/nv-test-1.mmiotrace"

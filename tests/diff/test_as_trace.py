@@ -15,7 +15,7 @@ from mmiotools.diff.hunks import Comparison, compare
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.trace.batch import MAX_EVENTS, Batch
-from mmiotools.trace.matching import collect
+from mmiotools.trace.collect import collect
 
 Rows = list[tuple[str, int, int | None]]
 

@@ -10,8 +10,8 @@ from hypothesis import given
 
 from mmiotools.diff.counts import count_lines
 from mmiotools.diff.grouping import REGISTER, VALUE, first, group, last
-from mmiotools.diff.hunks import KINDS, compare
-from mmiotools.diff.tally import label, tally, volatile_accesses
+from mmiotools.diff.hunks import KINDS, compare, volatile_accesses
+from mmiotools.diff.tally import label, tally
 from mmiotools.diff.views import Options
 
 

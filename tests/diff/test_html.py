@@ -20,7 +20,7 @@ from mmiotools.diff.views import VIEWS, Options
 from mmiotools.diff.views import html as view
 from mmiotools.events import Event, Kind
 from mmiotools.trace.batch import Batch
-from mmiotools.trace.matching import collect
+from mmiotools.trace.collect import collect
 
 VOID = {"meta", "link", "input", "br"}
 EVIL = "</script><script>document.title='caught'</script><img src=x onerror=alert(1)>&\"'\x1b[31m\u202e"

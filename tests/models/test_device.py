@@ -12,7 +12,7 @@ from mmiotools.devices.storage import ConfigSpace
 from mmiotools.engine.interface import CONFIG
 from mmiotools.formats import open_trace
 from mmiotools.models.device import ModelDevice
-from mmiotools.trace.matching import collect
+from mmiotools.trace.collect import collect
 
 
 @pytest.mark.parametrize(("driver", "same"), [("nv-test", 2), ("nv-init", 86), ("nic-init", 380), ("uart-hello", 32)])

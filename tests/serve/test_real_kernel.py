@@ -17,7 +17,7 @@ import pytest
 
 from mmiotools.formats import open_trace
 from mmiotools.serve.qemu import Qemu
-from mmiotools.trace.matching import collect
+from mmiotools.trace.collect import collect
 
 RECORDING = "samples/mmiotrace/e1000-linux6.1.mmiotrace.xz"
 #: As in the recording: up, packets of the kernel's and of a few programs, down, unload.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mmiotools.events import Kind
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.matching import accesses_of
-from mmiotools.trace.sharing import map_accesses, write_accesses
+from mmiotools.trace.sharing import SharedColumns, map_accesses
 
 _PARTS = st.lists(st.one_of(st.none(), st.integers(0, 3), st.lists(st.integers(0, 3), min_size=1, max_size=5)))
 
@@ -46,11 +46,12 @@ def test_it_grows_beyond_its_first_room() -> None:
 def test_accesses_go_through_a_file(rows: list[tuple[int, int | None]], hashed: bool) -> None:
     identity = ("8086:100e", 0, "BAR0")
     given_ = accesses_of([(Kind.READ, 4, identity, offset, value) for offset, value in rows])
-    if hashed:
-        given_ = given_.hashed()
     fd = os.memfd_create("test")
+    shared = SharedColumns(fd)
+    if hashed:
+        given_ = given_.hashed(shared.growing("u8"))
     try:
-        found = map_accesses(fd, write_accesses(fd, given_))
+        found = map_accesses(fd, shared.write(given_))
     finally:
         os.close(fd)
     for field in fields(given_):

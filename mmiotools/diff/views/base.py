@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Protocol
 
 from mmiotools.diff.hunks import VOLATILE, Comparison, Hunk
@@ -82,10 +83,14 @@ def place_text(access: Access, options: Options) -> str:
 
 def register_text(access: Access, options: Options) -> str:
     """`00:03.0/BAR0+0x410`, with its name behind if it has one; fit for a terminal whatever the trace called it."""
-    shown = register_name(access.region, access.offset)
+    shown = _register_text(access.region, access.offset)
     name = None if options.naming is None else options.naming.register(access)
-    if name is not None:
-        shown += f" {name}"
+    return shown if name is None else f"{shown} {printable(name)}"
+
+
+@lru_cache(1 << 12)
+def _register_text(region: str | None, offset: int) -> str:
+    shown = register_name(region, offset)
     return shown if shown.isprintable() else printable(shown)
 
 

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mmiotools.diff.hunks import DRIVER, KINDS, VOLATILE, Comparison
-from mmiotools.diff.tally import Tally, tally, volatile_hunks
+from mmiotools.diff.hunks import DRIVER, KINDS, VOLATILE, Comparison, volatile_hunks
+from mmiotools.diff.tally import Tally, tally
 from mmiotools.diff.views.around import Placed, placed
 from mmiotools.diff.views.base import Options, place_text, printable, value_text
 from mmiotools.trace.matching import Access, Accesses

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.diff.hunks import KINDS, Comparison
-from mmiotools.diff.tally import tally, volatile_hunks
+from mmiotools.diff.hunks import KINDS, Comparison, volatile_hunks
+from mmiotools.diff.tally import tally
 from mmiotools.diff.views.base import Options, count_text, paint, place_text, printable
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import ClassVar
 
 from mmiotools.diff.hunks import Comparison, Hunk
@@ -18,7 +19,7 @@ from mmiotools.diff.views.base import (
     printable,
     value_text,
 )
-from mmiotools.trace.matching import Access
+from mmiotools.trace.matching import Accesses
 
 
 class Unified:
@@ -40,30 +41,41 @@ class Unified:
         for hunk, folded, before, after in placed(comparison, options):
             yield paint_line(header(comparison, hunk), "head", hunk, options)
             if not folded:
-                yield from _context(comparison, before, options)
+                if before:
+                    yield from _context(comparison, before, options)
                 yield from _lines(comparison, hunk, options)
-                yield from _context(comparison, after, options)
+                if after:
+                    yield from _context(comparison, after, options)
 
 
 def _context(comparison: Comparison, rows: range, options: Options) -> Iterator[str]:
-    yield from comparison.a.spelled(rows.start, rows.stop, lambda access: f" {access_text(access, options)}")
+    return comparison.a.spelled(rows.start, rows.stop, lambda access: f" {access_text(access, options)}")
 
 
 def _lines(comparison: Comparison, hunk: Hunk, options: Options) -> Iterator[str]:
     if hunk.kind == "change":
-        before = comparison.a.span(hunk.a.start, hunk.a.stop)
-        after = comparison.b.span(hunk.b.start, hunk.b.stop)
-        for old, new in zip(before, after, strict=True):
-            place, was, now = place_text(old, options), value_text(old), value_text(new)
-            was, now = mark_digits(was, now, hunk, options), mark_digits(now, was, hunk, options)
-            yield paint_line(f"-{place} {was}", "delete", hunk, options)
-            fields = fields_text(old, new, options)
-            yield paint_line(f"+{place} {was} -> {now}{fields}", "insert", hunk, options)
-        return
+        return _changes(comparison, hunk, options)
     kinds = ("move", "move") if hunk.kind == "move" else ("delete", "insert")
-    for side, rows, sign, kind in zip((comparison.a, comparison.b), (hunk.a, hunk.b), "-+", kinds, strict=True):
 
-        def spell(access: Access, sign: str = sign, kind: str = kind) -> str:
-            return paint_line(f"{sign}{access_text(access, options)}", kind, hunk, options)
+    def spelled(side: Accesses, rows: range, sign: str, kind: str) -> Iterator[str]:
+        return side.spelled(
+            rows.start,
+            rows.stop,
+            lambda access: paint_line(f"{sign}{access_text(access, options)}", kind, hunk, options),
+        )
 
-        yield from side.spelled(rows.start, rows.stop, spell)
+    return chain(
+        spelled(comparison.a, hunk.a, "-", kinds[0]) if hunk.a else (),
+        spelled(comparison.b, hunk.b, "+", kinds[1]) if hunk.b else (),
+    )
+
+
+def _changes(comparison: Comparison, hunk: Hunk, options: Options) -> Iterator[str]:
+    before = comparison.a.span(hunk.a.start, hunk.a.stop)
+    after = comparison.b.span(hunk.b.start, hunk.b.stop)
+    for old, new in zip(before, after, strict=True):
+        place, was, now = place_text(old, options), value_text(old), value_text(new)
+        was, now = mark_digits(was, now, hunk, options), mark_digits(now, was, hunk, options)
+        yield paint_line(f"-{place} {was}", "delete", hunk, options)
+        fields = fields_text(old, new, options)
+        yield paint_line(f"+{place} {was} -> {now}{fields}", "insert", hunk, options)
