@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -203,6 +202,8 @@ class Parser:
         raise self._unknown(name, "field or word", (*tree.FIELDS, *tree.WORDS))
 
     def _unknown(self, name: Token, noun: str, known: tuple[str, ...]) -> ExpressionError:
+        import difflib
+
         close = difflib.get_close_matches(name.text.lower(), known, 1)
         if self.names is not None and not close:
             close = registers.near(self.names, name.text)

@@ -5,7 +5,6 @@ A name is resolved once a region: to the offsets at which it lies there. Rows ar
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -128,6 +127,8 @@ def known(parser: Parser, token: Token) -> str:
 def near(names: Names, text: str) -> list[str]:
     """The name that a text may be meant for, if any: in another case, or with a slip."""
     words = {word.lower(): word for word in names.words()}
+    import difflib
+
     return [words[word] for word in difflib.get_close_matches(text.lower(), words, 1)]
 
 
