@@ -89,6 +89,7 @@ _CODECS: dict[str, tuple[bytes, Any]] = {
     "xz": (b"\xfd7zXZ\x00", lzma.LZMADecompressor),
     "zstd": (b"\x28\xb5\x2f\xfd", _Unzstd),
 }
+_LONGEST_MAGIC = max(len(magic) for magic, _ in _CODECS.values())
 _SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError)
 
@@ -127,6 +128,9 @@ class ByteSource:
         self._compressed = b""
         self._decoder: Any = None
         first = self._read_raw(_CHUNK)
+        # A slow pipe may give less than tells a compression; the end of the input gives nothing.
+        while len(first) < _LONGEST_MAGIC and (more := self._read_raw(_CHUNK)):
+            first += more
         for codec, (magic, make) in _CODECS.items():
             if first.startswith(magic):
                 self.compression = codec
@@ -224,6 +228,8 @@ class ByteSource:
                 stop += found or len(ahead)
                 if found:
                     break
+            if not ahead:
+                stop = max(start, min(stop, os.fstat(descriptor).st_size))
             self.consumed = max(self.consumed, min(stop, self.size or stop))
             yield Extent(descriptor, start, stop)
             if not ahead:

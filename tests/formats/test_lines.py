@@ -100,6 +100,17 @@ def test_what_spans_lines_is_read_together(
     assert sum(result.result for result in results) == len(alone)
 
 
+def test_what_is_held_at_the_end_of_a_file_is_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"".join(b"%d -\n" % n for n in range(40)) + b"(\n" + b"-\n" * 20
+    path = tmp_path / "text"
+    path.write_bytes(text)
+    # The only extent would reach a few bytes beyond the end.
+    monkeypatch.setattr(source, "_CHUNK", len(text) + 5 + 2 * source._LOOK)
+    alone = read_all(LineBatches(open_source(str(path)), together, hold=hold_open))
+    results = list(LineBatches(open_source(str(path)), together, hold=hold_open).spread(len))
+    assert [event for result in results for event in result.rare.events()] == alone
+
+
 def test_what_is_held_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "REACH", 100)
     data = b"(\n" + b"-\n" * 200 + b"end"
