@@ -22,7 +22,8 @@ _TRACE = re.compile(rb'"(?:bar_index|BARIndex)"\s*:')
 _DEVICE = re.compile(rb'"(?:config_space_hex|tool_version)"\s*:')
 _BDF = re.compile(r"(?:([0-9a-fA-F]{1,4}):)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})\.([0-7])\Z")
 #: What may stand behind the records.
-_TAIL = re.compile(rb'(?:\s*,\s*"\w{1,99}"\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[\w.+-]{1,99}))*+[\s}]*+$')
+_TAIL = re.compile(rb'(?:\s*,\s*"\w{1,99}"\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[\w.+-]{1,99}))*+([\s}]*+)$')
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 #: What stands before the records is no longer, nor is a description of a device.
 _MAX_HEAD, _MAX_DEVICE = 1 << 16, 1 << 26
 _VERSION = 1
@@ -61,7 +62,7 @@ class PciLeech:
         version = fields.get("schema_version", _VERSION)
         if version != _VERSION:
             raise FormatError(f"{source.name}: schema {version!r} of PCILeechGen's traces; only {_VERSION} is known")
-        return header, _Trace(fields, start.end()).batches(source)
+        return header, _Trace(fields, source.head[: start.end()]).batches(source)
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> Writer:
         """Raises UsageError: PCILeechGen reads mmiotrace text."""
@@ -101,9 +102,11 @@ def _snake(key: str) -> str:
 class _Trace:
     """The records of one trace."""
 
-    def __init__(self, fields: dict[str, Any], start: int) -> None:
+    def __init__(self, fields: dict[str, Any], before: bytes) -> None:
         self._fields = fields
-        self._start = start
+        self._start = len(before)
+        bare = _STRING.sub(b"", before)
+        self._depth = bare.count(b"{") - bare.count(b"}")
         self._regions = Regions()
         self._base = _natural(fields.get("bar_base"))
         match = _BDF.match(str(fields.get("bdf", "")))
@@ -115,13 +118,20 @@ class _Trace:
     def batches(self, source: ByteSource) -> Iterator[Batch]:
         """HEADER and DEVICE, then an event a record."""
         events = list(self._first())
+        closing, end = 0, 0
         for piece in pieces(source.chunks(), self._start):
-            if piece.broken == BEHIND and piece.begins and _TAIL.match(piece.text):
+            end = piece.offset + len(piece.text)
+            if piece.broken == BEHIND and piece.begins and (tail := _TAIL.match(piece.text)):
+                closing = tail[1].count(b"}")
                 continue
+            if piece.broken is not None:
+                closing = self._depth  # what is told need not be told again
             events.append(self._event(piece))
             if len(events) == MAX_EVENTS:
                 yield Batch.from_events(events, self._regions)
                 events = []
+        if closing < self._depth:
+            events.append(damaged("the end of the trace is cut off", events=0, offset=end))
         if events:
             yield Batch.from_events(events, self._regions)
 

@@ -136,6 +136,15 @@ def test_a_wrapped_trace_of_pcileech_and_another_schema() -> None:
         FORMATS.get("pcileech").writer(io.BytesIO(), TraceHeader())
 
 
+@pytest.mark.parametrize("wrap", [(b"", b""), (b'{"trace": ', b"}\n")], ids=["plain", "wrapped"])
+def test_a_trace_of_pcileech_that_is_cut_off_anywhere_says_so(wrap: tuple[bytes, bytes]) -> None:
+    trace = wrap[0] + (SAMPLES / "pcileech" / "trace.pcileech.json").read_bytes() + wrap[1]
+    assert not any(event.extra.get("damaged") for event in read("pcileech", trace)[1])
+    for end in range(trace.index(b"[") + 1, len(trace.rstrip())):
+        events = read("pcileech", trace[:end])[1]
+        assert sum(bool(event.extra.get("damaged")) for event in events) == 1, end
+
+
 @given(text=st.lists(st.sampled_from([b'{"a":1}', b"{", b"}", b'"', b"\\", b",", b" ", b"]", b"x", b'{"b":"}"}'])))
 @settings(max_examples=200, deadline=None)
 def test_pieces_of_an_array_are_all_of_it(text: list[bytes]) -> None:

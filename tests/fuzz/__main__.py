@@ -28,9 +28,13 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", help="formats, compressions and settings; all if none is named")
     parser.add_argument("--minutes", type=float, default=1.0, help="of CPU time for each target")
     parser.add_argument("--inputs", type=int, help="stop after so many inputs of each target")
-    parser.add_argument("--seed", type=int, default=1, help="what the inputs are made from; the same seed, the same inputs")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="what the inputs are made from; the same seed, the same inputs"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="targets at the same time")
-    parser.add_argument("--guided", action="store_true", help="let atheris choose inputs by coverage, where it is installed")
+    parser.add_argument(
+        "--guided", action="store_true", help="let atheris choose inputs by coverage, where it is installed"
+    )
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="the folder for what is found")
     parser.add_argument("--input", type=Path, help="look at this input of the one target named, and tell what happens")
     parser.add_argument("--list", action="store_true", help="the names of all targets")

@@ -44,7 +44,7 @@ def seeds(form: str, number: int, built: int = 60) -> list[bytes]:
 
 
 def _windows(rng: Random, data: bytes, *, whole: bool) -> list[bytes]:
-    if len(data) <= LONGEST or (whole and len(data) <= 1 << 16):
+    if len(data) <= LONGEST or (whole and len(data) <= 1 << 14):
         return [data]
     if whole:
         return []
@@ -66,7 +66,7 @@ def _built(form: str, number: int, count: int) -> list[bytes]:
         return []
     if form in ("mmiotrace", "ftrace", "qemu-log"):
         module: Any = __import__(f"test_{form.replace('-', '_')}")
-        return ["# head\n".encode() + b"".join(some) for some in _examples(st.lists(module.lines(), min_size=1), number, count)]
+        return [b"# head\n" + b"".join(some) for some in _examples(st.lists(module.lines(), min_size=1), number, count)]
     if form in ("renode", "mmt-text"):
         import test_tool_texts as texts
 
@@ -93,7 +93,13 @@ def _examples(strategy: st.SearchStrategy[Any], number: int, count: int) -> list
     found: list[Any] = []
 
     @seed(number)
-    @settings(max_examples=count, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(strategy)
     def collect(example: Any) -> None:
         found.append(example)
@@ -128,7 +134,9 @@ def settings_seeds(target: str, number: int) -> list[bytes]:
         return [path.read_bytes() for path in sorted((SAMPLES / "regmaps").iterdir())]
     if target == "scenarios":
         bundled = TOP / "mmiotools" / "record" / "scenarios"
-        return [path.read_bytes() for folder in (bundled, SAMPLES / "scenarios") for path in sorted(folder.glob("*.toml"))]
+        return [
+            path.read_bytes() for folder in (bundled, SAMPLES / "scenarios") for path in sorted(folder.glob("*.toml"))
+        ]
     if target == "cards":
         sys.path.insert(0, str(TOP / "tests" / "models"))
         from test_cardfile import all_kinds

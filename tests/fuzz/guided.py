@@ -43,7 +43,9 @@ def campaign(name: str, number: int, folder: Path, seconds: float) -> Any:
     if status:
         findings += 1
     kinds = tuple(sorted(path.name for path in place.iterdir())) if place.exists() else ()
-    return Tally(f"{name} guided", inputs, events, findings, cpu, (*kinds, *([f"status {status:#x}"] if status else [])))
+    return Tally(
+        f"{name} guided", inputs, events, findings, cpu, (*kinds, *([f"status {status:#x}"] if status else []))
+    )
 
 
 def _fuzz(name: str, number: int, folder: Path, seconds: float, tally: Path) -> None:
@@ -89,7 +91,13 @@ def _fuzz(name: str, number: int, folder: Path, seconds: float, tally: Path) -> 
     with tempfile.TemporaryDirectory() as corpus:
         for index, data in enumerate(target.seeds):
             (Path(corpus) / str(index)).write_bytes(data)
-        options = [f"-seed={number}", f"-max_len={mutation.USUAL}", "-rss_limit_mb=4096", "-timeout=300", "-verbosity=0"]
+        options = [
+            f"-seed={number}",
+            f"-max_len={mutation.USUAL}",
+            "-rss_limit_mb=4096",
+            "-timeout=300",
+            "-verbosity=0",
+        ]
         options += ["-print_final_stats=0", f"-artifact_prefix={folder / name}-", corpus]
         soft = resource.RLIM_INFINITY
         resource.setrlimit(resource.RLIMIT_CORE, (0, soft))

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from traces import Broken
 
-#: CPU seconds for one input, and bytes that it may take beside what it is itself, and how many for each of its own.
+#: CPU seconds for one input. Bytes that it may take, of which the window of zstd is most, and how many more for each of
+#: its own.
 SECONDS = 10.0
-MEMORY, EACH = 200 << 20, 100
+MEMORY, EACH = 320 << 20, 100
 #: Address space beside what is there before: what asks for more is refused.
 ROOM = 2 << 30
 _PACKAGE = str(Path(__file__).resolve().parents[2] / "mmiotools")

@@ -89,7 +89,12 @@ def _odd(rng: Random) -> Any:
         [
             *(None, True, False, 1.5, float("nan"), "", "x", "é", b"", b"x", [], {}, [[]], [0, 0], [1, b""], {0: 0}),
             *(squeeze(bytes(1 << 20)), squeeze(b""), [squeeze(b"\0")] * 9, -1, -(1 << 63), 1 << 64),
-            *(rng.choice(_NUMBERS), rng.choice(_NUMBERS), rng.randrange(6), rng.choice([8, 16, 32, 64, -8, -64, 7, 128])),
+            *(
+                rng.choice(_NUMBERS),
+                rng.choice(_NUMBERS),
+                rng.randrange(6),
+                rng.choice([8, 16, 32, 64, -8, -64, 7, 128]),
+            ),
         ]
     )
 

@@ -46,7 +46,7 @@ class Broken(Exception):
 
 
 class Reading(NamedTuple):
-    """What a format made of an input: header and batches, or the error; `whole` unless it was more than is looked at."""
+    """What a format made of an input: header and batches, or the error. `whole`: it was not too much to be kept."""
 
     header: TraceHeader | None
     batches: list[Batch]
@@ -106,12 +106,12 @@ def engine(name: str) -> Iterator[None]:
 @contextmanager
 def small_chunks() -> Iterator[None]:
     """Inputs are read in small pieces, so that a small one has several."""
-    usual = source._CHUNK, source._LOOK, lines.MAX_LINE
-    source._CHUNK, source._LOOK, lines.MAX_LINE = 1 << 11, 1 << 8, 1 << 11
+    usual = source._CHUNK, source._LOOK, lines.MAX_LINE, ByteSource.read.__defaults__
+    source._CHUNK, source._LOOK, lines.MAX_LINE, ByteSource.read.__defaults__ = 1 << 11, 1 << 8, 1 << 11, (1 << 11,)
     try:
         yield
     finally:
-        source._CHUNK, source._LOOK, lines.MAX_LINE = usual
+        source._CHUNK, source._LOOK, lines.MAX_LINE, ByteSource.read.__defaults__ = usual
 
 
 def read(form: Any, data: bytes | ByteSource) -> Reading:
@@ -177,9 +177,9 @@ def sane(batch: Batch) -> None:
                 raise Broken("an absent row holds a number", name)
     if "eol" in batch.columns and batch.data("eol").max() > EOL_NONE:
         raise Broken("a line end that is none")
-    if "region" in batch.columns and int(batch.data("region").max()) >= len(batch.regions.names):
-        if int(batch.data("region")[batch.present("region")].max(initial=0)) >= len(batch.regions.names):
-            raise Broken("a region without name")
+    named = batch.data("region")[batch.present("region")]
+    if len(named) and int(named.max()) >= len(batch.regions.names):
+        raise Broken("a region without name")
     for row, extra in batch.extras.items():
         if not 0 <= row < n:
             raise Broken("extras of no row", str(row))
@@ -338,7 +338,7 @@ def check_cut(name: str, whole: bytes, data: bytes) -> int:
     full, part = read(form, whole), read(form, data)
     if full.error is not None or not full.whole:
         return 0
-    if name in ENDS and not full.damaged and not part.damaged:
+    if name in ENDS and data.rstrip() != whole.rstrip() and not full.damaged and not part.damaged:
         raise Broken("an input that is cut off is taken for a whole one", f"{len(data)} of {len(whole)} bytes")
     before, after = full.events(), part.events()
     known = {event[:-1] for event in before}
