@@ -76,6 +76,16 @@ def together(block: bytes, line: int, regions: Regions) -> Iterator[lines.Parsed
     yield lines.Parsed(Batch.from_events(notes, regions), len(notes))
 
 
+def test_what_is_held_from_the_first_line_on_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"(\n" + b"-\n" * 20_000
+    path = tmp_path / "text"
+    path.write_bytes(text)
+    monkeypatch.setattr(source, "_CHUNK", 1 << 14)
+    alone = read_all(LineBatches(open_source(str(path)), together, hold=hold_open))
+    results = list(LineBatches(open_source(str(path)), together, hold=hold_open).spread(len))
+    assert sum(result.result for result in results) == len(alone) == 20_001
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 @pytest.mark.parametrize("end", [b"", b"(\n", b"(\ncut"])
 def test_what_spans_lines_is_read_together(

@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument(
         "--seed", type=int, default=1, help="what the inputs are made from; the same seed, the same inputs"
     )
+    parser.add_argument("--built", type=int, default=60, help="how many inputs hypothesis builds to begin with")
     parser.add_argument("--jobs", type=int, default=1, help="targets at the same time")
     parser.add_argument(
         "--guided", action="store_true", help="let atheris choose inputs by coverage, where it is installed"
@@ -56,6 +57,10 @@ def main() -> int:
         return 2
     if options.input is not None:
         return again(known[chosen[0]], options.input)
+    for name in chosen:
+        if (reason := known[name].missing) is not None:
+            print(f"{name:14} left out: {reason}", flush=True)
+    chosen = [name for name in chosen if known[name].missing is None]
     found = 0
     context = get_context("fork")
     with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
@@ -75,7 +80,9 @@ def one(name: str, options: argparse.Namespace) -> object:
     seconds = options.minutes * 60
     if options.guided:
         return guided.campaign(name, options.seed, options.findings.absolute(), seconds)
-    return running.campaign(targets.targets()[name], options.seed, options.findings.absolute(), seconds, options.inputs)
+    target = targets.targets()[name]
+    target.prepare(options.seed, options.built)
+    return running.campaign(target, options.seed, options.findings.absolute(), seconds, options.inputs)
 
 
 def again(target: object, path: Path) -> int:

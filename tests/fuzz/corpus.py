@@ -32,7 +32,7 @@ def samples(form: str) -> list[bytes]:
     return found
 
 
-def seeds(form: str, number: int, built: int = 60) -> list[bytes]:
+def seeds(form: str, number: int, built: int) -> list[bytes]:
     """Inputs of a format: of its samples no more than is read quickly, its vectors, and some that hypothesis builds."""
     from vectors import vectors
 
@@ -128,7 +128,7 @@ SETTINGS = {
 }
 
 
-def settings_seeds(target: str, number: int) -> list[bytes]:
+def settings_seeds(target: str, number: int, built: int) -> list[bytes]:
     """What is read besides traces: register maps, masks, cards, scenarios, expressions."""
     if target == "register-maps":
         return [path.read_bytes() for path in sorted((SAMPLES / "regmaps").iterdir())]

@@ -87,7 +87,6 @@ def _fuzz(name: str, number: int, folder: Path, seconds: float, tally: Path) -> 
             data = rng.choice(target.mutations)(rng, data, target.seeds)[:most] or b"\n"
         return data
 
-    _ = mutation
     with tempfile.TemporaryDirectory() as corpus:
         for index, data in enumerate(target.seeds):
             (Path(corpus) / str(index)).write_bytes(data)
@@ -99,7 +98,6 @@ def _fuzz(name: str, number: int, folder: Path, seconds: float, tally: Path) -> 
             "-verbosity=0",
         ]
         options += ["-print_final_stats=0", f"-artifact_prefix={folder / name}-", corpus]
-        soft = resource.RLIM_INFINITY
-        resource.setrlimit(resource.RLIMIT_CORE, (0, soft))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.RLIM_INFINITY))
         atheris.Setup([sys.argv[0], *options], one, custom_mutator=mutate)
         atheris.Fuzz()

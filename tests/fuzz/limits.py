@@ -34,8 +34,9 @@ class Finding(NamedTuple):
 
 
 @contextmanager
-def time_limit(seconds: float = SECONDS) -> Iterator[None]:
-    """Raises Hang when the block takes more CPU time."""
+def time_limit() -> Iterator[None]:
+    """Raises Hang when the block takes more than SECONDS of CPU time."""
+    seconds = SECONDS
 
     def too_long(number: int, frame: FrameType | None) -> None:
         raise Hang(f"more than {seconds} s")

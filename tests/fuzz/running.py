@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from limits import SECONDS, Finding, limit_memory, run
+from limits import Finding, limit_memory, run
 from smaller import smaller
 from targets import Input, Target
 
 _STATE = struct.Struct("<QQQdQ")
 #: Seconds without progress after which the process is ended: longer than any input's CPU time on a busy machine.
-_STALL = 30 * SECONDS
+_STALL = 300.0
 
 
 class Tally(NamedTuple):
@@ -43,8 +43,7 @@ class Tally(NamedTuple):
 
 
 def campaign(target: Target, number: int, folder: Path, seconds: float, most: int | None = None) -> Tally:
-    """Run until so many CPU seconds are used, or so many inputs were looked at."""
-    target.prepare(number)
+    """Run a prepared target until so many CPU seconds are used, or so many inputs were looked at."""
     folder = folder / target.name
     total = Tally(target.name)
     index = 0
@@ -123,7 +122,7 @@ def survives(target: Target, given: Input) -> str | None:
     if child == 0:
         try:
             os.close(read)
-            resource.setrlimit(resource.RLIMIT_CPU, (int(3 * SECONDS), int(3 * SECONDS)))
+            resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
             limit_memory()
             _, finding = run(target.check, given)
             os.write(write, b"" if finding is None else finding.sign.encode())

@@ -15,6 +15,8 @@ import others
 import traces
 from mutation import BYTES, JSON, TEXT, Mutation
 
+from mmiotools.formats import FORMATS as REGISTRY
+
 #: Formats of traces that are read, with what spoils them.
 FORMATS: dict[str, tuple[Mutation, ...]] = {
     "mmiotrace": TEXT,
@@ -57,21 +59,26 @@ class Target:
 
     name: str
     mutations: Sequence[Mutation]
-    seeds_of: Callable[[int], list[bytes]]
+    seeds_of: Callable[[int, int], list[bytes]]
     check_any: Callable[[bytes], int]
     bomb: Callable[[Random], bytes] | None = None
     seeds: list[bytes] = field(default_factory=list)
 
-    def prepare(self, number: int) -> None:
-        """Make the seeds; the same for the same number."""
-        self.seeds = [data for data in self.seeds_of(number) if data]
+    def prepare(self, number: int, built: int = 60) -> None:
+        """Make the seeds, so many of them built by hypothesis where it can; the same for the same numbers."""
+        self.seeds = [data for data in self.seeds_of(number, built) if data]
+
+    @property
+    def missing(self) -> str | None:
+        """Why it cannot be fuzzed here; None where it can."""
+        return getattr(REGISTRY.get(self.name), "needs", None) if self.name in FORMATS else None
 
     def input(self, number: int, index: int) -> Input:
         """The input of that index; the same whenever it is asked for."""
         rng = Random(f"{number}/{self.name}/{index}")
         how = rng.random()
-        if index < len(self.seeds):
-            return Input(self.seeds[index])
+        if index % 8 == 0 and index // 8 < len(self.seeds):
+            return Input(self.seeds[index // 8])
         if self.bomb is not None and how < 0.01:
             return Input(self.bomb(rng))
         if self.name in FORMATS and how < 0.12:
@@ -91,8 +98,8 @@ class Target:
         return events
 
 
-def _compressed_seeds(codec: str, number: int) -> list[bytes]:
-    return [native_parts.COMPRESS[codec](data) for data in corpus.seeds("mmiotrace", number, 10)]
+def _compressed_seeds(codec: str, number: int, built: int) -> list[bytes]:
+    return [native_parts.COMPRESS[codec](data) for data in corpus.seeds("mmiotrace", number, built // 6)]
 
 
 def targets() -> dict[str, Target]:
