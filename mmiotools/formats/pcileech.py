@@ -27,6 +27,7 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 #: What stands before the records is no longer, nor is a description of a device.
 _MAX_HEAD, _MAX_DEVICE = 1 << 16, 1 << 26
 _VERSION = 1
+_WORDS = {"read": Kind.READ, "write": Kind.WRITE, 0: Kind.READ, 1: Kind.WRITE}
 _MASK = (1 << 64) - 1
 
 
@@ -61,7 +62,7 @@ class PciLeech:
         fields = _fields(source.head[: start.end()] + b"]")
         version = fields.get("schema_version", _VERSION)
         if version != _VERSION:
-            raise FormatError(f"{source.name}: schema {version!r} of PCILeechGen's traces; only {_VERSION} is known")
+            raise FormatError(f"{source.name}: schema {repr(version)[:80]} of PCILeechGen's traces; only {_VERSION} is known")
         return header, _Trace(fields, source.head[: start.end()]).batches(source)
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> Writer:
@@ -164,10 +165,10 @@ class _Trace:
 
     def _access(self, record: dict[str, Any]) -> Event | None:
         word = record.get("operation", record.get("type"))
-        kind = {"read": Kind.READ, "write": Kind.WRITE, 0: Kind.READ, 1: Kind.WRITE}.get(word)
+        kind = _WORDS.get(word) if type(word) in (str, int) else None
         value, offset = _natural(record.get("value")), _natural(record.get("offset"))
         time, width, addr = record.get("timestamp_ns", record.get("timestamp")), record.get("width", 4), None
-        if kind is None or type(word) is bool or value is None or offset is None:
+        if kind is None or value is None or offset is None:
             return None
         if type(width) is not int or not 0 <= width <= 255 or (time is not None and type(time) is not int):
             return None

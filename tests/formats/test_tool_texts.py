@@ -136,6 +136,19 @@ def test_a_wrapped_trace_of_pcileech_and_another_schema() -> None:
         FORMATS.get("pcileech").writer(io.BytesIO(), TraceHeader())
 
 
+@pytest.mark.parametrize("word", ["[null]", "{}", "true", "0.0", "null", '"peek"'])
+def test_a_record_of_pcileech_whose_operation_is_none_is_damage(word: str) -> None:
+    data = b'{"bar_index":0,"records":[{"operation":%s,"offset":0,"value":1}]}' % word.encode()
+    assert read("pcileech", data)[1][-1].extra["damaged"]
+
+
+def test_a_bar_of_a_strange_type_is_left_out() -> None:
+    data = json.loads((SAMPLES / "pcileech" / "device.pcileech.json").read_bytes())
+    data["bars"][0]["type"] = ["mem32"]
+    _, (device,) = read("pcileech", json.dumps(data).encode())
+    assert len(device.extra["bars"]) == 1
+
+
 @pytest.mark.parametrize("wrap", [(b"", b""), (b'{"trace": ', b"}\n")], ids=["plain", "wrapped"])
 def test_a_trace_of_pcileech_that_is_cut_off_anywhere_says_so(wrap: tuple[bytes, bytes]) -> None:
     trace = wrap[0] + (SAMPLES / "pcileech" / "trace.pcileech.json").read_bytes() + wrap[1]

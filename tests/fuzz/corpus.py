@@ -80,6 +80,9 @@ def _built(form: str, number: int, count: int) -> list[bytes]:
         one = {"native": test_native.EVENT, "jsonl": test_jsonl.EVENTS}.get(form, test_arrow.EVENT | test_arrow.RARE)
         found = []
         for events in _examples(st.lists(one, min_size=1, max_size=40), number, count):
+            if form == "native" and len(found) % 2:
+                found.append(test_native.write(events, 1 + len(found) % 5))
+                continue
             out = io.BytesIO()
             writer = FORMATS.get(form).writer(out, TraceHeader("mmiotrace", "boot", 6, {"driver": "x"}))
             writer.write(Batch.from_events(events))

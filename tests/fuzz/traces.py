@@ -17,6 +17,10 @@ import numpy as np
 from mmiotools import speed
 from mmiotools.errors import MmioToolsError
 from mmiotools.events import Event, Kind
+from mmiotools.filters.compile import Predicate
+from mmiotools.filters.grammar import parse
+from mmiotools.filters.stages import Window
+from mmiotools.filters.zones import choose
 from mmiotools.formats import FORMATS, lines, open_trace, source
 from mmiotools.formats.base import PreparingWriter, Sniff
 from mmiotools.formats.extras import extra_fits
@@ -211,6 +215,8 @@ def check(name: str, data: bytes) -> int:
         _same("a pipe gives other events than a file", reading, events, piped)
         if rng.random() < 0.5:
             _in_chunks(name, path, data)
+    if name == "native":
+        selected(data, reading, honest=False)
     if name in ("mmiotrace", "native"):
         with engine("numpy"):
             _same("the engines do not agree", reading, events, read(form, data))
@@ -338,6 +344,8 @@ def check_cut(name: str, whole: bytes, data: bytes) -> int:
     full, part = read(form, whole), read(form, data)
     if full.error is not None or not full.whole:
         return 0
+    if name == "native":
+        selected(data, part, honest=not full.damaged)
     if name in ENDS and data.rstrip() != whole.rstrip() and not full.damaged and not part.damaged:
         raise Broken("an input that is cut off is taken for a whole one", f"{len(data)} of {len(whole)} bytes")
     if full.damaged:
@@ -358,7 +366,37 @@ def check_flip(name: str, whole: bytes, data: bytes) -> int:
     full, part = read(form, whole), read(form, data)
     if name in CHECKED and not part.damaged and not full.damaged and part.events() != full.events():
         raise Broken("a changed byte is not told", difference(full.events(), part.events()))
+    if name == "native":
+        selected(data, part, honest=not full.damaged)
     return len(part.batches)
+
+
+def selected(data: bytes, reading: Reading, honest: bool) -> None:
+    """A reader that leaves out blocks and columns finds what an expression selects, unless the file lies about them."""
+    addresses = [int(address) for batch in reading.batches for address in batch.data("addr")[:3]] or [0]
+    times = [int(time) for batch in reading.batches for time in batch.data("time")[:3] if time >= 0] or [0]
+    rng = Random(zlib.crc32(data))
+    texts = [f"addr == {rng.choice(addresses):#x}", "write", f"time >= {rng.choice(times)}ns and read"]
+    tree = parse(rng.choice(texts))
+    columns = frozenset({"kind", "addr", "time"})
+    with file_of(data) as path:
+        try:
+            trace = open_trace(path, "native", columns, choose(tree, Window()))
+            found = _gathered(trace.header, trace.batches)
+        except MmioToolsError as error:
+            told(error)
+            return
+    if not (honest and reading.whole and found.whole and reading.error is None):
+        return
+    predicate = Predicate(tree)
+    ours, theirs = (
+        [event[:2] for batch in some.batches for event in batch.take(predicate.mask(batch)).events()]
+        for some in (reading, found)
+    )
+    if ours != theirs:
+        raise Broken(
+            "an expression selects something else where blocks are left out", f"{tree}: {len(ours)} {len(theirs)}"
+        )
 
 
 def scratch() -> Path:
