@@ -25,7 +25,7 @@ _BDF = re.compile(r"(?:([0-9a-fA-F]{1,4}):)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2}
 _TAIL = re.compile(rb'(?:\s*,\s*"\w{1,99}"\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[\w.+-]{1,99}))*+([\s}]*+)$')
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 #: What stands before the records is no longer, nor is a description of a device.
-_MAX_HEAD, _MAX_DEVICE = 1 << 16, 1 << 26
+_MAX_HEAD, _MAX_DEVICE = 1 << 16, 1 << 22
 _VERSION = 1
 _WORDS = {"read": Kind.READ, "write": Kind.WRITE, 0: Kind.READ, 1: Kind.WRITE}
 _MASK = (1 << 64) - 1
@@ -62,7 +62,8 @@ class PciLeech:
         fields = _fields(source.head[: start.end()] + b"]")
         version = fields.get("schema_version", _VERSION)
         if version != _VERSION:
-            raise FormatError(f"{source.name}: schema {repr(version)[:80]} of PCILeechGen's traces; only {_VERSION} is known")
+            told = repr(version)[:80]
+            raise FormatError(f"{source.name}: schema {told} of PCILeechGen's traces; only {_VERSION} is known")
         return header, _Trace(fields, source.head[: start.end()]).batches(source)
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> Writer:
@@ -71,11 +72,13 @@ class PciLeech:
 
 
 def _description(source: ByteSource) -> Event:
-    data = b""
+    parts, size = [], 0
     for chunk in source.chunks():
-        data += chunk
-        if len(data) > _MAX_DEVICE:
+        parts.append(chunk)
+        size += len(chunk)
+        if size > _MAX_DEVICE:
             raise FormatError(f"{source.name}: a device's description of more than {_MAX_DEVICE} bytes")
+    data = b"".join(parts)
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):

@@ -142,6 +142,12 @@ def test_a_record_of_pcileech_whose_operation_is_none_is_damage(word: str) -> No
     assert read("pcileech", data)[1][-1].extra["damaged"]
 
 
+def test_a_description_that_is_none_is_refused_soon() -> None:
+    data = b'{"tool_version": "1", "device": [' + b"[]," * (1 << 21)
+    with pytest.raises(FormatError, match="more than 4194304 bytes"):
+        read("pcileech", data)
+
+
 def test_a_bar_of_a_strange_type_is_left_out() -> None:
     data = json.loads((SAMPLES / "pcileech" / "device.pcileech.json").read_bytes())
     data["bars"][0]["type"] = ["mem32"]

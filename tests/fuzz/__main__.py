@@ -92,7 +92,7 @@ def again(target: object, path: Path) -> int:
 
     assert isinstance(target, Target)
     given = Input(path.read_bytes())
-    for how in ("cut", "flip"):
+    for how in ("cut", "flip", "long"):
         if (path.parent / how).exists():
             given = Input(given.data, (path.parent / how).read_bytes(), how)
     os.environ["MMIOTOOLS_WORKERS"] = "0"

@@ -12,6 +12,7 @@ import corpus
 import mutation
 import native_parts
 import others
+import tables
 import traces
 from mutation import BYTES, JSON, TEXT, Mutation
 
@@ -33,8 +34,8 @@ FORMATS: dict[str, tuple[Mutation, ...]] = {
     "panda": JSON,
     "conware": TEXT,
     "pcileech": JSON,
-    "parquet": BYTES,
-    "arrow": BYTES,
+    "parquet": (*BYTES, *[tables.columns] * 12),
+    "arrow": (*BYTES, *[tables.columns] * 12),
 }
 SETTINGS: dict[str, Callable[[bytes], int]] = {
     "register-maps": others.check_register_map,
@@ -46,7 +47,9 @@ SETTINGS: dict[str, Callable[[bytes], int]] = {
 
 
 class Input(NamedTuple):
-    """An input, and where it is a seed that was only cut or changed in one byte, that seed and how."""
+    """An input. `how`: "cut" or "flip" where it is a seed, `whole`, that was only cut or changed in one byte; "long"
+    where it is to be repeated.
+    """
 
     data: bytes
     whole: bytes = b""
@@ -81,6 +84,8 @@ class Target:
             return Input(self.seeds[index // 8])
         if self.bomb is not None and how < 0.01:
             return Input(self.bomb(rng))
+        if self.name in FORMATS and how < 0.001:
+            return Input(mutation.mutant(rng, self.seeds, self.mutations), b"", "long")
         if self.name in FORMATS and how < 0.12:
             whole = rng.choice(self.seeds)
             cut = how < 0.07
@@ -90,6 +95,8 @@ class Target:
 
     def check(self, given: Input) -> int:
         """All that must hold for an input."""
+        if given.how == "long":
+            return traces.check_long(self.name, given.data)
         events = self.check_any(given.data)
         if given.how == "cut":
             traces.check_cut(self.name, given.whole, given.data)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +41,10 @@ ENDS = frozenset({"native", "arrow", "parquet", "pcileech"})
 CHECKED = frozenset({"native"})
 #: Of longer readings, only the batches are looked at.
 EVENTS, BYTES = 20_000, 8 << 20
+#: Length of a long input, and how much a reader may keep of it where it is more than a few blocks: the longest block,
+#: and whole files that pyarrow reads.
+LONG = 64 << 20
+KEPT = {"native": 400 << 20, "arrow": 400 << 20, "parquet": 400 << 20}
 
 
 class Broken(Exception):
@@ -190,8 +196,6 @@ def sane(batch: Batch) -> None:
         for name, item in extra.items():
             if not extra_fits(name, item):
                 raise Broken("an extra of the wrong type", f"{name} {item!r}"[:200])
-        if extra.get("damaged") and batch.kind[row] != Kind.NOTE:
-            raise Broken("damage that is no note")
 
 
 def check(name: str, data: bytes) -> int:
@@ -397,6 +401,48 @@ def selected(data: bytes, reading: Reading, honest: bool) -> None:
         raise Broken(
             "an expression selects something else where blocks are left out", f"{tree}: {len(ours)} {len(theirs)}"
         )
+
+
+class Endless(io.RawIOBase):
+    """A pipe that gives some bytes, and then others again and again, LONG in all."""
+
+    def __init__(self, first: bytes, again: bytes) -> None:
+        super().__init__()
+        self._first, self._again = first, again * (1 + (1 << 16) // len(again))
+        self._left = LONG
+
+    def read(self, n: int = -1) -> bytes:
+        """At most 64 KiB."""
+        data, self._first = self._first or self._again, b""
+        data = data[: min(n, self._left)]
+        self._left -= len(data)
+        return data
+
+
+def check_long(name: str, data: bytes) -> int:
+    """Of a long input that begins so, or is this again and again, no reader keeps much."""
+    rng = Random(zlib.crc32(data))
+    at = rng.choice([0, rng.randrange(len(data))])
+    again = data[at:] if rng.random() < 0.4 else data[at : at + rng.choice([1, 1, 8, 40, 400])]
+    before, end = resident(), time.process_time() + 2
+    events = 0
+    try:
+        _, batches = FORMATS.get(name).read(ByteSource(Endless(data[:at], again), "x"))  # type: ignore[arg-type]
+        for batch in batches:
+            sane(batch)
+            events += len(batch)
+            if (grown := resident() - before) > KEPT.get(name, 160 << 20):
+                raise Broken("memory grows with the input", f"{grown >> 20} MiB after {events} events")
+            if time.process_time() > end:
+                break
+    except MmioToolsError as error:
+        told(error)
+    return events
+
+
+def resident() -> int:
+    """Bytes that this process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
 
 
 def scratch() -> Path:
