@@ -32,8 +32,6 @@ OPS = {"read": Kind.READ, "write": Kind.WRITE}
 _LETTERS = {letter: kind for kind, letter in OP_LETTERS.items()}
 _MASK_KEYS = {"register": str, "device": str, "op": str, "bits": int, "reason": str, "ignore": bool}
 _BLOCK_KEYS = {"accesses": list, "reason": str}
-#: Characters of what is wrong, which quotes the file, that are told.
-_LONGEST = 300
 IGNORED = "ignored by a mask"
 MASKED = "bits that a mask sets aside"
 FLOATING = "comes at other times, a mask says"
@@ -155,7 +153,7 @@ def read_masks(path: str, names: Names | None = None) -> MaskFile:
     held = read_toml(path, "mask")
     for key in held:
         if key not in ("mask", "block"):
-            raise UsageError(f"{path}: unknown key '{key[:80]}'; there are: mask, block")
+            raise UsageError(f"{path}: unknown key '{key}'; there are: mask, block")
     return MaskFile(_entries(path, held, "mask", partial(_mask, names)), _entries(path, held, "block", _block))
 
 
@@ -168,9 +166,7 @@ def _entries(path: str, held: dict[str, Any], name: str, make: Callable[[dict[st
         try:
             made.append(make(entry))
         except ValueError as error:
-            text = str(error)
-            clipped = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-            raise UsageError(f"{path}: {name} {number}: {clipped}") from error
+            raise UsageError(f"{path}: {name} {number}: {error}") from error
     return tuple(made)
 
 

@@ -65,7 +65,7 @@ def read_stream(source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
     skip_first = False
     schema = _SCHEMA.match(line.lstrip())
     if schema is not None:
-        _check_version(schema[1].decode("utf-8", "backslashreplace")[:80], source.name)
+        _check_version(schema[1].decode("utf-8", "backslashreplace"), source.name)
         found = parse_object(line)
         if isinstance(found, dict):
             header = _header(found)

@@ -62,8 +62,7 @@ class PciLeech:
         fields = _fields(source.head[: start.end()] + b"]")
         version = fields.get("schema_version", _VERSION)
         if version != _VERSION:
-            told = repr(version)[:80]
-            raise FormatError(f"{source.name}: schema {told} of PCILeechGen's traces; only {_VERSION} is known")
+            raise FormatError(f"{source.name}: schema {version!r} of PCILeechGen's traces; only {_VERSION} is known")
         return header, _Trace(fields, source.head[: start.end()]).batches(source)
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> Writer:

@@ -178,7 +178,7 @@ def read_scenario(word: str) -> dict[str, Any]:
         if key in OPTIONS:
             continue
         if key not in SCENARIO_KEYS:
-            raise UsageError(f"{path}: unknown key '{key[:80]}'; there are: {', '.join([*SCENARIO_KEYS, *OPTIONS])}")
+            raise UsageError(f"{path}: unknown key '{key}'; there are: {', '.join([*SCENARIO_KEYS, *OPTIONS])}")
         wanted, words = SCENARIO_KEYS[key]
         strings = wanted is not list or all(isinstance(item, str) for item in value)
         if not isinstance(value, wanted) or isinstance(value, bool) or not strings:

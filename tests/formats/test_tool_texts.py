@@ -197,6 +197,12 @@ def test_a_long_line_takes_no_time_that_grows_with_its_square(name: str, line: b
     assert len(read(name, line + b"\n")[1]) >= 1
 
 
+@pytest.mark.parametrize("piece", [b"\n", b" \n", b"\t", b"{", b"{ \n", b"[ ", b"CPU", b"0.0 "])
+@pytest.mark.parametrize("name", FORMATS.builtin_names())
+def test_sniffing_takes_no_time_that_grows_with_its_square(name: str, piece: bytes) -> None:
+    assert FORMATS.get(name).sniff((piece * 65536)[:65536]) < Sniff.YES
+
+
 def test_the_longest_suffix_chooses() -> None:
     assert format_for_path("a.mmt.txt") == "mmt-text"
     assert format_for_path("a.txt") == "mmiotrace"

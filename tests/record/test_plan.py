@@ -56,6 +56,7 @@ def test_driver_file_beside_the_scenario(tmp_path):
         ("seed = 1", r"s\.toml: key 'driver' is missing"),
         ("driver = ", r"s\.toml: is not valid TOML"),
         ("seed = " + "9" * 5000, r"s\.toml: is not valid TOML"),
+        ("driver = 'nv-test'\ncpus = 0x" + "f" * 5000, r"s\.toml: holds a number of more than 4096 bits"),
         ("fail = " + "[" * 50_000, r"s\.toml: is nested too deep"),
         ("driver = 'nv-test'\nfail = 5", r"s\.toml: key 'fail' must be a table"),
         (
