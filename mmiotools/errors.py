@@ -25,6 +25,11 @@ class MmioToolsError(Exception):
 
     status = EXIT_USAGE
 
+    def __str__(self) -> str:
+        text = super().__str__()
+        # It may quote an input of any length.
+        return text if len(text) <= 1000 else f"{text[:500]} … {text[-400:]}"
+
 
 class UsageError(MmioToolsError):
     """The request cannot be carried out as asked: bad option, missing file, missing extra."""

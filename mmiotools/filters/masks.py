@@ -10,7 +10,6 @@ order; one without a value may have any. `reason` again says why.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -24,6 +23,7 @@ from mmiotools.filters.expr import Member, Span
 from mmiotools.filters.grammar import parse
 from mmiotools.trace.matching import ALL_BITS, OP_LETTERS, Access, Accesses
 from mmiotools.trace.names import Names, Place
+from mmiotools.trace.tomlfile import read_toml
 
 Rows = NDArray[np.bool_]
 T = TypeVar("T")
@@ -140,7 +140,7 @@ def ignore(text: str, names: Names | None = None) -> Mask:
 
 
 def read_all(paths: Iterable[str], ignored: Iterable[str] = (), names: Names | None = None) -> MaskFile:
-    """What `--mask` and `--ignore` say. Raises UsageError."""
+    """What `--mask` and `--ignore` say. Raises UsageError and FormatError."""
     found = NOTHING_SAID
     for path in paths:
         found += read_masks(path, names)
@@ -148,14 +148,9 @@ def read_all(paths: Iterable[str], ignored: Iterable[str] = (), names: Names | N
 
 
 def read_masks(path: str, names: Names | None = None) -> MaskFile:
-    """The masks of a file; registers may have these names. Raises UsageError with file, entry and what is wrong."""
-    try:
-        with open(path, "rb") as file:
-            held = tomllib.load(file)
-    except OSError as error:
-        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path}: is not valid TOML: {error}") from error
+    """The masks of a file; registers may have these names. Raises UsageError with file, entry and what is wrong, and
+    FormatError where it is no TOML."""
+    held = read_toml(path, "mask")
     for key in held:
         if key not in ("mask", "block"):
             raise UsageError(f"{path}: unknown key '{key}'; there are: mask, block")

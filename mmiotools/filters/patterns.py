@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 #: Longest pattern, and how much of a text is searched, in bytes.
 MAX_PATTERN = 1000
@@ -16,7 +17,9 @@ def compile_pattern(pattern: bytes) -> re.Pattern[bytes]:
     if len(pattern) > MAX_PATTERN:
         raise ValueError(f"longer than {MAX_PATTERN} bytes")
     try:
-        compiled = re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what will mean something else in a later Python
+            compiled = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(str(error)) from error
     if _repeats_repetition(pattern):

@@ -126,9 +126,9 @@ def known(parser: Parser, token: Token) -> str:
 
 def near(names: Names, text: str) -> list[str]:
     """The name that a text may be meant for, if any: in another case, or with a slip."""
-    words = {word.lower(): word for word in names.words()}
     import difflib
 
+    words = {word.lower(): word for word in names.words()}
     return [words[word] for word in difflib.get_close_matches(text.lower(), words, 1)]
 
 

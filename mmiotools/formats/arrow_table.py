@@ -226,7 +226,8 @@ def batch_of(table: pa.RecordBatch, regions: Regions) -> Batch:
     codes, present, words = _words(held["kind"])
     numbers = np.array([_KIND_NUMBERS.get(word, 255) for word in words] or [255], np.uint8)
     kinds = np.where(present, numbers[codes], 255).astype(np.uint8)
-    extras = _decoded_extras(held, n)
+    extras, broken = _decoded_extras(held, n)
+    kinds[broken] = Kind.NOTE  # what is damaged is looked for among the notes
     for row in np.flatnonzero(kinds == 255).tolist():
         kinds[row] = Kind.NOTE
         what = f"an event of an unknown kind '{words[codes[row]][:40]}'" if present[row] else "an event without a kind"
@@ -301,8 +302,10 @@ def _put_opcodes(columns: dict[str, Column], array: pa.Array) -> None:
     columns["opcode"] = Column(data, None if present.all() else present)
 
 
-def _decoded_extras(held: Mapping[str, pa.Array], n: int) -> dict[int, dict[str, Any]]:
+def _decoded_extras(held: Mapping[str, pa.Array], n: int) -> tuple[dict[int, dict[str, Any]], list[int]]:
+    """The extras, and the rows whose cannot be read."""
     extras: dict[int, dict[str, Any]] = {}
+    broken = []
     for name in ("extra", "virt", "length", "text"):
         array = held.get(name)
         if array is None or array.null_count == n:
@@ -313,16 +316,20 @@ def _decoded_extras(held: Mapping[str, pa.Array], n: int) -> dict[int, dict[str,
         for row, item in zip(rows, array.drop_null().to_pylist(), strict=True):
             extra = extras.setdefault(row, {})
             if name == "extra":
-                extra.update(_decoded(item))
+                found = _decoded(item)
+                if isinstance(found, str):
+                    found = {"damaged": True, "reason": found, "events": 1}
+                    broken.append(row)
+                extra.update(found)
             elif name == "text":
                 extra["text"] = item.encode()
             else:
                 extra[name] = int(item)
-    return extras
+    return extras, broken
 
 
-def _decoded(text: str) -> dict[str, Any]:
-    """The extras that JSON spells; damage when it does not."""
+def _decoded(text: str) -> dict[str, Any] | str:
+    """The extras that JSON spells, or why it does not."""
     try:
         found = json.loads(text)
         if not isinstance(found, dict):
@@ -330,7 +337,7 @@ def _decoded(text: str) -> dict[str, Any]:
         wide = {"value": parse_hex(found.pop("value"))} if "value" in found else {}
         return decode_extra(found) | wide
     except (ValueError, RecursionError) as error:
-        return {"damaged": True, "reason": f"column 'extra' cannot be read: {error}"[:200], "events": 1}
+        return f"column 'extra' cannot be read: {error}"[:200]
 
 
 def header_json(header: TraceHeader) -> str:

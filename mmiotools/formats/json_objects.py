@@ -10,6 +10,8 @@ from typing import NamedTuple
 LONGEST, PIECE = 1 << 12, 1 << 16
 #: Why what stands behind the array is no object of it.
 BEHIND = "bytes behind the array"
+#: Why an empty piece stands at the end of an array that has none.
+CUT = "the array is cut off"
 _BETWEEN = re.compile(rb"[\s,]*")
 _OBJECT = re.compile(rb'\{(?:[^{}"]|"(?:[^"\\]|\\.)*+")*+\}', re.DOTALL)
 _BEGIN = re.compile(rb'\{\s{0,99}"\w{1,99}"\s{0,99}:')
@@ -31,8 +33,8 @@ class Piece(NamedTuple):
 
 def pieces(chunks: Iterable[bytes], start: int) -> Iterator[Piece]:
     """The objects from byte `start` on, which is behind the array's opening bracket, up to its closing one. What is
-    none, up to where one begins again, is broken; so is all that stands behind the array, BEHIND. Memory: a chunk and
-    a piece.
+    none, up to where one begins again, is broken; so is all that stands behind the array, BEHIND, and its end where
+    it is missing, CUT. Memory: a chunk and a piece.
     """
     yield from _Scan(start).pieces(chunks)
 
@@ -57,6 +59,8 @@ class _Scan:
             yield from self._behind(ended=False) if self._closed else self._known(ended=False)
         if not self._closed:
             yield from self._known(ended=True)
+            if not self._closed and not self._lost:
+                yield Piece(b"", self._base, CUT, False)
         yield from self._behind(ended=True)
 
     def _behind(self, ended: bool) -> Iterator[Piece]:

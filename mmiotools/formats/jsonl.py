@@ -21,7 +21,7 @@ from mmiotools.trace.batch import DTYPES, EOL_LF, EOL_NAMES, Batch, unpack_opcod
 from mmiotools.trace.header import TraceHeader
 
 _SCHEMA_LINE = re.compile(rb'\s*\{\s*"schema"\s*:\s*"mmiotools\.trace/')
-_EVENT_LINE = re.compile(rb'^\s*\{\s*"kind"\s*:\s*"[A-Z]', re.MULTILINE)
+_EVENT_LINE = re.compile(rb'^[ \t\r]*+\{\s*+"kind"\s*+:\s*+"[A-Z]', re.MULTILINE)
 
 #: Key under which unknown columns travel among the extras of a row until they are written; no extra has it.
 _COLUMNS = None

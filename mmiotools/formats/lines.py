@@ -187,7 +187,7 @@ class LineBatches:
             return
         begin = end = 0
         for extent in extents:
-            begin, end = begin or extent.start, extent.stop
+            end = extent.stop
             tail = os.pread(extent.descriptor, min(REACH + 1, end - begin), max(begin, end - REACH - 1))
             stop = end - (self._hold(last_lines(tail, REACH)) if tail.endswith(b"\n") else 0)
             if stop > begin:

@@ -92,6 +92,8 @@ def _translate(column: Column, names: dict[int, list[str]], regions: Regions) ->
     known = np.isin(column.data, np.fromiter(names, np.int64, len(names)))
     if not known[column.present if column.present is not None else slice(None)].all():
         raise Corrupt("a region has no name")
+    if column.present is not None:
+        data[~column.present] = 0
     return Column(data, column.present)
 
 

@@ -22,10 +22,12 @@ _TRACE = re.compile(rb'"(?:bar_index|BARIndex)"\s*:')
 _DEVICE = re.compile(rb'"(?:config_space_hex|tool_version)"\s*:')
 _BDF = re.compile(r"(?:([0-9a-fA-F]{1,4}):)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})\.([0-7])\Z")
 #: What may stand behind the records.
-_TAIL = re.compile(rb'(?:\s*,\s*"\w{1,99}"\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[\w.+-]{1,99}))*+[\s}]*+$')
+_TAIL = re.compile(rb'(?:\s*,\s*"\w{1,99}"\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[\w.+-]{1,99}))*+([\s}]*+)$')
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 #: What stands before the records is no longer, nor is a description of a device.
-_MAX_HEAD, _MAX_DEVICE = 1 << 16, 1 << 26
+_MAX_HEAD, _MAX_DEVICE = 1 << 16, 1 << 22
 _VERSION = 1
+_WORDS = {"read": Kind.READ, "write": Kind.WRITE, 0: Kind.READ, 1: Kind.WRITE}
 _MASK = (1 << 64) - 1
 
 
@@ -61,7 +63,7 @@ class PciLeech:
         version = fields.get("schema_version", _VERSION)
         if version != _VERSION:
             raise FormatError(f"{source.name}: schema {version!r} of PCILeechGen's traces; only {_VERSION} is known")
-        return header, _Trace(fields, start.end()).batches(source)
+        return header, _Trace(fields, source.head[: start.end()]).batches(source)
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> Writer:
         """Raises UsageError: PCILeechGen reads mmiotrace text."""
@@ -69,11 +71,13 @@ class PciLeech:
 
 
 def _description(source: ByteSource) -> Event:
-    data = b""
+    parts, size = [], 0
     for chunk in source.chunks():
-        data += chunk
-        if len(data) > _MAX_DEVICE:
+        parts.append(chunk)
+        size += len(chunk)
+        if size > _MAX_DEVICE:
             raise FormatError(f"{source.name}: a device's description of more than {_MAX_DEVICE} bytes")
+    data = b"".join(parts)
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
@@ -101,9 +105,11 @@ def _snake(key: str) -> str:
 class _Trace:
     """The records of one trace."""
 
-    def __init__(self, fields: dict[str, Any], start: int) -> None:
+    def __init__(self, fields: dict[str, Any], before: bytes) -> None:
         self._fields = fields
-        self._start = start
+        self._start = len(before)
+        bare = _STRING.sub(b"", before)
+        self._depth = bare.count(b"{") - bare.count(b"}")
         self._regions = Regions()
         self._base = _natural(fields.get("bar_base"))
         match = _BDF.match(str(fields.get("bdf", "")))
@@ -115,13 +121,20 @@ class _Trace:
     def batches(self, source: ByteSource) -> Iterator[Batch]:
         """HEADER and DEVICE, then an event a record."""
         events = list(self._first())
+        closing, end = 0, 0
         for piece in pieces(source.chunks(), self._start):
-            if piece.broken == BEHIND and piece.begins and _TAIL.match(piece.text):
+            end = piece.offset + len(piece.text)
+            if piece.broken == BEHIND and piece.begins and (tail := _TAIL.match(piece.text)):
+                closing = tail[1].count(b"}")
                 continue
+            if piece.broken is not None:
+                closing = self._depth  # what is told need not be told again
             events.append(self._event(piece))
             if len(events) == MAX_EVENTS:
                 yield Batch.from_events(events, self._regions)
                 events = []
+        if closing < self._depth:
+            events.append(damaged("the end of the trace is cut off", events=0, offset=end))
         if events:
             yield Batch.from_events(events, self._regions)
 
@@ -154,10 +167,10 @@ class _Trace:
 
     def _access(self, record: dict[str, Any]) -> Event | None:
         word = record.get("operation", record.get("type"))
-        kind = {"read": Kind.READ, "write": Kind.WRITE, 0: Kind.READ, 1: Kind.WRITE}.get(word)
+        kind = _WORDS.get(word) if type(word) in (str, int) else None
         value, offset = _natural(record.get("value")), _natural(record.get("offset"))
         time, width, addr = record.get("timestamp_ns", record.get("timestamp")), record.get("width", 4), None
-        if kind is None or type(word) is bool or value is None or offset is None:
+        if kind is None or value is None or offset is None:
             return None
         if type(width) is not int or not 0 <= width <= 255 or (time is not None and type(time) is not int):
             return None

@@ -53,7 +53,7 @@ def _address(found: object) -> tuple[int, int] | None:
 def _bars(found: object) -> list[dict[str, int]]:
     bars = []
     for bar in found if isinstance(found, list) else []:
-        if not isinstance(bar, dict) or bar.get("type") not in _TYPES:
+        if not isinstance(bar, dict) or str(bar.get("type")) not in _TYPES:
             continue
         numbers = [_small(bar.get(name), 64) for name in ("index", "address", "size")]
         if None not in numbers and numbers[2]:

@@ -28,6 +28,9 @@ from mmiotools.errors import FormatError, NotATrace, UsageError
 HEAD = 1 << 16
 _CHUNK = 1 << 21
 _LOOK = 1 << 12
+#: Compressed bytes that are decompressed at once: what stands in them before damage is lost. zstd has no other bound
+#: on its output; 1 KiB of it can grow to 32 MiB and no more.
+_FEED = 1 << 10
 #: Seconds without data after which what a pipe gave so far is worked on.
 _PAUSE = 0.02
 
@@ -89,6 +92,7 @@ _CODECS: dict[str, tuple[bytes, Any]] = {
     "xz": (b"\xfd7zXZ\x00", lzma.LZMADecompressor),
     "zstd": (b"\x28\xb5\x2f\xfd", _Unzstd),
 }
+_LONGEST_MAGIC = max(len(magic) for magic, _ in _CODECS.values())
 _SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError)
 
@@ -124,9 +128,12 @@ class ByteSource:
         self.problem: str | None = None
         self.compression: str | None = None
         self._pending = b""
-        self._compressed = b""
+        self._compressed, self._fed = b"", 0
         self._decoder: Any = None
         first = self._read_raw(_CHUNK)
+        # A slow pipe may give less than tells a compression; the end of the input gives nothing.
+        while len(first) < _LONGEST_MAGIC and (more := self._read_raw(_CHUNK)):
+            first += more
         for codec, (magic, make) in _CODECS.items():
             if first.startswith(magic):
                 self.compression = codec
@@ -179,7 +186,11 @@ class ByteSource:
             if self._at >= len(self._pending):
                 self._pending, self._at = b"", 0
             return data
-        return self._next(n)
+        data = self._next(n)
+        if len(data) > n:
+            self._pending, self._at = data, n
+            data = data[:n]
+        return data
 
     def chunks(self) -> Iterator[bytes]:
         """All that is left, at most about 2 MiB at a time."""
@@ -234,6 +245,8 @@ class ByteSource:
                 stop += found or len(ahead)
                 if found:
                     break
+            if not ahead:
+                stop = max(start, min(stop, os.fstat(descriptor).st_size))
             self.consumed = max(self.consumed, min(stop, self.size or stop))
             yield Extent(descriptor, start, stop)
             if not ahead:
@@ -246,20 +259,19 @@ class ByteSource:
         while self.problem is None:
             if self._decoder.eof and not self._restart():
                 return b""
-            # zstd alone has no bound on its output; 1 KiB of it can grow to 32 MiB and no more.
-            step = 1 << 10 if self.compression == "zstd" else 1 << 18
             feed = b""
             if self._decoder.needs_input:
-                if not self._compressed:
-                    self._compressed = self._read_raw(_CHUNK)
+                if self._fed >= len(self._compressed):
+                    self._compressed, self._fed = self._read_raw(_CHUNK), 0
                     if not self._compressed:
                         self.problem = f"the {self.compression} data ends in the middle"
                         return b""
-                feed, self._compressed = self._compressed[:step], self._compressed[step:]
+                feed = self._compressed[self._fed : self._fed + _FEED]
+                self._fed += len(feed)
             try:
                 data: bytes = self._decoder.decompress(feed, n)
             except _BROKEN:
-                near = self.consumed - len(self._compressed)
+                near = self.consumed - len(self._compressed) + self._fed
                 self.problem = f"the {self.compression} data is damaged near byte {near}"
                 return b""
             if data:
@@ -268,14 +280,14 @@ class ByteSource:
 
     def _restart(self) -> bool:
         """Begin the next member of a file of several compressed pieces; False at the end of the input."""
-        rest = self._decoder.unused_data + self._compressed or self._read_raw(_CHUNK)
+        rest = self._decoder.unused_data + self._compressed[self._fed :] or self._read_raw(_CHUNK)
         if self.compression in ("gzip", "xz"):
             while rest and not rest.strip(b"\0"):
                 rest = self._read_raw(_CHUNK)  # padding between or after members
             rest = rest.lstrip(b"\0")
         if not rest:
             return False
-        self._compressed = rest
+        self._compressed, self._fed = rest, 0
         self._decoder = _CODECS[self.compression or ""][1]()
         return True
 

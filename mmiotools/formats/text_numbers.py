@@ -44,8 +44,10 @@ class Words:
     """A block's bytes, and the 8 or 16 before any position as words. A gather costs the same for either."""
 
     def __init__(self, block: bytes) -> None:
-        self._block = block
         self.bytes = np.frombuffer(block, np.uint8)
+        if len(block) < 16:
+            block += bytes(16 - len(block))  # so that there is something before any position
+        self._block = block
         self._eight: NDArray[Any] = np.ndarray((max(len(block) - 7, 0),), "V8", block, 0, (1,))
         self._sixteen: NDArray[Any] = np.ndarray((max(len(block) - 15, 0),), "V16", block, 0, (1,))
 

@@ -6,22 +6,21 @@ a table beside.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mmiotools.errors import FormatError, UsageError
+from mmiotools.errors import FormatError
 from mmiotools.models.card import Card
 from mmiotools.models.kinds import KINDS
 from mmiotools.models.learn import Learned
 from mmiotools.models.spell import checked, spelled
 from mmiotools.models.stream import Place
 from mmiotools.trace.header import Bar, PciDevice
+from mmiotools.trace.tomlfile import read_toml
 
 SCHEMA = "mmiotools.card/1"
 
-#: Largest file that is read, in bytes, and most registers.
-MAX_BYTES = 32 << 20
+#: Most registers of a file.
 MAX_REGISTERS = 1 << 16
 
 _EVIDENCE = ("reads", "writes", "support", "contradict", "confidence")
@@ -115,19 +114,7 @@ def _quoted(text: str) -> str:
 
 def read_card(path: str) -> Card:
     """The card in a file. Raises UsageError where it cannot be read, FormatError with the key that is wrong."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from error
-    if len(data) > MAX_BYTES:
-        raise FormatError(f"{path}: has more than {MAX_BYTES >> 20} MiB, which no card file needs")
-    try:
-        held = tomllib.loads(data.decode())
-    except RecursionError as error:
-        raise FormatError(f"{path}: is nested too deep") from error
-    except ValueError as error:  # not TOML, not UTF-8, or a number without end
-        raise FormatError(f"{path}: is not valid TOML: {error}") from error
+    held = read_toml(path, "card")
     try:
         return _card(held)
     except _Wrong as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from mmiotools.engine.interface import Device
 from mmiotools.engine.pci import FAILABLE
 from mmiotools.engine.setup import OPTIONS, Setup
 from mmiotools.errors import ExpressionError, UsageError
+from mmiotools.trace.tomlfile import read_toml
 
 #: The keys of a scenario file besides those of `engine.setup.OPTIONS`, and what each must be.
 SCENARIO_KEYS: dict[str, tuple[type, str]] = {
@@ -165,7 +165,7 @@ def bundled_scenarios() -> list[Scenario]:
 def read_scenario(word: str) -> dict[str, Any]:
     """The checked contents of a scenario file, or of a bundled scenario by its name.
 
-    Python, object and card files in it are relative to it. Raises UsageError.
+    Python, object and card files in it are relative to it. Raises UsageError and FormatError.
     """
     path = word
     if not word.endswith(".toml"):
@@ -173,13 +173,7 @@ def read_scenario(word: str) -> dict[str, Any]:
         if os.sep in word or not Path(path).is_file():
             names = ", ".join(sorted(file.stem for file in _BUNDLED.glob("*.toml")))
             raise UsageError(f"no scenario is called '{word}'; there are: {names}")
-    try:
-        with open(path, "rb") as file:
-            held = tomllib.load(file)
-    except OSError as error:
-        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: is not valid TOML: {error}") from error
+    held = read_toml(path, "scenario")
     for key, value in held.items():
         if key in OPTIONS:
             continue

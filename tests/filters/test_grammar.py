@@ -167,6 +167,8 @@ def test_patterns_that_are_refused(pattern):
         compile_pattern(pattern)
 
 
-@pytest.mark.parametrize("pattern", [b"(ab)+", b"(a+)?", b"(a+){3}", rb"(\+)+", b"([+*])+", b"(a|b)*c+", b"(?:x)+y*"])
+@pytest.mark.parametrize(
+    "pattern", [b"(ab)+", b"(a+)?", b"(a+){3}", rb"(\+)+", b"([+*])+", b"(a|b)*c+", b"(?:x)+y*", b"[[a]", b"[a||b]"]
+)
 def test_patterns_that_are_taken(pattern):
     assert compile_pattern(pattern).pattern == pattern

@@ -203,6 +203,8 @@ def test_what_a_query_made_is_read_again(tmp_path: Path, capfd: pytest.CaptureFi
     assert first == Event(Kind.READ, addr=5, value=1)
     assert second.extra["reason"] == "an event of an unknown kind 'NEW'" and second.addr == 6
     assert run(["convert", path, "-o", str(tmp_path / "out.mmio")]) == 3
+    pq.write_table(pa.table({"kind": ["READ"], "extra": ['{"raw":5']}), path)
+    assert run(["convert", path, "-o", str(tmp_path / "out.mmio")]) == 3
     pq.write_table(pa.table({"kind": ["READ"], "addr": [-1]}), path)
     assert read_all(open_trace(path).batches)[0].extra["damaged"]
     for table, why in (

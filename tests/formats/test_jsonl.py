@@ -151,6 +151,21 @@ EVENTS = st.builds(
 )
 
 
+@pytest.mark.parametrize(
+    "torn",
+    [
+        (b'{"kind":"MARK","text":"x}', b'{"kind":"READ"}'),
+        (b'{"kind":"READ","x":[{"a":1}', b'{"kind":"READ"}]}'),
+        (b'{"kind":"DEVICE","bars":[{"number":1}', b'{"kind":"READ"}]}'),
+    ],
+)
+def test_lines_that_make_up_for_each_other_are_damage(torn: tuple[bytes, bytes]) -> None:
+    lines = [b'{"schema":"mmiotools.trace/1"}', *torn, b'{"kind":"WRITE"},{"kind":"WRITE"}', b""]
+    events = read(b"\n".join(lines))
+    assert Kind.WRITE not in [event.kind for event in events]
+    assert sum(event.extra.get("events", 0) for event in events) >= 3
+
+
 @settings(max_examples=150)
 @given(st.lists(EVENTS, max_size=8))
 def test_random_events_come_back(events: list[Event]) -> None:

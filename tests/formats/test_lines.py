@@ -98,6 +98,16 @@ def together(block: bytes, line: int, regions: Regions) -> Iterator[lines.Parsed
     yield lines.Parsed(Batch.from_events(notes, regions), len(notes))
 
 
+def test_what_is_held_from_the_first_line_on_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"(\n" + b"-\n" * 20_000
+    path = tmp_path / "text"
+    path.write_bytes(text)
+    monkeypatch.setattr(source, "_CHUNK", 1 << 14)
+    alone = read_all(LineBatches(open_source(str(path)), together, hold=hold_open))
+    results = list(LineBatches(open_source(str(path)), together, hold=hold_open).spread(len))
+    assert sum(result.result for result in results) == len(alone) == 20_001
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 @pytest.mark.parametrize("end", [b"", b"(\n", b"(\ncut"])
 def test_what_spans_lines_is_read_together(
@@ -120,6 +130,17 @@ def test_what_spans_lines_is_read_together(
     results = list(stream().spread(len))
     assert [event for result in results for event in result.rare.events()] == alone
     assert sum(result.result for result in results) == len(alone)
+
+
+def test_what_is_held_at_the_end_of_a_file_is_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"".join(b"%d -\n" % n for n in range(40)) + b"(\n" + b"-\n" * 20
+    path = tmp_path / "text"
+    path.write_bytes(text)
+    # The only extent would reach a few bytes beyond the end.
+    monkeypatch.setattr(source, "_CHUNK", len(text) + 5 + 2 * source._LOOK)
+    alone = read_all(LineBatches(open_source(str(path)), together, hold=hold_open))
+    results = list(LineBatches(open_source(str(path)), together, hold=hold_open).spread(len))
+    assert [event for result in results for event in result.rare.events()] == alone
 
 
 def test_what_is_held_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

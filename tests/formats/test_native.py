@@ -165,6 +165,12 @@ def test_files_one_after_the_other_are_one_stream() -> None:
     assert good == one + two and lost == 0
 
 
+def test_a_row_without_region_holds_zero_whatever_the_codes_of_the_stream_are() -> None:
+    data = write([Event(Kind.READ, region="a")]) + write([Event(Kind.READ, region="b"), Event(Kind.READ)])
+    *_, last = FORMAT.read(ByteSource(io.BytesIO(data), "x"))[1]
+    assert last.data("region").tolist() == [1, 0]
+
+
 def test_a_column_of_a_newer_writer_is_kept() -> None:
     novel = Column(np.array([5, -6, 0], np.int64), np.array([True, True, False]))
     batch = Batch(np.zeros(3, np.uint8), {"novel": novel})

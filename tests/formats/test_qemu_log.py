@@ -119,6 +119,12 @@ def one_by_one(block: bytes) -> list[Event]:
     return events
 
 
+@pytest.mark.parametrize("text", [b"\n", b"a\n", b" \r\n", b"\n\n", b"ab cd \n", b"abcdefghijklmn\n"])
+def test_blocks_of_a_few_bytes(text: bytes) -> None:
+    found = [event for batch in Scanner().scan(text, 1, Regions()) for event in batch.events()]
+    assert found == one_by_one(text)
+
+
 @settings(max_examples=300)
 @given(st.lists(lines(), min_size=1, max_size=60), st.sampled_from([1, 16]))
 @example([b"0x0 mr value\n"] * 20, 1)

@@ -114,6 +114,20 @@ def test_a_pipe_that_gives_little_at_a_time_is_gathered() -> None:
     feeder.join()
 
 
+@pytest.mark.parametrize("codec", PACK)
+def test_a_pipe_that_begins_with_one_byte_is_decompressed(codec: str) -> None:
+    packed = PACK[codec](TEXT)
+    pieces = [packed[:1], packed[1:3], packed[3:], b""]
+
+    class Slow(io.BytesIO):
+        def read(self, n: int | None = -1) -> bytes:
+            return pieces.pop(0)
+
+    found = ByteSource(Slow(), "pipe")
+    assert found.compression == codec
+    assert found.head == TEXT[:65536]
+
+
 def test_extents_cover_a_file_and_end_with_lines(tmp_path: Path) -> None:
     path = tmp_path / "text"
     line = b"x" * 4999 + b"\n"
@@ -121,6 +135,8 @@ def test_extents_cover_a_file_and_end_with_lines(tmp_path: Path) -> None:
     found = open_source(str(path))
     extents = found.extents()
     assert extents is not None
+    extents = list(extents)
+    assert extents[-1].stop == path.stat().st_size
     parts = [b"".join(extent.chunks()) for extent in extents]
     assert b"".join(parts) == path.read_bytes()
     assert all(part.endswith(b"\n") for part in parts[:-1])

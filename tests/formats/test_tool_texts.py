@@ -136,6 +136,34 @@ def test_a_wrapped_trace_of_pcileech_and_another_schema() -> None:
         FORMATS.get("pcileech").writer(io.BytesIO(), TraceHeader())
 
 
+@pytest.mark.parametrize("word", ["[null]", "{}", "true", "0.0", "null", '"peek"'])
+def test_a_record_of_pcileech_whose_operation_is_none_is_damage(word: str) -> None:
+    data = b'{"bar_index":0,"records":[{"operation":%s,"offset":0,"value":1}]}' % word.encode()
+    assert read("pcileech", data)[1][-1].extra["damaged"]
+
+
+def test_a_description_that_is_none_is_refused_soon() -> None:
+    data = b'{"tool_version": "1", "device": [' + b"[]," * (1 << 21)
+    with pytest.raises(FormatError, match="more than 4194304 bytes"):
+        read("pcileech", data)
+
+
+def test_a_bar_of_a_strange_type_is_left_out() -> None:
+    data = json.loads((SAMPLES / "pcileech" / "device.pcileech.json").read_bytes())
+    data["bars"][0]["type"] = ["mem32"]
+    _, (device,) = read("pcileech", json.dumps(data).encode())
+    assert len(device.extra["bars"]) == 1
+
+
+@pytest.mark.parametrize("wrap", [(b"", b""), (b'{"trace": ', b"}\n")], ids=["plain", "wrapped"])
+def test_a_trace_of_pcileech_that_is_cut_off_anywhere_says_so(wrap: tuple[bytes, bytes]) -> None:
+    trace = wrap[0] + (SAMPLES / "pcileech" / "trace.pcileech.json").read_bytes() + wrap[1]
+    assert not any(event.extra.get("damaged") for event in read("pcileech", trace)[1])
+    for end in range(trace.index(b"[") + 1, len(trace.rstrip())):
+        events = read("pcileech", trace[:end])[1]
+        assert sum(bool(event.extra.get("damaged")) for event in events) == 1, end
+
+
 @given(text=st.lists(st.sampled_from([b'{"a":1}', b"{", b"}", b'"', b"\\", b",", b" ", b"]", b"x", b'{"b":"}"}'])))
 @settings(max_examples=200, deadline=None)
 def test_pieces_of_an_array_are_all_of_it(text: list[bytes]) -> None:
@@ -167,6 +195,12 @@ OBJECT = b'{ "type": "R", "guest_pc": "0x1", "phys_addr": "0x1", "virt_addr": "0
 def test_a_long_line_takes_no_time_that_grows_with_its_square(name: str, line: bytes) -> None:
     FORMATS.get(name).sniff(line)
     assert len(read(name, line + b"\n")[1]) >= 1
+
+
+@pytest.mark.parametrize("piece", [b"\n", b" \n", b"\t", b"{", b"{ \n", b"[ ", b"CPU", b"0.0 "])
+@pytest.mark.parametrize("name", FORMATS.builtin_names())
+def test_sniffing_takes_no_time_that_grows_with_its_square(name: str, piece: bytes) -> None:
+    assert FORMATS.get(name).sniff((piece * 65536)[:65536]) < Sniff.YES
 
 
 def test_the_longest_suffix_chooses() -> None:

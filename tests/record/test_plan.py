@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmiotools.errors import UsageError
+from mmiotools.errors import MmioToolsError, UsageError
 from mmiotools.record import make_plan
 from mmiotools.record.plan import parse_errno, parse_failure
 
@@ -55,6 +55,9 @@ def test_driver_file_beside_the_scenario(tmp_path):
         ),
         ("seed = 1", r"s\.toml: key 'driver' is missing"),
         ("driver = ", r"s\.toml: is not valid TOML"),
+        ("seed = " + "9" * 5000, r"s\.toml: is not valid TOML"),
+        ("driver = 'nv-test'\ncpus = 0x" + "f" * 5000, r"s\.toml: holds a number of more than 4096 bits"),
+        ("fail = " + "[" * 50_000, r"s\.toml: is nested too deep"),
         ("driver = 'nv-test'\nfail = 5", r"s\.toml: key 'fail' must be a table"),
         (
             "driver = 'nv-test'\n[fail]\nkmalloc = -12",
@@ -66,7 +69,7 @@ def test_driver_file_beside_the_scenario(tmp_path):
 def test_wrong_scenarios(tmp_path, text, message):
     file = tmp_path / "s.toml"
     file.write_text(text)
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(MmioToolsError, match=message):
         make_plan(str(file))
 
 
