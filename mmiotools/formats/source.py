@@ -5,22 +5,15 @@ No format knowledge here. A compressed stream that breaks off gives what could b
 
 from __future__ import annotations
 
-import bz2
 import errno
-import gzip
 import io
-import lzma
 import os
 import select
 import stat
 import sys
-import tempfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
-
-import zstandard
+from typing import Any, BinaryIO, NamedTuple
 
 from mmiotools.errors import FormatError, NotATrace, UsageError
 
@@ -35,66 +28,10 @@ _FEED = 1 << 10
 _PAUSE = 0.02
 
 
-class _Decoder(Protocol):
-    eof: bool
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
-
-
-class _Gunzip:
-    """zlib's gzip decoder with the interface that bz2 and lzma decoders have."""
-
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(31)
-        self._held = b""
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._held
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        out = self._inner.decompress(self._held + data, max(max_length, 0))
-        self._held = self._inner.unconsumed_tail
-        return out
-
-
-class _Unzstd:
-    """zstandard's streaming decoder, frame by frame, fed in small pieces so that its output stays bounded."""
-
-    needs_input = True
-
-    def __init__(self) -> None:
-        self._inner = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        return self._inner.decompress(data)
-
-
-_CODECS: dict[str, tuple[bytes, Any]] = {
-    "gzip": (b"\x1f\x8b", _Gunzip),
-    "bzip2": (b"BZh", bz2.BZ2Decompressor),
-    "xz": (b"\xfd7zXZ\x00", lzma.LZMADecompressor),
-    "zstd": (b"\x28\xb5\x2f\xfd", _Unzstd),
-}
-_LONGEST_MAGIC = max(len(magic) for magic, _ in _CODECS.values())
+#: Compression → what its data begins with.
+_MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\x00", "zstd": b"\x28\xb5\x2f\xfd"}
+_LONGEST_MAGIC = max(map(len, _MAGIC.values()))
 _SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
-_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError)
 
 
 class Extent(NamedTuple):
@@ -134,10 +71,10 @@ class ByteSource:
         # A slow pipe may give less than tells a compression; the end of the input gives nothing.
         while len(first) < _LONGEST_MAGIC and (more := self._read_raw(_CHUNK)):
             first += more
-        for codec, (magic, make) in _CODECS.items():
+        for codec, magic in _MAGIC.items():
             if first.startswith(magic):
                 self.compression = codec
-                self._decoder = make()
+                self._decoder = _codecs().decoder(codec)
         if self._decoder is None:
             self._pending = first
         else:
@@ -217,6 +154,8 @@ class ByteSource:
         """
         if self.size is not None and self._decoder is None and not self._at:
             return open(os.dup(self._raw.fileno()), "rb")
+        import tempfile  # takes a while, and files are read as they are
+
         copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         for data in self.chunks():
             copy.write(data)
@@ -270,7 +209,7 @@ class ByteSource:
                 self._fed += len(feed)
             try:
                 data: bytes = self._decoder.decompress(feed, n)
-            except _BROKEN:
+            except _codecs().BROKEN:
                 near = self.consumed - len(self._compressed) + self._fed
                 self.problem = f"the {self.compression} data is damaged near byte {near}"
                 return b""
@@ -288,7 +227,7 @@ class ByteSource:
         if not rest:
             return False
         self._compressed, self._fed = rest, 0
-        self._decoder = _CODECS[self.compression or ""][1]()
+        self._decoder = _codecs().decoder(self.compression or "")
         return True
 
     def close(self) -> None:
@@ -343,19 +282,21 @@ def strip_compression(path: str) -> str:
 
 def compressor(raw: BinaryIO, codec: str) -> BinaryIO:
     """A stream that compresses onto `raw`; closing it finishes the compressed data and leaves `raw` open."""
-    make: dict[str, Callable[[], Any]] = {
-        "gzip": lambda: gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename=""),
-        "bzip2": lambda: bz2.BZ2File(raw, "wb"),
-        "xz": lambda: lzma.LZMAFile(raw, "wb"),  # noqa: SIM115 - the caller closes it
-        "zstd": lambda: zstandard.ZstdCompressor(level=3, write_checksum=True).stream_writer(raw, closefd=False),
-    }
-    stream: BinaryIO = make[codec]()
+    stream: BinaryIO = _codecs().compressor(raw, codec)
     return stream
+
+
+def _codecs() -> Any:
+    """Imported only where there is something to compress or decompress."""
+    from mmiotools.formats import codecs
+
+    return codecs
 
 
 def is_seekable(out: BinaryIO) -> bool:
     """Whether earlier bytes of an output can still be changed."""
     try:
-        return out.seekable() and not isinstance(out, (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile))
+        # What compresses may say that it can seek.
+        return isinstance(out, (io.BufferedWriter, io.BufferedRandom, io.FileIO, io.BytesIO)) and out.seekable()
     except (OSError, io.UnsupportedOperation):
         return False
