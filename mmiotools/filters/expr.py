@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from dataclasses import field
+from typing import Any, ClassVar, NamedTuple, Protocol, dataclass_transform
 
 from mmiotools.events import Kind
 
@@ -94,8 +94,7 @@ def seconds(nanoseconds: int) -> str:
     return f"-{text}" if nanoseconds < 0 else text
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Numbers `low` to `high`, both included. With `region` they are offsets in it; `high` None is its end."""
 
     low: int
@@ -149,14 +148,48 @@ def quote_pattern(pattern: str) -> str:
     return "'" + pattern.replace("'", "\\'") + "'"
 
 
-@dataclass(frozen=True, slots=True)
-class Expr:
-    """Any node. `column` is the 0-based place in the text; it does not count when trees are compared."""
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class _Node:
+    """What a frozen dataclass would be, with the fields that a class annotates; but the methods of fifteen dataclasses
+    take longer to make than most traces to read. `column` does not count when two are compared.
+    """
 
-    column: int = field(default=0, compare=False, kw_only=True)
+    _fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        own = [name for name in cls.__annotations__ if name not in ("column", "word")]
+        cls._fields = (*cls._fields, *own)
+        cls.__match_args__ = cls._fields  # type: ignore[misc]
+
+    def __init__(self, *values: Any, column: int = 0, **named: Any) -> None:
+        held = self.__dict__
+        held.update(zip(self._fields, values, strict=False), column=column)
+        held.update(named)
+        if len(values) > len(self._fields) or not named.keys() <= set(self._fields[len(values) :]):
+            raise TypeError(f"{type(self).__name__} has the fields {', '.join(self._fields)}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"cannot set '{name}' of an expression")
+
+    def _key(self) -> tuple[Any, ...]:
+        return (type(self), *(getattr(self, name) for name in self._fields))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Node) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self._fields)})"
 
 
-@dataclass(frozen=True, slots=True)
+class Expr(_Node):
+    """Any node of an expression. `column` is the 0-based place in the text."""
+
+    column: int = field(default=0, kw_only=True)
+
+
 class Word(Expr):
     """A bare word: the event is of one of the word's kinds."""
 
@@ -166,7 +199,6 @@ class Word(Expr):
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
 class Compare(Expr):
     """FIELD OP NUMBER, or FIELD & MASK OP NUMBER. `op` is one of == != < <= > >=."""
 
@@ -181,7 +213,6 @@ class Compare(Expr):
         return f"{self.name} {self.op} {number_text(self.name, self.value)}"
 
 
-@dataclass(frozen=True, slots=True)
 class Place(Expr):
     """addr OP REGION+OFFSET: the region agrees, and the offset in it compares."""
 
@@ -200,7 +231,6 @@ class AnySpan(Protocol):
         """As the language spells it, for a field."""
 
 
-@dataclass(frozen=True, slots=True)
 class Member(Expr):
     """FIELD in RANGE, or FIELD in {a, b, c-d}. `named` are those spans that names of registers make."""
 
@@ -213,7 +243,6 @@ class Member(Expr):
         return f"{self.name} in {{{', '.join(texts)}}}" if len(texts) > 1 else f"{self.name} in {texts[0]}"
 
 
-@dataclass(frozen=True, slots=True)
 class Text(Expr):
     """region, reg or mark compared with texts; `op` is == != or in."""
 
@@ -227,7 +256,6 @@ class Text(Expr):
         return f"{self.name} {self.op} " + (texts[0] if self.op != "in" else f"{{{', '.join(texts)}}}")
 
 
-@dataclass(frozen=True, slots=True)
 class Matches(Expr):
     """region, reg or mark matched by a regular expression anywhere; `negated` for !~."""
 
@@ -239,7 +267,6 @@ class Matches(Expr):
         return f"{self.name} {'!~' if self.negated else '~'} {quote_pattern(self.pattern)}"
 
 
-@dataclass(frozen=True, slots=True)
 class Not(Expr):
     """The operand does not hold."""
 
@@ -249,7 +276,6 @@ class Not(Expr):
         return f"not ({self.operand})" if isinstance(self.operand, Joined) else f"not {self.operand}"
 
 
-@dataclass(frozen=True, slots=True)
 class Joined(Expr):
     """Base of `and` and `or` over two or more operands."""
 
@@ -264,14 +290,12 @@ class Joined(Expr):
         return f" {self.word} ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
 class And(Joined):
     """All operands hold."""
 
     word: ClassVar[str] = "and"
 
 
-@dataclass(frozen=True, slots=True)
 class Or(Joined):
     """At least one operand holds."""
 

@@ -6,7 +6,6 @@ A name is resolved once a region: to the offsets at which it lies there. Rows ar
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -32,7 +31,6 @@ _COLUMN_BITS = 64
 # -- nodes -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class AtRegister(tree.Expr):
     """addr OP NAME, or NAME+OFFSET: the address compares with that of the register."""
 
@@ -44,8 +42,7 @@ class AtRegister(tree.Expr):
         return f"addr {self.op} {self.register}" + (f"+{self.offset:#x}" if self.offset else "")
 
 
-@dataclass(frozen=True, slots=True)
-class RegisterSpan:
+class RegisterSpan(NamedTuple):
     """In `addr in …`: the bytes of one register, or from the start of one to the end of another."""
 
     register: str
@@ -56,7 +53,6 @@ class RegisterSpan:
         return self.register if self.last is None else f"{self.register}-{self.last}"
 
 
-@dataclass(frozen=True, slots=True)
 class RegisterValue(tree.Expr):
     """NAME OP NUMBER, NAME.FIELD OP NUMBER, or with & MASK: an access to the register, and its value compares."""
 
@@ -70,7 +66,6 @@ class RegisterValue(tree.Expr):
         return f"{self.register}{mask} {self.op} {self.value:#x}"
 
 
-@dataclass(frozen=True, slots=True)
 class RegisterMember(tree.Expr):
     """NAME in RANGE, NAME.FIELD in {a, b-c}."""
 

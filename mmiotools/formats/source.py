@@ -12,7 +12,6 @@ import select
 import stat
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from mmiotools.errors import FormatError, NotATrace, UsageError
@@ -272,12 +271,12 @@ def describe(error: OSError) -> str:
 
 def compression_of(path: str) -> str | None:
     """The compression that an output path's suffix asks for."""
-    return _SUFFIXES.get(Path(path).suffix.lower())
+    return _SUFFIXES.get(os.path.splitext(path)[1].lower())
 
 
 def strip_compression(path: str) -> str:
     """The path without a compression suffix."""
-    return path[: -len(Path(path).suffix)] if compression_of(path) else path
+    return os.path.splitext(path)[0] if compression_of(path) else path
 
 
 def compressor(raw: BinaryIO, codec: str) -> BinaryIO:
