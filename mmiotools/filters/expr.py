@@ -159,7 +159,7 @@ class _Node:
     def __init_subclass__(cls) -> None:
         own = [name for name in cls.__annotations__ if name not in ("column", "word")]
         cls._fields = (*cls._fields, *own)
-        cls.__match_args__ = cls._fields  # type: ignore[misc]
+        cls.__match_args__ = cls._fields  # type: ignore[attr-defined, misc]
 
     def __init__(self, *values: Any, column: int = 0, **named: Any) -> None:
         held = self.__dict__
