@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ FAST = speed.compiled.__wrapped__()
 needs_engine = pytest.mark.skipif(FAST is None, reason="the compiled engine was not built")
 
 R = TypeVar("R")
+SIZES = (1, 2, 4, 8, 3)
 TYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]
 WORDS = st.integers(0, 255) | st.integers(0, (1 << 64) - 1) | st.sampled_from([0, 1, 255, 256, (1 << 64) - 1])
 NUMBERS = st.lists(WORDS, min_size=1, max_size=40).flatmap(
@@ -136,6 +138,35 @@ def test_files_have_the_same_bytes(events: list[Event], block: int) -> None:
 @pytest.mark.parametrize("name", ["mmiotrace/nvme-linux6.1.mmiotrace", "mmiotrace/e1000-linux6.1.mmiotrace.xz"])
 def test_files_of_samples_have_the_same_bytes(samples: Path, name: str) -> None:
     same(lambda: stored(list(open_trace(str(samples / name)).batches), 1 << 12))
+
+
+def fuzz(engine: Any, rounds: int, seed: int) -> None:
+    """Arguments of any length and with any numbers: under a sanitizer, see test_speed.py."""
+    rng = random.Random(seed)
+
+    def length() -> int:
+        return rng.choice((0, 1, 7, 40, 40, 40, 41, 70_000, -1, 1 << 62))
+
+    def room() -> bytearray:
+        return bytearray(rng.randbytes(8 * rng.choice((0, 1, 7, 40, 40, 40, 80))))
+
+    for _ in range(rounds):
+        planes = [rng.randbytes(rng.choice((40, 40, 40, 7))) for _ in range(rng.randrange(10))]
+        for call in (
+            lambda: engine.split(room(), length(), room()),
+            lambda: engine.codes(room(), length(), length(), room(), room()),
+            lambda: engine.alike(room(), length()),
+            lambda planes=planes: engine.join(
+                planes, length(), rng.choice((None, room())), 1, rng.choice(SIZES), room()
+            ),
+            lambda: engine.steps(room(), length(), room(), room()),
+            lambda: engine.sum_steps(room(), length(), room(), length(), rng.getrandbits(63), -9, room()),
+            lambda: engine.tally_rows(length(), room(), room(), room(), room(), None, None, room()),
+        ):
+            try:
+                call()
+            except (ValueError, OverflowError):
+                pass
 
 
 @needs_engine
