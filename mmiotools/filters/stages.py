@@ -163,8 +163,7 @@ class _Times:
             within &= compare(time, ">=", self._first)
         if self._last is not None:
             within &= compare(time, "<=", self._last)
-        timed = batch.present("time") & (batch.kind != Kind.LOST)
-        latest = np.maximum.accumulate(np.where(timed, np.arange(n), -1))
+        latest = np.maximum.accumulate(np.where(batch.timed, np.arange(n), -1))
         found = np.where(latest >= 0, within[latest], self._state)
         if n:
             self._state = bool(found[-1])

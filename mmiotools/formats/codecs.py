@@ -30,49 +30,51 @@ class Decoder(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-class _Gunzip:
-    """zlib's gzip decoder with the interface that bz2 and lzma decoders have."""
+class _Wrapped:
+    """A decoder of another library."""
 
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(31)
-        self._held = b""
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
 
     @property
     def eof(self) -> bool:
-        return self._inner.eof
+        ended: bool = self._inner.eof
+        return ended
 
     @property
     def unused_data(self) -> bytes:
-        return self._inner.unused_data
+        data: bytes = self._inner.unused_data
+        return data
+
+
+class _Gunzip(_Wrapped):
+    """zlib's gzip decoder with the interface that bz2 and lzma decoders have."""
+
+    def __init__(self) -> None:
+        super().__init__(zlib.decompressobj(31))
+        self._held = b""
 
     @property
     def needs_input(self) -> bool:
         return not self._held
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        out = self._inner.decompress(self._held + data, max(max_length, 0))
+        out: bytes = self._inner.decompress(self._held + data, max(max_length, 0))
         self._held = self._inner.unconsumed_tail
         return out
 
 
-class _Unzstd:
+class _Unzstd(_Wrapped):
     """zstandard's streaming decoder, frame by frame, fed in small pieces so that its output stays bounded."""
 
     needs_input = True
 
     def __init__(self) -> None:
-        self._inner = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
+        super().__init__(zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj())
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        return self._inner.decompress(data)
+        out: bytes = self._inner.decompress(data)
+        return out
 
 
 _DECODERS: dict[str, Callable[[], Decoder]] = {

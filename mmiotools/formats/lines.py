@@ -119,7 +119,7 @@ class LineBatches:
 
         def make(block: bytes, line: int) -> Iterator[tuple[Spread[R], int]]:
             for batch, lines in self._parse(block, line):
-                yield Spread(function(batch), len(batch), _rare(batch)), lines
+                yield Spread.of(function, batch), lines
 
         return self._spread(make)
 
@@ -132,10 +132,10 @@ class LineBatches:
         def make(block: bytes, line: int) -> Iterator[tuple[Spread[R], int]]:
             if self._counter is None or not block.endswith(b"\n"):
                 for batch, lines in self._parse(block, line):
-                    yield Spread(function(uncounted(batch)), len(batch), _rare(batch)), lines
+                    yield Spread.of(lambda batch: function(uncounted(batch)), batch), lines
                 return
             for counted in self._counter(block, line, self._regions):
-                yield Spread(function(counted), counted.events, _rare(counted.rest)), counted.events
+                yield Spread(function(counted), counted.events, counted.rest.rare), counted.events
 
         return self._spread(make)
 
@@ -201,10 +201,6 @@ class LineBatches:
             yield Parsed(Batch.from_events([_too_long(block, line)], self._regions), 1)
         else:
             yield from self._parser(block, line, self._regions)
-
-
-def _rare(batch: Batch) -> Batch:
-    return batch.take(batch.kind > Kind.UNKNOWN)
 
 
 def _too_long(line: bytes, number: int) -> Event:

@@ -53,6 +53,11 @@ class Index(NamedTuple):
     end: int
     context: Context | None
 
+    def borders(self) -> tuple[list[int], list[int]]:
+        """Where each block begins, and where the last one ends: bytes, and numbers of events."""
+        zones = self.zones
+        return [*zones.offset.tolist(), self.end], [*zones.first.tolist(), int(zones.events.sum())]
+
 
 def read_index(descriptor: int, size: int) -> Index | None:
     """The index of an open file of `size` bytes.

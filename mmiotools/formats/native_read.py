@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -14,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.errors import FormatError
-from mmiotools.events import Kind
 from mmiotools.formats.base import damaged
 from mmiotools.formats.native_block import Harmless, taken_over
 from mmiotools.formats.native_columns import Corrupt
@@ -207,13 +207,18 @@ class NativeReader:
 
     def batches(self) -> Iterator[Batch]:
         """One batch a block; damage as NOTE events in its place."""
-        file = self._source.whole_file()
-        index = None if file is None or self.chosen is None or self._gap is not None else read_index(*file)
-        if file is not None and index is not None and self.chosen is not None:
-            yield from self._chosen_blocks(file[0], index, self.chosen)
+        if self.chosen is not None and (indexed := self._indexed()) is not None:
+            descriptor, _, index = indexed
+            yield from self._chosen_blocks(descriptor, index, self.chosen)
             return
         yield from self._blocks()
         yield from self._end_of_file()
+
+    def _indexed(self) -> tuple[int, int, Index] | None:
+        """Descriptor, size and index of a file that can be read by it."""
+        file = self._source.whole_file()
+        index = None if file is None or self._gap is not None else read_index(*file)
+        return None if file is None or index is None else (*file, index)
 
     def _chosen_blocks(self, descriptor: int, index: Index, choice: Choice) -> Iterator[Batch]:
         """Only the blocks that are chosen, stretch by stretch; of the others, what the footer has of them."""
@@ -231,9 +236,7 @@ class NativeReader:
         yield from self._stretches(descriptor, index, choice.wanted(index.zones, apart, since))
 
     def _stretches(self, descriptor: int, index: Index, wanted: NDArray[np.bool_]) -> Iterator[Batch]:
-        zones = index.zones
-        offsets = [*zones.offset.tolist(), index.end]
-        firsts = [*zones.first.tolist(), int(zones.events.sum())]
+        offsets, firsts = index.borders()
         for start, stop in stretches(wanted).tolist():
             yield from self._context(self._expected, firsts[start])
             yield from self._stretch(Extent(descriptor, offsets[start], offsets[stop]), firsts[start], firsts[stop])
@@ -248,16 +251,12 @@ class NativeReader:
 
     def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """See `NativeBatches.spread`: a file with an index is read by worker processes, some blocks at a time."""
-
-        def result(batch: Batch) -> Spread[R]:
-            return Spread(function(batch), len(batch), batch.take(batch.kind > Kind.UNKNOWN))
-
-        file = self._source.whole_file()
-        index = None if file is None or self._gap is not None else read_index(*file)
-        if file is None or index is None:
-            for batch in self.batches():
-                yield result(batch)
+        result = partial(Spread.of, function)
+        indexed = self._indexed()
+        if indexed is None:
+            yield from map(result, self.batches())
             return
+        descriptor, size, index = indexed
         zones = index.zones
         wanted = np.ones(len(zones.first), np.bool_)
         if self.chosen is not None:
@@ -267,12 +266,12 @@ class NativeReader:
             for start, stop in stretches(wanted).tolist()
             for at in range(start, stop, _TOGETHER)
         ]
-        offsets, firsts = [*zones.offset.tolist(), index.end], [*zones.first.tolist(), int(zones.events.sum())]
+        offsets, firsts = index.borders()
 
         def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[Spread[R]], bool]:
             start, stop = piece
             self._hurt, unknown = False, set(self._unknown)
-            extent = Extent(file[0], offsets[start], offsets[stop])
+            extent = Extent(descriptor, offsets[start], offsets[stop])
             found = list(map(result, self._stretch(extent, firsts[start], firsts[stop])))
             self._unknown = unknown
             return piece, found, self._hurt
@@ -291,10 +290,10 @@ class NativeReader:
             wanted[:] = False
         self._expected = self._told = at
         if self.chosen is not None:
-            yield from map(result, self._stretches(file[0], index, wanted))
+            yield from map(result, self._stretches(descriptor, index, wanted))
             return
         start = int(np.argmax(wanted)) if wanted.any() else len(wanted)
-        self._stream = Stream.of_extent(Extent(file[0], offsets[start], file[1]))
+        self._stream = Stream.of_extent(Extent(descriptor, offsets[start], size))
         yield from map(result, chain(self._blocks(), self._end_of_file()))
 
     def _take_context(self, index: Index, choice: Choice) -> NDArray[np.bool_]:
@@ -308,7 +307,7 @@ class NativeReader:
         rows, batch = self._rare
         apart[:] = True
         if choice.timed:
-            untimed = rows[~batch.present("time") | (batch.kind == Kind.LOST)]
+            untimed = rows[~batch.timed]
             apart[np.searchsorted(index.zones.first, untimed, "right") - 1] = False
         return apart
 

@@ -1,4 +1,4 @@
-"""One function over many pieces in worker processes, results in order. For text formats, whose parsing is the work.
+"""One function over many pieces in worker processes, results in order: for reading, which is the most work.
 
 Workers are forked, so the function and what it closes over need no pickling; pieces and results travel by pipe.
 At most one piece is with each worker, so memory stays flat.

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.errors import UsageError
-from mmiotools.events import Kind
 from mmiotools.formats.base import Sniff, Writer
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.addrmap import AddressMap, Region
@@ -33,7 +32,7 @@ class Clock:
 
     def times(self, batch: Batch) -> NDArray[np.int64]:
         """Nanoseconds, or numbers of events, (n,). A LOST, whose time may be a mere 0, counts as one without."""
-        timed = batch.present("time") & (batch.kind != Kind.LOST)
+        timed = batch.timed
         if self.ordinal is None and (timed.any() or batch.accesses.any()):
             self.ordinal = not timed.any()
         if self.ordinal:

@@ -164,7 +164,7 @@ class Check:
 
     def _times(self, batch: Batch) -> None:
         """Times of all but LOST records, which may say 0, must not fall; a HEADER record begins a new recording."""
-        rows = batch.present("time") & (batch.kind != Kind.LOST)
+        rows = batch.timed
         start = 0
         for header in [*batch.rows(Kind.HEADER).tolist(), len(batch)]:
             self._times_between(batch, start + np.flatnonzero(rows[start:header]))

@@ -12,7 +12,7 @@ from mmiotools.events import Kind
 from mmiotools.speed import compiled
 from mmiotools.stats.registers import Register, RegisterCounts
 from mmiotools.trace.addrmap import AddressMap, Region
-from mmiotools.trace.batch import Array, Batch, BoolArray
+from mmiotools.trace.batch import Array, Batch
 from mmiotools.trace.header import LiveMap, PciDevice
 from mmiotools.trace.names import Found, Names
 from mmiotools.trace.tally import ENTRY, HAS_ADDR, HAS_MAP, HAS_WIDTH, Counted
@@ -93,7 +93,7 @@ class Summary:
         times = counted.times
         if times is None:
             return
-        rows = counted.rows[_timed(counted.rest)]
+        rows = counted.rows[counted.rest.timed]
         self.first = times.first if not len(rows) or times.first_row < rows[0] else self.first
         self.last = times.last if not len(rows) or times.last_row > rows[-1] else self.last
         self.lowest = times.least if self.lowest is None else min(self.lowest, times.least)
@@ -169,7 +169,7 @@ class Summary:
             return
         times = column.data
         if column.present is not None or has_lost:
-            times = times[_timed(batch)]
+            times = times[batch.timed]
         if not len(times):
             return
         low, high = int(times.min()), int(times.max())
@@ -325,11 +325,6 @@ def _of_accesses(batch: Batch, name: str) -> tuple[Array, Array]:
     if column.present is not None:
         rows = rows & column.present
     return (batch.kind, column.data) if rows.all() else (batch.kind[rows], column.data[rows])
-
-
-def _timed(batch: Batch) -> BoolArray:
-    """Which events have a time of their own, (n,): of LOST it may be a mere 0."""
-    return np.asarray(batch.present("time") & (batch.kind != Kind.LOST), np.bool_)
 
 
 def _tally(fast: ModuleType, batch: Batch) -> Array:

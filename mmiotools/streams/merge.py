@@ -65,7 +65,7 @@ class _Head:
                 self.batch = self._unifier.adopt(self._maps.renumber(batch, self._source))
 
     def _keys(self, batch: Batch) -> NDArray[np.int64]:
-        timed = batch.present("time") & (batch.kind != Kind.LOST)
+        timed = batch.timed
         given = np.where(timed, batch.data("time"), _FIRST)
         keys = np.maximum(np.maximum.accumulate(given), self._latest)
         self._source.backwards += int(np.count_nonzero(timed & (given < keys)))

@@ -107,7 +107,7 @@ def by_time(batches: Iterable[Batch], length: int) -> Iterator[Cut]:
     start: int | None = None
     span = 0
     for batch in batches:
-        timed = batch.present("time") & (batch.kind != Kind.LOST)
+        timed = batch.timed
         if start is None and timed.any():
             start = int(batch.data("time")[timed][0])
         if start is None:

@@ -134,6 +134,16 @@ class Batch:
         """Mask (n,) of READ, WRITE and UNKNOWN."""
         return np.asarray(self.kind <= Kind.UNKNOWN, np.bool_)
 
+    @property
+    def timed(self) -> BoolArray:
+        """Mask (n,) of the events that have a time of their own: of LOST it may be a mere 0."""
+        return np.asarray(self.present("time") & (self.kind != Kind.LOST), np.bool_)
+
+    @property
+    def rare(self) -> Batch:
+        """The events that are no accesses."""
+        return self.take(self.kind > Kind.UNKNOWN)
+
     # -- selection ----------------------------------------------------------------------------------------
 
     def take(self, rows: Array) -> Batch:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from mmiotools.events import Event, Kind
+from mmiotools.events import Event
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.tally import Counted
 
@@ -126,6 +126,11 @@ class Spread(NamedTuple, Generic[R]):
     events: int
     rare: Batch
 
+    @classmethod
+    def of(cls, function: Callable[[Batch], R], batch: Batch) -> Spread[R]:
+        """Of one batch."""
+        return cls(function(batch), len(batch), batch.rare)
+
 
 @dataclass(slots=True)
 class Trace:
@@ -154,4 +159,4 @@ class Trace:
             yield from self.spread(function)
             return
         for batch in self.batches:
-            yield Spread(function(batch), len(batch), batch.take(batch.kind > Kind.UNKNOWN))
+            yield Spread.of(function, batch)
