@@ -254,6 +254,11 @@ class Member(Expr):
     spans: tuple[Span, ...]
     named: tuple[AnySpan, ...] = ()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is about numbers alone: no names, no regions."""
+        return not self.named and all(span.region is None for span in self.spans)
+
     def __str__(self) -> str:
         texts = [span.text(self.name) for span in (*self.spans, *self.named)]
         return f"{self.name} in {{{', '.join(texts)}}}" if len(texts) > 1 else f"{self.name} in {texts[0]}"
