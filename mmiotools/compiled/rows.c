@@ -161,9 +161,7 @@ numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *
 
 /* -- expressions --------------------------------------------------------------------------------------------- */
 
-/* Whether a number lies in one of some ranges, ascending and apart. Signed numbers are compared with their sign bit
- * turned over.
- */
+/* Whether a number lies in one of some ranges, ascending and apart: its bits of `mask`, those of `flip` turned over. */
 typedef struct {
     const uint64_t *low, *high;
     Py_ssize_t count;
@@ -254,16 +252,16 @@ typedef struct {
     Ranges ranges;
 } Step;
 
-/* Reads the steps of an expression, in postfix order: AND, OR, NOT, or (column, mask, lows, highs); how deep its stack
- * gets, 0 with an exception set.
+/* Reads the steps of an expression, in postfix order: AND, OR, NOT, or (column, mask, flip, lows, highs); how deep its
+ * stack gets, 0 with an exception set.
  */
 static Py_ssize_t
-hold_steps(Buffers *buffers, PyObject *list, const Stored *columns, Py_ssize_t width, Step *steps, Py_ssize_t count)
+hold_steps(Buffers *buffers, PyObject *list, Py_ssize_t width, Step *steps, Py_ssize_t count)
 {
     Py_ssize_t depth = 0, deepest = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *item = PyList_GetItem(list, i), *lows, *highs;
-        unsigned long long mask;
+        unsigned long long mask, flip;
         if (PyLong_Check(item)) {
             long action = PyLong_AsLong(item);
             steps[i].action = (int)action;
@@ -276,7 +274,7 @@ hold_steps(Buffers *buffers, PyObject *list, const Stored *columns, Py_ssize_t w
         }
         Step *step = &steps[i];
         step->action = -1;
-        if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "iKOO", &step->column, &mask, &lows, &highs))
+        if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "iKKOO", &step->column, &mask, &flip, &lows, &highs))
             return 0;
         if (step->column < 0 || step->column >= width) {
             PyErr_SetString(PyExc_ValueError, "no such column");
@@ -288,7 +286,7 @@ hold_steps(Buffers *buffers, PyObject *list, const Stored *columns, Py_ssize_t w
         if (!(step->ranges.high = hold(buffers, highs, step->ranges.count, 8, 0)))
             return 0;
         step->ranges.mask = mask;
-        step->ranges.flip = columns[step->column].is_signed && mask == UINT64_MAX ? (uint64_t)1 << 63 : 0;
+        step->ranges.flip = flip;
         if (++depth > deepest)
             deepest = depth;
     }
@@ -361,10 +359,9 @@ pick_rows(PyObject *self, PyObject *args)
     for (Py_ssize_t i = 0; good && i < width; i++) {
         PyObject *column = PyTuple_GetItem(tuple, i);
         there[i] = column != Py_None;
-        columns[i].is_signed = 0;
         good = !there[i] || hold_stored(&buffers, column, n, &columns[i]);
     }
-    good = good && (deepest = hold_steps(&buffers, list, columns, width, steps, count)) > 0;
+    good = good && (deepest = hold_steps(&buffers, list, width, steps, count)) > 0;
     if (good && !(stack = malloc((size_t)(deepest * n + 1)))) {
         PyErr_NoMemory();
         good = 0;
