@@ -10,18 +10,8 @@ from functools import partial
 import click
 import numpy as np
 
-from mmiotools.cli.common import (
-    Run,
-    choose_format,
-    from_option,
-    load_regs,
-    open_output,
-    output_option,
-    quiet_option,
-    regs_option,
-    strict_option,
-    to_option,
-)
+from mmiotools.cli.common import Run, choose_format, load_regs, open_output
+from mmiotools.cli.options import from_option, output_option, quiet_option, regs_option, strict_option, to_option
 from mmiotools.errors import EXIT_DAMAGED, EXIT_DIFFERENT, UsageError
 from mmiotools.events import Kind
 from mmiotools.filters.compile import Predicate
