@@ -17,14 +17,14 @@ from mmiotools.events import Kind
 from mmiotools.formats import FORMATS, format_for_path, open_trace
 from mmiotools.formats.base import NamingWriter, PreparingWriter
 from mmiotools.formats.source import compression_of, compressor, describe
-from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace, TraceHeader
 from mmiotools.trace.memory import keep_freed_memory
-from mmiotools.trace.zones import Choice
 
 if TYPE_CHECKING:
-    # Only --regs pays for names of registers.
+    # Not every command looks at columns, and only --regs pays for names of registers.
+    from mmiotools.trace.batch import Batch
     from mmiotools.trace.names import Names
+    from mmiotools.trace.zones import Choice
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from mmiotools.filters import blocks
 from mmiotools.filters import expr as tree
 from mmiotools.filters.alive import LiveMaps
 from mmiotools.filters.program import Program, compiled_steps
-from mmiotools.formats.mmiotrace_lines import render
+from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, unpack, unpack_file_header
 from mmiotools.formats.native_stored import Stored, Unfit
 from mmiotools.formats.native_table import Table, read_table, running_sums
@@ -161,9 +161,7 @@ class Selection:
         kept = sorted(picked.union(passing))
         texts, at = [], 0
         for row in kept:
-            stop = at
-            while stop < len(rows) and rows[stop] < row:
-                stop += 1
+            stop = bisect_left(rows, row, at)
             texts += [self._accesses(stored, rows[at:stop]), _lines([rare[row]])]
             at = stop + (row in picked)
         return [*texts, self._accesses(stored, rows[at:])]
@@ -243,9 +241,7 @@ class Selection:
             here = {row: event for row, event in rare.items() if start <= row < stop}
             for event in here.values():
                 self._follow(event, bool(is_in), maps)
-            last = at
-            while last < len(rows) and rows[last] < stop:
-                last += 1
+            last = bisect_left(rows, stop, at)
             texts += self._printed(stored, rows[at:last], here, bool(is_in))
             start, at = stop, last
         return Part(b"".join(texts), len(rows)), after
