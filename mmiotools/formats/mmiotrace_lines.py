@@ -12,7 +12,7 @@ import re
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
 from mmiotools.formats.extras import extra_fits
-from mmiotools.formats.mmiotrace_render import DAMAGED, META, VERSION
+from mmiotools.formats.mmiotrace_render import DAMAGED, META, VERSION, render
 from mmiotools.trace.header import Bar, PciDevice
 
 #: Seconds up to what 64 bits of nanoseconds hold.
