@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import zlib
 from array import array
+from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -96,12 +97,16 @@ class Stored:
         """A column as compiled/rows.c takes it: (bits, zigzag, planes or a constant, words, bitmap, steps); None where
         the block has none of that name.
         """
-        if name not in self._columns:
-            try:
-                self._columns[name] = self._read(name) if name in self._directory else None
-            except _WRONG as error:
-                raise Unfit from error
-        return self._columns[name]
+        try:
+            return self._columns[name]
+        except KeyError:
+            pass
+        try:
+            found = self._read(name) if name in self._directory else None
+        except _WRONG as error:
+            raise Unfit from error
+        self._columns[name] = found
+        return found
 
     def _payload(self, name: str) -> Any:
         payload = self._body.get(name, b"")
@@ -144,6 +149,8 @@ class Stored:
         words, zigzag = None, int(bits < 0)
         if encoding == _ADDRESS:
             words, zigzag = self.addresses, 0
+            if words is None:
+                raise Unfit
         elif encoding == _DICTIONARY:
             size, packed = parts["k"]
             if not 0 < size <= max(count, 1):
@@ -156,13 +163,18 @@ class Stored:
         self._fast.join(expand_planes(planes, count), count, None, zigzag, 8, out)
         return out
 
-    @property
-    def addresses(self) -> array[int]:
-        """The distinct addresses, ascending."""
-        size, planes = self._addresses
-        if not 0 < size <= self.n:
-            raise Unfit
-        return running_sums(self._joined(planes, size))
+    @cached_property
+    def addresses(self) -> array[int] | None:
+        """The distinct addresses, ascending; None where no event has one."""
+        if self._addresses is None:
+            return None
+        try:
+            size, planes = self._addresses
+            if not 0 < size <= self.n:
+                raise Unfit
+            return running_sums(self._joined(planes, size))
+        except _WRONG as error:
+            raise Unfit from error
 
     def check(self) -> None:
         """Look at the checksums of what was not read."""

@@ -92,6 +92,7 @@ class Selection:
         self._table = table
         self._program = program
         self._question = question
+        self._test = blocks.may_select(question.node)
         self._zones = list(table.zones())
         self._ends = [*(zone.offset for zone in self._zones[1:]), table.end]
         self._in_footer = table.context is not None
@@ -115,10 +116,9 @@ class Selection:
         """The numbers of the blocks to read: the others have no event that is selected, and what else is kept of them
         is in the footer.
         """
-        test = blocks.may_select(self._question.node)
         if self._question.bare or self._in_footer:
-            return [number for number, zone in enumerate(self._zones) if test(zone)]
-        return [n for n, zone in enumerate(self._zones) if zone.kinds & ~_ACCESSES or test(zone)]
+            return [number for number, zone in enumerate(self._zones) if self._test(zone)]
+        return [n for n, zone in enumerate(self._zones) if zone.kinds & ~_ACCESSES or self._test(zone)]
 
     def _stored(self, number: int) -> Stored:
         zone = self._zones[number]
@@ -148,7 +148,12 @@ class Selection:
         """The blocks start..stop-1: pure, for a worker."""
         texts, selected = [], 0
         for number in range(*stretch):
-            stored = self._stored(number)
+            stored, zone = self._stored(number), self._zones[number]
+            if self._in_footer and not self._test(zone._replace(addresses=stored.addresses)):
+                # Only its pages looked like it.
+                stored.check()
+                texts.append(self._skipped(zone.first, zone.first + zone.events).text)
+                continue
             rare = stored.rare()
             rows = stored.pick(*self._program)
             selected += len(rows)
@@ -197,7 +202,6 @@ class Selection:
         high = min(_HIGH if question.last is None else question.last, _HIGH)
         if low > _HIGH or high < _LOW:
             raise Unfit
-        test = blocks.may_select(question.node)
         maps: LiveMaps[Told] = LiveMaps()
         inside = question.first is None
         for number, zone in enumerate(self._zones):
@@ -205,7 +209,7 @@ class Selection:
             untimed = zone.time_max < zone.time_min
             if inside:
                 all_inside = untimed or (zone.time_min >= low and zone.time_max <= high)
-                needed = not all_inside or test(zone)
+                needed = not all_inside or self._test(zone)
             else:
                 needed = not untimed and zone.time_max >= low and zone.time_min <= high
             if needed or not known:
