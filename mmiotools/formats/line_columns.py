@@ -79,16 +79,11 @@ class Store:
 
     def __init__(self, n: int) -> None:
         self._n = n
-        self._columns: dict[str, tuple[NDArray[Any], NDArray[np.bool_]]] = {}
+        self._columns: dict[str, tuple[NDArray[Any], Mask | None]] = {}
 
     def adopt(self, name: str, data: NDArray[Any], present: Mask | None) -> None:
-        """Take a column that is there already, for the rows that are present; None for all."""
-        if present is None:
-            present = np.ones(self._n, np.bool_)
-        else:
-            data[~present] = 0
-            present = present.copy()
-        self._columns[name] = (data, present)
+        """Take a column that is there already, for the rows that are present; None for all. Others hold 0."""
+        self._columns[name] = (data, None if present is None else present.copy())
 
     def put(self, name: str, place: Place, values: NDArray[Any]) -> None:
         """Give rows their value of a column."""
@@ -98,8 +93,12 @@ class Store:
             self._columns[name] = (np.zeros(self._n, values.dtype), np.zeros(self._n, np.bool_))
         data, present = self._columns[name]
         place.into(data, values)
-        place.into(present, np.True_)
+        if present is not None:
+            place.into(present, np.True_)
 
     def columns(self) -> dict[str, Column]:
         """The columns; absent rows hold 0."""
-        return {name: Column(data, None if here.all() else here) for name, (data, here) in self._columns.items()}
+        return {
+            name: Column(data, None if here is None or here.all() else here)
+            for name, (data, here) in self._columns.items()
+        }
