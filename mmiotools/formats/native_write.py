@@ -10,9 +10,10 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 
 from mmiotools import __version__
+from mmiotools.events import Kind
 from mmiotools.formats import native_extras
-from mmiotools.formats.native_block import BlockBatch, Encoded, entry_of, rare_of, values, zone_of
-from mmiotools.formats.native_columns import MSGPACK, QUICK, THOROUGH, Effort, Presence, encode, pack_planes, squeeze
+from mmiotools.formats.native_block import BlockBatch, Encoded, entry_of, rare_of, values
+from mmiotools.formats.native_columns import QUICK, THOROUGH, Effort, Presence, encode, pack_planes, squeeze
 from mmiotools.formats.native_extras import weight
 from mmiotools.formats.native_index import PAGES
 from mmiotools.formats.native_layout import (
@@ -29,7 +30,7 @@ from mmiotools.formats.native_layout import (
     pack_file_header,
     pack_frame,
 )
-from mmiotools.formats.native_planes import code
+from mmiotools.formats.native_planes import MSGPACK
 from mmiotools.formats.source import is_seekable
 from mmiotools.trace.batch import Batch, Column, concatenate
 from mmiotools.trace.hashing import distinct
@@ -204,27 +205,32 @@ class _Context:
 
 def encode_block(batch: Batch, effort: Effort) -> Encoded:
     """A batch of at least one event as a block."""
-    batch = batch.without([name for name, column in batch.columns.items() if not _anywhere(column)])
-    addresses = None
-    if "addr" in batch.columns:
-        places = values(batch, "addr")
-        # Few, as a rule, and then it is faster not to make room for all of them.
-        addresses = code(places, len(places) // 4) or code(places, len(places))
-        assert addresses is not None, "there are no more addresses than events"
-    distinct_addresses = None if addresses is None else addresses.values
-    zone = zone_of(batch, distinct_addresses)
+    zone: dict[str, Any] = {}
     head: dict[str, Any] = {"n": len(batch), "zone": zone}
-    if distinct_addresses is not None:
-        steps = np.diff(distinct_addresses, prepend=np.uint64(0))
-        head["addresses"] = [len(steps), pack_planes(steps, effort.usual)]
-    if "region" in batch.columns:
-        codes = distinct(values(batch, "region")).tolist()
-        head["regions"] = {code: [batch.regions.names[code], batch.regions.spaces[code]] for code in codes}
+    times: dict[str, list[int]] = {}
+    pages = bytes(8 * len(PAGES))
     directory: dict[str, Any] = {}
     body: dict[str, bytes] = {}
     presence = Presence()
     for name, column in (("kind", Column(batch.kind)), *batch.columns.items()):
-        directory[name], body[name] = encode(name, column, addresses, presence, effort)
+        encoded = encode(name, column, presence, effort)
+        if encoded is None:
+            continue
+        directory[name], payload, packed, addresses = encoded
+        if payload:
+            body[name] = payload
+        if name == "kind":
+            zone["kinds"] = int.from_bytes(packed.members, "little")
+        elif name == "time":
+            times = {"time": [packed.low, packed.high]}
+        elif name == "addr":
+            zone["addr"] = [packed.low, packed.high]
+            head["addresses"] = [packed.words, addresses]
+            pages = packed.members
+    zone.update(times)
+    if "region" in directory:
+        codes = distinct(values(batch, "region")).tolist()
+        head["regions"] = {code: [batch.regions.names[code], batch.regions.spaces[code]] for code in codes}
     if presence.packed:
         head["present"] = presence.packed
     lost: Counter[str] = Counter()
@@ -233,8 +239,9 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
         directory["extras"] = [MSGPACK, 0, len(payload), zlib.crc32(payload), None]
         body["extras"] = payload
     head["columns"] = directory
-    packed = pack({name: payload for name, payload in body.items() if payload})
-    return Encoded(len(batch), pack(head), packed, entry_of(zone, distinct_addresses), lost, rare_of(batch))
+    entry = entry_of(zone, pages)
+    rare = rare_of(batch) if zone["kinds"] >> (Kind.UNKNOWN + 1) else None
+    return Encoded(len(batch), pack(head), pack(body), entry, lost, rare)
 
 
 def _block(kind: int, head: bytes, body: bytes, first: int, events: int) -> bytes:
@@ -258,7 +265,3 @@ def header_map(header: TraceHeader) -> dict[str, Any]:
         "time_digits": header.time_digits,
         "meta": header.meta,
     }
-
-
-def _anywhere(column: Column) -> bool:
-    return column.present is None or bool(column.present.any())
