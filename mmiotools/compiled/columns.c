@@ -440,6 +440,14 @@ pack_all(Packed *made, const void *data, int size, int is_signed, Py_ssize_t n, 
 {
     uint64_t *words = room + (n + 1), *numbers = room + 3 * (n + 1), differing = 0;
     uint8_t *out = (uint8_t *)room, *out_words = (uint8_t *)(room + 2 * (n + 1));
+    if (what == ANY && n && !memcmp(data, (const uint8_t *)data + size, (size_t)((n - 1) * size))) {
+        /* Absent rows, too: by far the fastest to find. */
+        made->rows = present ? 0 : n;
+        for (Py_ssize_t i = 0; present && i < n; i++)
+            made->rows += present[i] != 0;
+        made->low = made->high = number_at(data, size, is_signed, 0);
+        return 1;
+    }
     Py_ssize_t count = made->rows = gather(data, size, is_signed, n, present, numbers);
     if (!count)
         return 1;

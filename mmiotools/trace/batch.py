@@ -156,9 +156,10 @@ class Batch:
         for name, column in self.columns.items():
             present = None if column.present is None else column.present[rows]
             if present is not None:
-                if not present.any():
+                count = np.count_nonzero(present)
+                if not count:
                     continue
-                if present.all():
+                if count == len(present):
                     present = None
             columns[name] = Column(column.data[rows], present)
         extras: dict[int, dict[str, Any]] = {}
