@@ -9,11 +9,12 @@ from __future__ import annotations
 import zlib
 from typing import Any, NamedTuple
 
+import msgpack
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from mmiotools.formats.native_layout import pack, unpack
+from mmiotools.formats.native_layout import unpack
 from mmiotools.formats.native_planes import (
     ADDRESS,
     CONSTANT,
@@ -37,6 +38,7 @@ from mmiotools.trace.batch import Column
 
 #: Up to so many numbers, all byte planes may go into one frame.
 _FEW = 512
+_packer = msgpack.Packer()
 _decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
 
 
@@ -179,7 +181,7 @@ def encode(name: str, column: Column, presence: Presence, effort: Effort) -> Enc
             parts["k"] = [packed.words, frames(packed.word_planes, packed.words, effort.usual)]
         patterned = name in ("kind", "addr")
         parts["v"] = frames(packed.planes, rows, effort.pattern if patterned else effort.usual)
-    payload = pack(parts)
+    payload: bytes = _packer.pack(parts)
     return Encoded([encoding, bits, len(payload), zlib.crc32(payload), parameter, *bitmap], payload, packed, addresses)
 
 

@@ -43,10 +43,13 @@ def workers_wanted() -> int:
     return 0 if processors < 2 or not hasattr(os, "fork") else min(processors, 8)
 
 
-def ordered_map(function: Callable[[P], R], pieces: Iterable[P]) -> Iterator[R]:
-    """function(piece) for every piece, in order. An exception of the function is raised here, in its place."""
+def ordered_map(function: Callable[[P], R], pieces: Iterable[P], *, many: bool = False) -> Iterator[R]:
+    """function(piece) for every piece, in order. An exception of the function is raised here, in its place.
+
+    many  whether there are surely far more than ALONE: then only the first is worked on here
+    """
     remaining = iter(pieces)
-    for piece in islice(remaining, ALONE):
+    for piece in islice(remaining, 1 if many else ALONE):
         yield function(piece)
     ahead = list(islice(remaining, 1))
     wanted = workers_wanted() if ahead else 0
