@@ -26,7 +26,7 @@ _PAGES = struct.Struct(f"<{len(PAGES)}Q")
 
 class Encoded(NamedTuple):
     """A block before its place in the file is known: packed head and body, its line of the footer's index, what it
-    could not hold, and its events that are no accesses with their rows.
+    could not hold, and its events that are no accesses with their rows; perhaps those of the next blocks, too.
     """
 
     events: int

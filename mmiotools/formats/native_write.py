@@ -10,7 +10,6 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 
 from mmiotools import __version__
-from mmiotools.events import Kind
 from mmiotools.formats import native_extras
 from mmiotools.formats.native_block import BlockBatch, Encoded, entry_of, rare_of, values
 from mmiotools.formats.native_columns import QUICK, THOROUGH, Effort, Presence, encode, pack_planes, squeeze
@@ -119,13 +118,17 @@ class NativeWriter:
         if len(batch) <= self._lone:
             # The first piece may be all there is.
             return self._encode(batch, QUICK if self._index else THOROUGH)
-        pieces = -(-len(batch) // self._block)
-        cuts = [len(batch) * piece // pieces for piece in range(pieces + 1)]
-        return [made for start, stop in pairwise(cuts) for made in self._encode(batch.slice(start, stop), QUICK)]
+        return self._encode(batch, QUICK, -(-len(batch) // self._block))
 
-    def _encode(self, batch: Batch, effort: Effort) -> list[Encoded]:
-        """A batch as one block; more where its extras are too much for one."""
-        return [encode_block(piece, effort) for piece in _split(batch) if len(piece)]
+    def _encode(self, batch: Batch, effort: Effort, blocks: int = 1) -> list[Encoded]:
+        """A batch as so many blocks; more where its extras are too much for them. The first has what is rare in all."""
+        cuts = [len(batch) * block // blocks for block in range(blocks + 1)]
+        pieces = [piece for start, stop in pairwise(cuts) for piece in _split(batch.slice(start, stop)) if len(piece)]
+        made = [encode_block(piece, effort) for piece in pieces]
+        rare = rare_of(batch)
+        if rare is not None:
+            made[0] = made[0]._replace(rare=rare)
+        return made
 
     def accept(self, prepared: list[Encoded]) -> None:
         """Append what `prepare` made of the next batch."""
@@ -204,7 +207,7 @@ class _Context:
 
 
 def encode_block(batch: Batch, effort: Effort) -> Encoded:
-    """A batch of at least one event as a block."""
+    """A batch of at least one event as a block; what is rare in it is left to others."""
     zone: dict[str, Any] = {}
     head: dict[str, Any] = {"n": len(batch), "zone": zone}
     times: dict[str, list[int]] = {}
@@ -240,8 +243,7 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
         body["extras"] = payload
     head["columns"] = directory
     entry = entry_of(zone, pages)
-    rare = rare_of(batch) if zone["kinds"] >> (Kind.UNKNOWN + 1) else None
-    return Encoded(len(batch), pack(head), pack(body), entry, lost, rare)
+    return Encoded(len(batch), pack(head), pack(body), entry, lost, None)
 
 
 def _block(kind: int, head: bytes, body: bytes, first: int, events: int) -> bytes:
