@@ -66,7 +66,7 @@ typedef struct {
     uint32_t number, spare;
 } Slot;
 
-/* Memory of `look_up_all`: a hash table of 1 << bits slots, at most half full; which number each row has; and room to
+/* Memory of `look_up_all`: a hash table of 1 << bits slots, at most a quarter full; which number each row has; and room to
  * sort as many as there are rows.
  */
 typedef struct {
@@ -87,7 +87,7 @@ static int
 table_start(Table *table, Py_ssize_t n)
 {
     size_t rows = n ? (size_t)n : 1;
-    *table = (Table){.bits = 9};
+    *table = (Table){.bits = 10};
     table->slots = calloc((size_t)1 << table->bits, sizeof *table->slots);
     table->sorted = malloc(rows * (2 * sizeof(Slot) + 2 * sizeof(uint16_t)));
     if (!table->slots || !table->sorted) {
@@ -163,10 +163,9 @@ look_up_all(const uint64_t *numbers, Py_ssize_t n, Py_ssize_t most, uint64_t *di
     Py_ssize_t count = 0;
     if (!table_start(&table, n))
         return NO_MEMORY;
-    Slot *memory = table.sorted, *slot = NULL;
+    Slot *memory = table.sorted;
     for (Py_ssize_t i = 0; i < n; i++) {
-        if (!slot || slot->value != numbers[i])
-            slot = slot_of(table.slots, table.bits, numbers[i]);
+        Slot *slot = slot_of(table.slots, table.bits, numbers[i]);
         if (!slot->number) {
             if (count == most) {
                 count = TOO_MANY;
@@ -175,12 +174,11 @@ look_up_all(const uint64_t *numbers, Py_ssize_t n, Py_ssize_t most, uint64_t *di
             slot->value = numbers[i];
             slot->number = (uint32_t)(count + 1);
             table.sorted[count++] = *slot;
-            if (count << 1 > (Py_ssize_t)1 << table.bits) {
+            if (count << 2 > (Py_ssize_t)1 << table.bits) {
                 if (!table_grow(&table, count)) {
                     count = NO_MEMORY;
                     break;
                 }
-                slot = NULL;
             }
             table.of_row[i] = (uint16_t)(count - 1);
         } else
@@ -253,8 +251,9 @@ alike(PyObject *self, PyObject *args)
 
 #define ESCAPE 255
 
-/* As steps of n > 0 times in `unit`, which divides all of them: a byte each in `small`, those that are negative or do not
- * fit in `large`; how many these are. Inlined for each unit, as to divide by what is known is several times faster.
+/* n > 0 times as steps in `unit`: a byte each in `small`, those that are negative or do not fit in `large` (room for
+ * n + 1); how many these are, or -1 where the unit does not divide a time. Inlined for each unit, as to divide by what is
+ * known is several times faster.
  */
 static inline Py_ssize_t
 steps_in(const int64_t *times, Py_ssize_t n, int64_t unit, uint8_t *small, int64_t *large)
@@ -264,6 +263,8 @@ steps_in(const int64_t *times, Py_ssize_t n, int64_t unit, uint8_t *small, int64
     for (Py_ssize_t i = 0; i < n; i++) {
         int64_t now = times[i] / unit, step = (int64_t)((uint64_t)now - (uint64_t)before);
         int fits = (uint64_t)step < ESCAPE;
+        if (now * unit != times[i])
+            return -1;
         before = now;
         small[i] = fits ? (uint8_t)step : ESCAPE;
         large[many] = step;
@@ -272,23 +273,14 @@ steps_in(const int64_t *times, Py_ssize_t n, int64_t unit, uint8_t *small, int64
     return many;
 }
 
-static inline int
-all_in(const int64_t *times, Py_ssize_t n, int64_t unit)
-{
-    for (Py_ssize_t i = 0; i < n; i++)
-        if (times[i] % unit)
-            return 0;
-    return 1;
-}
-
-/* The same in the coarsest unit that is exact. `large` has room for n + 1. */
+/* The same in the coarsest unit that divides all. */
 static Py_ssize_t
 steps_of(const int64_t *times, Py_ssize_t n, uint8_t *small, int64_t *large, int64_t *unit)
 {
-    *unit = all_in(times, n, 1000000) ? 1000000 : all_in(times, n, 1000) ? 1000 : 1;
-    return *unit == 1000000 ? steps_in(times, n, 1000000, small, large)
-           : *unit == 1000  ? steps_in(times, n, 1000, small, large)
-                            : steps_in(times, n, 1, small, large);
+    Py_ssize_t many = steps_in(times, n, *unit = 1000000, small, large);
+    if (many < 0)
+        many = steps_in(times, n, *unit = 1000, small, large);
+    return many < 0 ? steps_in(times, n, *unit = 1, small, large) : many;
 }
 
 /* steps(times, n, small, large) -> (first, unit, how many are large)
@@ -400,9 +392,9 @@ pack_times(Packed *made, const int64_t *times, uint8_t *out, int64_t *large, uin
     made->word_planes = put_planes((const uint64_t *)large, made->words, out_large);
 }
 
-/* 0 where there is no memory. `numbers` are overwritten. */
+/* 0 where there is no memory. */
 static int
-pack_numbers(Packed *made, int what, uint64_t *numbers, uint8_t *out, uint64_t *dictionary, uint8_t *out_words)
+pack_numbers(Packed *made, int what, const uint64_t *numbers, uint8_t *out, uint64_t *dictionary, uint8_t *out_words)
 {
     Py_ssize_t n = made->rows, count = TOO_MANY;
     uint64_t all = 0;
@@ -433,14 +425,46 @@ pack_numbers(Packed *made, int what, uint64_t *numbers, uint8_t *out, uint64_t *
     return 1;
 }
 
+/* Unsigned bytes: they are their only plane. */
+static void
+pack_bytes(Packed *made, const uint8_t *data, Py_ssize_t n, const uint8_t *present, int what, uint8_t *out)
+{
+    Py_ssize_t count = 0;
+    uint8_t seen[256] = {0};
+    if (present)
+        for (Py_ssize_t i = 0; i < n; i++) {
+            out[count] = data[i];
+            count += present[i] != 0;
+        }
+    else
+        memcpy(out, data, (size_t)(count = n));
+    made->rows = count;
+    if (!count)
+        return;
+    for (Py_ssize_t i = 0; what == KINDS && i < count; i++)
+        seen[out[i]] = 1;
+    for (int kind = 0; kind < 256; kind++)
+        made->members[kind >> 6] |= (uint64_t)seen[kind] << (kind & 63);
+    if (!memcmp(out, out + 1, (size_t)(count - 1)))
+        made->low = made->high = out[0];
+    else {
+        made->encoding = PLAIN;
+        made->planes = 1;
+    }
+}
+
 /* 0 where there is no memory. `room` has room for 4 (n + 1) numbers. */
 static int
 pack_all(Packed *made, const void *data, int size, int is_signed, Py_ssize_t n, const uint8_t *present, int what,
          uint64_t *room)
 {
-    uint64_t *words = room + (n + 1), *numbers = room + 3 * (n + 1), differing = 0;
+    uint64_t *words = room + (n + 1), *scratch = room + 3 * (n + 1), differing = 0;
     uint8_t *out = (uint8_t *)room, *out_words = (uint8_t *)(room + 2 * (n + 1));
-    if (what == ANY && n && !memcmp(data, (const uint8_t *)data + size, (size_t)((n - 1) * size))) {
+    if (size == 1 && !is_signed && what != ADDRESSES) {
+        pack_bytes(made, data, n, present, what, out);
+        return 1;
+    }
+    if (what != ADDRESSES && n && !memcmp(data, (const uint8_t *)data + size, (size_t)((n - 1) * size))) {
         /* Absent rows, too: by far the fastest to find. */
         made->rows = present ? 0 : n;
         for (Py_ssize_t i = 0; present && i < n; i++)
@@ -448,29 +472,33 @@ pack_all(Packed *made, const void *data, int size, int is_signed, Py_ssize_t n, 
         made->low = made->high = number_at(data, size, is_signed, 0);
         return 1;
     }
-    Py_ssize_t count = made->rows = gather(data, size, is_signed, n, present, numbers);
-    if (!count)
-        return 1;
+    const uint64_t *numbers = data;
+    if (present || size != 8) {
+        numbers = scratch;
+        made->rows = gather(data, size, is_signed, n, present, scratch);
+    } else
+        made->rows = n;
+    Py_ssize_t count = made->rows;
     for (Py_ssize_t i = 0; i < count; i++)
         differing |= numbers[i] ^ numbers[0];
-    if (what == KINDS)
-        for (Py_ssize_t i = 0; i < count; i++)
-            made->members[numbers[i] >> 6 & 3] |= (uint64_t)1 << (numbers[i] & 63);
-    if (what == TIMES && differing) {
+    if (!count || (!differing && what != ADDRESSES)) {
+        made->low = made->high = count ? numbers[0] : 0;
+        return 1;
+    }
+    if (what == TIMES) {
         pack_times(made, (const int64_t *)numbers, out, (int64_t *)words, out_words);
         return 1;
     }
-    int encoded = 1;
-    if (what == ADDRESSES || differing) {
-        for (Py_ssize_t i = 0; is_signed && what != ADDRESSES && i < count; i++)
-            numbers[i] = zigzag(numbers[i]);
-        encoded = pack_numbers(made, what, numbers, out, words, out_words);
+    if (is_signed && what != ADDRESSES) {
+        for (Py_ssize_t i = 0; i < count; i++)
+            scratch[i] = zigzag(numbers[i]);
+        numbers = scratch;
     }
-    if (!differing) {
+    if (!pack_numbers(made, what, numbers, out, words, out_words))
+        return 0;
+    if (!differing)
         made->encoding = CONSTANT;
-        made->low = made->high = numbers[0];
-    }
-    return encoded;
+    return 1;
 }
 
 /* pack_column(data, n, size, signed, present or None, what, room)
