@@ -257,9 +257,10 @@ quick_line(const uint8_t *at, const Before *before, Line *line)
 {
     uint64_t word = word_at(at);
     uint8_t width = (uint8_t)((word >> 16 & 255) - '0');
-    if ((*at != 'R' && *at != 'W') || (word & 0xff00ff00u) != 0x20002000u || width > 9)
+    /* Which of the two it is cannot be guessed, so there is no branch for it. */
+    if (!((*at == 'R') | (*at == 'W')) || (word & 0xff00ff00u) != 0x20002000u || width > 9)
         return NULL;
-    line->kind = *at == 'R' ? READ : WRITE;
+    line->kind = (uint8_t)(*at == 'W');
     line->width = width;
     if ((word_at(at + 4) & before->seconds_mask) != before->seconds_text)
         return NULL;

@@ -12,6 +12,8 @@ from mmiotools.trace.batch import Column
 
 #: A line this far into a block may be looked at from the right without looking before the block.
 MARGIN = 96
+#: So many rows may be worth looking for runs in them.
+_MANY = 256
 
 
 def text_ends(data: NDArray[np.uint8], starts: Index, ends: Index) -> tuple[Index, Mask | None]:
@@ -53,13 +55,15 @@ class Lines:
 
 
 class Place:
-    """Row numbers, ascending, that values go to: as runs where there are few, which is several times faster."""
+    """Row numbers, ascending, that values go to: many of them as runs if these are few, which is much faster."""
 
     def __init__(self, rows: Index) -> None:
         self._rows = rows
         self._runs: list[tuple[int, int, int]] | None = None
+        if len(rows) < _MANY:
+            return
         breaks = np.flatnonzero(rows[1:] - rows[:-1] != 1) + 1
-        if len(rows) and len(breaks) < 32:
+        if len(breaks) < 32:
             firsts = [0, *breaks.tolist()]
             self._runs = [
                 (int(rows[first]), first, last) for first, last in zip(firsts, [*firsts[1:], len(rows)], strict=True)
