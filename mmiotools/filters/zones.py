@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from mmiotools.events import Kind
 from mmiotools.filters import expr as tree
 from mmiotools.filters.columns import compare
+from mmiotools.filters.compile import Predicate, touches_regions
 from mmiotools.filters.stages import Window
-from mmiotools.trace.batch import Array, BoolArray
+from mmiotools.trace.batch import Array, Batch, BoolArray
 from mmiotools.trace.zones import PAGE_BITS, Choice, Last, Zones, page_set
 
 #: Ranges of more pages are in any set of pages; the highest address.
@@ -46,7 +48,8 @@ def choose(node: tree.Expr, window: Window, bare: bool = False, last: Last | Non
     """
     kinds = _always(node, window, bare)
     if window.first is None and window.last is None:
-        return Choice(partial(may_select, node), kinds, False, lambda zones: bool(may_select(node, zones)[0]), last)
+        rows = _rows(node) if window.is_open else None
+        return Choice(partial(may_select, node), kinds, False, lambda zone: bool(may_select(node, zone)[0]), last, rows)
 
     def timed(zones: Zones) -> BoolArray:
         untimed = zones.time_max < zones.time_min
@@ -65,6 +68,12 @@ def choose(node: tree.Expr, window: Window, bare: bool = False, last: Last | Non
         return found
 
     return Choice(timed, kinds, timed=True, last=last)
+
+
+def _rows(node: tree.Expr) -> Callable[[Batch], BoolArray] | None:
+    """What tells the rows that are selected; None where it takes all rows to tell."""
+    predicate = None if any(map(touches_regions, tree.walk(node))) else Predicate(node)
+    return None if predicate is None else predicate.mask
 
 
 def _always(node: tree.Expr, window: Window, bare: bool) -> int:

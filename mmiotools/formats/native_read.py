@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
@@ -18,8 +18,9 @@ from mmiotools.errors import FormatError
 from mmiotools.formats.base import damaged
 from mmiotools.formats.native_block import Harmless, taken_over
 from mmiotools.formats.native_columns import Corrupt
-from mmiotools.formats.native_decode import NONSENSE, decode_block
+from mmiotools.formats.native_decode import decode_block
 from mmiotools.formats.native_index import Context, Index, find_context, find_footer, read_index
+from mmiotools.formats.native_late import NONSENSE
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -39,7 +40,7 @@ from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.native_stream import Stream, parse_file_header
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
-from mmiotools.trace.batch import Batch, Regions
+from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions, concatenate
 from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
@@ -48,6 +49,11 @@ R = TypeVar("R")
 
 #: Blocks that a worker reads at a time.
 _TOGETHER = 8
+
+
+def _joined(batches: list[Batch]) -> list[Batch]:
+    """Batches of few rows as one."""
+    return [concatenate(batches)] if len(batches) > 1 and sum(map(len, batches)) <= MAX_EVENTS else batches
 
 
 class NativeBatches:
@@ -272,7 +278,10 @@ class NativeReader:
             start, stop = piece
             self._hurt, unknown = False, set(self._unknown)
             extent = Extent(descriptor, offsets[start], offsets[stop])
-            found = list(map(result, self._stretch(extent, firsts[start], firsts[stop])))
+            batches: Iterable[Batch] = self._stretch(extent, firsts[start], firsts[stop])
+            if self._rows() is not None:
+                batches = _joined(list(batches))
+            found = list(map(result, batches))
             self._unknown = unknown
             return piece, found, self._hurt
 
@@ -396,8 +405,9 @@ class NativeReader:
         stream.skip(size)
         yield from self._close_gap(frame.first)
         if batch is not None:
-            self._expected += len(batch)
-            yield batch
+            self._expected += frame.events
+            if len(batch):
+                yield batch
         elif frame.type == EVENTS:
             yield from self._context(frame.first, frame.first + frame.events)
             self._expected += frame.events
@@ -418,7 +428,7 @@ class NativeReader:
 
     def _decode(self, n: int, head: dict[str, Any], body: bytes) -> Batch | None:
         """The batch of n events; None for a block that nobody wants to see."""
-        batch, unread = decode_block(n, head, body, self._regions, self.wanted, self._leaves_out())
+        batch, unread = decode_block(n, head, body, self._regions, self.wanted, self._leaves_out(), self._rows())
         for name in unread:
             if name not in self._unknown and not self._with_blocks:
                 self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")
@@ -427,7 +437,11 @@ class NativeReader:
 
     def _leaves_out(self) -> Callable[[Zones], bool] | None:
         """Whether nobody wants to see a block, by what its head says; None where all are wanted."""
-        if self.chosen is None or (ask := self.chosen.block) is None:
+        if self.chosen is None or (ask := self.chosen.block) is None or self._rows() is not None:
             return None
         kinds = self.chosen.kinds if self._rare is None else 0
         return lambda zone: not (zone.kinds[0] & kinds or ask(zone))
+
+    def _rows(self) -> Callable[[Batch], NDArray[np.bool_]] | None:
+        """Which rows somebody wants to see; None for all, and for those who take blocks over."""
+        return None if self.chosen is None or self._with_blocks else self.chosen.rows
