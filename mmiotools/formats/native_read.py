@@ -40,7 +40,7 @@ from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.native_stream import Stream, parse_file_header
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
-from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions, concatenate
+from mmiotools.trace.batch import Batch, Regions, concatenate
 from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
@@ -49,11 +49,42 @@ R = TypeVar("R")
 
 #: Blocks that a worker reads at a time.
 _TOGETHER = 8
+#: Rows that are put into one batch where few of a block are wanted.
+_JOINED = 1 << 13
 
 
-def _joined(batches: list[Batch]) -> list[Batch]:
-    """Batches of few rows as one."""
-    return [concatenate(batches)] if len(batches) > 1 and sum(map(len, batches)) <= MAX_EVENTS else batches
+#: Stretches of blocks that are read together: the number of the block up to which all was read or passed over before,
+#: those of the first block and of the one behind the last.
+Piece = list[tuple[int, int, int]]
+
+
+def _pieces(wanted: NDArray[np.bool_]) -> Iterator[Piece]:
+    """The blocks that are wanted, some at a time."""
+    piece: Piece = []
+    blocks = seen = 0
+    for start, stop in stretches(wanted).tolist():
+        for at in range(start, stop, _TOGETHER):
+            end = min(at + _TOGETHER, stop)
+            if blocks + end - at > _TOGETHER:
+                yield piece
+                piece, blocks = [], 0
+            piece.append((seen, at, end))
+            blocks += end - at
+            seen = end
+    if piece:
+        yield piece
+
+
+def _joined(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Batches of one stream, those of few rows together."""
+    held: list[Batch] = []
+    for batch in batches:
+        if held and sum(map(len, held)) + len(batch) > _JOINED:
+            yield concatenate(held)
+            held.clear()
+        held.append(batch)
+    if held:
+        yield concatenate(held)
 
 
 class NativeBatches:
@@ -267,34 +298,30 @@ class NativeReader:
         wanted = np.ones(len(zones.first), np.bool_)
         if self.chosen is not None:
             wanted = self.chosen.wanted(zones, self._take_context(index, self.chosen))
-        pieces = [
-            (at, min(at + _TOGETHER, stop))
-            for start, stop in stretches(wanted).tolist()
-            for at in range(start, stop, _TOGETHER)
-        ]
         offsets, firsts = index.borders()
 
-        def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[Spread[R]], bool]:
-            start, stop = piece
+        def read(piece: Piece) -> Iterator[Batch]:
+            for seen, start, stop in piece:
+                yield from self._context(firsts[seen], firsts[start])
+                extent = Extent(descriptor, offsets[start], offsets[stop])
+                yield from self._stretch(extent, firsts[start], firsts[stop])
+
+        def work(piece: Piece) -> tuple[Piece, list[Spread[R]], bool]:
             self._hurt, unknown = False, set(self._unknown)
-            extent = Extent(descriptor, offsets[start], offsets[stop])
-            batches: Iterable[Batch] = self._stretch(extent, firsts[start], firsts[stop])
-            if self._rows() is not None:
-                batches = _joined(list(batches))
-            found = list(map(result, batches))
+            batches = read(piece)
+            found = list(map(result, batches if self._rows() is None else _joined(batches)))
             self._unknown = unknown
             return piece, found, self._hurt
 
         at = 0
-        for piece, found, hurt in ordered_map(work, pieces):
+        for piece, found, hurt in ordered_map(work, _pieces(wanted)):
             if hurt:
                 # Damage may go on in the next piece, and is to be told once: from here on all is read in order.
-                wanted[: piece[0]] = False
+                wanted[: piece[0][1]] = False
                 break
-            yield from map(result, self._context(at, firsts[piece[0]]))
             yield from found
-            at = firsts[piece[1]]
-            self._source.consumed = offsets[piece[1]]
+            at = firsts[piece[-1][2]]
+            self._source.consumed = offsets[piece[-1][2]]
         else:
             wanted[:] = False
         self._expected = self._told = at
