@@ -13,7 +13,7 @@ from mmiotools.formats import native_extras
 from mmiotools.formats.native_columns import Corrupt, Presence, unpack_planes
 from mmiotools.formats.native_late import NONSENSE, LateBatch, decoded
 from mmiotools.formats.native_layout import unpack
-from mmiotools.formats.native_stored import Stored, check
+from mmiotools.formats.native_partial import StoredColumn, check
 from mmiotools.trace.batch import MAX_EVENTS, Batch, BoolArray, Column, Regions
 from mmiotools.trace.zones import Zones
 
@@ -59,7 +59,7 @@ def decode_block(
     if len(head["columns"]) > MAX_COLUMNS:
         raise Corrupt("it has too many columns")
     presence = Presence(head.get("present"))
-    stored: dict[str, Stored] = {}
+    stored: dict[str, StoredColumn] = {}
     extras: dict[int, dict[str, Any]] = {}
     unread = []
     for name, entry in head["columns"].items():
@@ -71,7 +71,7 @@ def decode_block(
             if name == "extras":
                 extras = native_extras.decode(entry, payload, n)
                 continue
-            column = Stored(entry, payload, n, addresses, presence)
+            column = StoredColumn(entry, payload, n, addresses, presence)
         except NONSENSE as error:
             raise Corrupt(f"column '{name}': {error}") from error
         if column.known:
@@ -93,7 +93,7 @@ def decode_block(
     return batch, unread
 
 
-def _whole(name: str, stored: Stored) -> Column:
+def _whole(name: str, stored: StoredColumn) -> Column:
     column = decoded(name, stored)
     assert column is not None
     return column

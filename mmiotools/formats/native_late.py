@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.formats.native_columns import Corrupt
-from mmiotools.formats.native_stored import Stored
+from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.trace.batch import DTYPES, EOL_NONE, Array, Batch, BoolArray, Column
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class LateBatch(Batch):
     The codes of `region` are those of the block. Whatever is asked may raise Corrupt.
     """
 
-    stored: dict[str, Stored] = field(default_factory=dict)
+    stored: dict[str, StoredColumn] = field(default_factory=dict)
 
     def data(self, name: str) -> Array:
         """See `Batch.data`."""
@@ -49,6 +49,8 @@ class LateBatch(Batch):
 
     def decoded(self, rows: NDArray[np.intp]) -> Batch:
         """Some rows, ascending, as a batch."""
+        if not len(rows):
+            return Batch(self.kind[rows], regions=self.regions)
         columns = {}
         for name, stored in self.stored.items():
             column = decoded(name, stored, rows)
@@ -58,7 +60,7 @@ class LateBatch(Batch):
         return Batch(rest.kind, columns, rest.extras, self.regions)
 
 
-def decoded(name: str, stored: Stored, rows: NDArray[np.intp] | None = None) -> Column | None:
+def decoded(name: str, stored: StoredColumn, rows: NDArray[np.intp] | None = None) -> Column | None:
     """A column in all rows or in some, (m,) ascending; None where these lack it. Raises Corrupt with its name."""
 
     def of_rows() -> Column | None:

@@ -36,7 +36,7 @@ def check(entry: Any, payload: bytes) -> None:
         raise Corrupt("its checksum is wrong")
 
 
-class Stored:
+class StoredColumn:
     """A column of a block of n events, by its directory entry and its payload. All that it does may raise Corrupt.
 
     known  whether its encoding is; else nothing may be asked of it
