@@ -32,6 +32,7 @@ def decode_block(
     wanted: frozenset[str] | None,
     leaves_out: Callable[[Zones], bool] | None,
     rows: Callable[[Batch], BoolArray] | None = None,
+    alone: bool = True,
 ) -> tuple[Batch | None, list[str]]:
     """The batch of a block of n events, and the names of its columns whose encoding is not known.
 
@@ -40,6 +41,7 @@ def decode_block(
     leaves_out  whether nobody wants to see a block, by what its head says: then None is its batch
     rows        which accesses of a batch somebody wants to see, (n,): the others are not in it, and columns are decoded
                 no further than it takes to know; None for all
+    alone       whether what is no access is wanted of a block of which no access is; else None is its batch
 
     Raises Corrupt, or another of NONSENSE.
     """
@@ -87,6 +89,8 @@ def decode_block(
     else:
         late = LateBatch(kind, {}, extras, regions, stored)
         found = rows(late)
+        if not alone and not found.any():
+            return None, unread
         batch = late.decoded(np.flatnonzero(found | (kind > Kind.UNKNOWN) if most > Kind.UNKNOWN else found))
     if "region" in batch.columns:
         batch.columns["region"] = _translate(batch.columns["region"], head["regions"], regions)

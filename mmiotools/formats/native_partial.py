@@ -22,7 +22,7 @@ from mmiotools.formats.native_columns import (
     unpack_planes,
 )
 from mmiotools.formats.native_layout import unpack
-from mmiotools.formats.native_planes import ESCAPE, U64, Array, Steps, from_steps, look_up, place_of, steps_at, unzigzag
+from mmiotools.formats.native_planes import ESCAPE, U64, Array, Steps, from_steps, look_up, place_of, unzigzag
 from mmiotools.trace.batch import BoolArray, Column
 
 #: What a payload that checks out may still raise when it says nonsense.
@@ -196,4 +196,4 @@ class StoredColumn:
                 else unzigzag(unpack_planes(parts["z"], escaped))
             )
         steps = Steps(first, unit, small, large)
-        return (from_steps(steps) if at is None else steps_at(steps, at)).astype(self.dtype, copy=False)
+        return from_steps(steps, at).astype(self.dtype, copy=False)

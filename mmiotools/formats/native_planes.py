@@ -151,26 +151,18 @@ def to_steps(times: NDArray[np.int64]) -> Steps:
     return Steps(int(ticks[0]), unit, np.where(small, steps, ESCAPE).astype(np.uint8).tobytes(), steps[~small])
 
 
-def from_steps(steps: Steps) -> NDArray[np.int64]:
-    """The inverse of `to_steps`; modulo 2⁶⁴ where what it was given is no such thing."""
+def from_steps(steps: Steps, rows: NDArray[np.intp] | None = None) -> NDArray[np.int64]:
+    """The inverse of `to_steps`, of all times or those at some rows; modulo 2⁶⁴ where what it was given is no such
+    thing.
+    """
     n = len(steps.small)
     fast = compiled()
     if fast is not None:
         out = np.empty(n, np.int64)
         fast.sum_steps(steps.small, n, steps.large, len(steps.large), steps.first, steps.unit, out)
-        return out
+        return out if rows is None else out[rows]
     small = np.frombuffer(steps.small, np.uint8)
     found = small.astype(np.int64)
-    found[small == ESCAPE] = steps.large
-    return (np.cumsum(found) + np.int64(steps.first)) * np.int64(steps.unit)
-
-
-def steps_at(steps: Steps, rows: NDArray[np.intp]) -> NDArray[np.int64]:
-    """What `from_steps` gives, at some rows, (m,) ascending."""
-    small = np.frombuffer(steps.small, np.uint8)
-    # Of the small ones, as if the escapes were steps of 255: then the large ones, less that.
-    passed = np.cumsum(small, dtype=np.int64)[rows]
-    if len(steps.large):
-        beyond = np.concatenate([np.zeros(1, np.int64), np.cumsum(steps.large - ESCAPE)])
-        passed += beyond[np.searchsorted(np.flatnonzero(small == ESCAPE), rows, "right")]
-    return (passed + np.int64(steps.first)) * np.int64(steps.unit)
+    found[np.flatnonzero(small == ESCAPE)] = steps.large
+    passed = found.cumsum()
+    return ((passed if rows is None else passed[rows]) + np.int64(steps.first)) * np.int64(steps.unit)

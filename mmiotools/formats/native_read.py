@@ -455,7 +455,10 @@ class NativeReader:
 
     def _decode(self, n: int, head: dict[str, Any], body: bytes) -> Batch | None:
         """The batch of n events; None for a block that nobody wants to see."""
-        batch, unread = decode_block(n, head, body, self._regions, self.wanted, self._leaves_out(), self._rows())
+        rows, leaves_out = self._rows(), self._leaves_out()
+        batch, unread = decode_block(
+            n, head, body, self._regions, self.wanted, leaves_out, rows, alone=self._rare is None
+        )
         for name in unread:
             if name not in self._unknown and not self._with_blocks:
                 self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")

@@ -158,11 +158,3 @@ def test_where_no_address_will_do_nothing_is_decompressed(monkeypatch: pytest.Mo
     assert [event.time for event in found.events()] == [at * 10 for at in range(1, 600, 7)]
     # Of addresses and values: all else is a constant, or time.
     assert len(expanded) == 2
-
-
-@given(STREAM)
-def test_times_at_some_rows(events: list[Event]) -> None:
-    times = np.array([event.time or 0 for event in events], np.int64)
-    steps = native_planes.to_steps(times)
-    rows = np.arange(0, len(times), 2)
-    assert native_planes.steps_at(steps, rows).tolist() == times[rows].tolist()
