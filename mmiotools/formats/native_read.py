@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
@@ -37,54 +37,16 @@ from mmiotools.formats.native_layout import (
     unpack_frame,
 )
 from mmiotools.formats.native_magic import MAGIC, SYNC
+from mmiotools.formats.native_pieces import Piece, joined, pieces
 from mmiotools.formats.native_stream import Stream, parse_file_header
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
-from mmiotools.trace.batch import Batch, Regions, concatenate
+from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
 
 R = TypeVar("R")
-
-#: Blocks that a worker reads at a time.
-_TOGETHER = 8
-#: Rows that are put into one batch where few of a block are wanted.
-_JOINED = 1 << 13
-
-
-#: Stretches of blocks that are read together: the number of the block up to which all was read or passed over before,
-#: those of the first block and of the one behind the last.
-Piece = list[tuple[int, int, int]]
-
-
-def _pieces(wanted: NDArray[np.bool_]) -> Iterator[Piece]:
-    """The blocks that are wanted, some at a time."""
-    piece: Piece = []
-    blocks = seen = 0
-    for start, stop in stretches(wanted).tolist():
-        for at in range(start, stop, _TOGETHER):
-            end = min(at + _TOGETHER, stop)
-            if blocks + end - at > _TOGETHER:
-                yield piece
-                piece, blocks = [], 0
-            piece.append((seen, at, end))
-            blocks += end - at
-            seen = end
-    if piece:
-        yield piece
-
-
-def _joined(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Batches of one stream, those of few rows together."""
-    held: list[Batch] = []
-    for batch in batches:
-        if held and sum(map(len, held)) + len(batch) > _JOINED:
-            yield concatenate(held)
-            held.clear()
-        held.append(batch)
-    if held:
-        yield concatenate(held)
 
 
 class NativeBatches:
@@ -309,12 +271,12 @@ class NativeReader:
         def work(piece: Piece) -> tuple[Piece, list[Spread[R]], bool]:
             self._hurt, unknown = False, set(self._unknown)
             batches = read(piece)
-            found = list(map(result, batches if self._rows() is None else _joined(batches)))
+            found = list(map(result, batches if self._rows() is None else joined(batches)))
             self._unknown = unknown
             return piece, found, self._hurt
 
         at = 0
-        for piece, found, hurt in ordered_map(work, _pieces(wanted)):
+        for piece, found, hurt in ordered_map(work, pieces(wanted)):
             if hurt:
                 # Damage may go on in the next piece, and is to be told once: from here on all is read in order.
                 wanted[: piece[0][1]] = False

@@ -14,7 +14,7 @@ from test_native import EVENT, write
 from mmiotools import speed
 from mmiotools.errors import FormatError
 from mmiotools.events import Event, Kind
-from mmiotools.formats import native_partial, native_planes, native_read, open_trace
+from mmiotools.formats import native_partial, native_pieces, native_planes, open_trace
 from mmiotools.formats.native_decode import decode_block
 from mmiotools.formats.native_layout import FRAME_SIZE, unpack, unpack_frame
 from mmiotools.formats.native_magic import SYNC
@@ -136,8 +136,8 @@ def test_damage_is_found_and_told_as_before(
     by_index = [event for batch in open_trace(str(path), "native", choice=plain).batches for event in kept(batch)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMIOTOOLS_WORKERS", "0")
-        patch.setattr(native_read, "_TOGETHER", 3)
-        patch.setattr(native_read, "_JOINED", 4)
+        patch.setattr(native_pieces, "_TOGETHER", 3)
+        patch.setattr(native_pieces, "_JOINED", 4)
         in_order = [kept(batch) for batch in open_trace(str(path), "native", choice=choice).batches]
         spread = [result.result for result in open_trace(str(path), "native", choice=choice).map(kept)]
     assert [event for found in in_order for event in found] == by_index
