@@ -20,7 +20,7 @@ enum { READ = 0, WRITE = 1, UNKNOWN = 2, DEVICE = 8, OTHER = 255 };
 
 /* -- buffers ------------------------------------------------------------------------------------------------- */
 
-#define MOST_BUFFERS 24
+#define MOST_BUFFERS 256
 
 typedef struct {
     Py_buffer views[MOST_BUFFERS];
@@ -50,7 +50,8 @@ hold(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t size, int 
         PyErr_SetString(PyExc_ValueError, "a buffer is too small");
         return NULL;
     }
-    if ((uintptr_t)view->buf % (uintptr_t)size) {
+    /* That of an empty one may lie anywhere. */
+    if (view->len && (uintptr_t)view->buf % (uintptr_t)size) {
         PyErr_SetString(PyExc_ValueError, "a buffer is not aligned");
         return NULL;
     }
@@ -82,7 +83,8 @@ hold_column(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t siz
 
 /* -- the parts: functions of each, and what it does when the module is made --------------------------------- */
 
-extern PyMethodDef text_functions[], column_functions[], tally_functions[], accesses_functions[], aligning_functions[];
+extern PyMethodDef text_functions[], column_functions[], row_functions[], tally_functions[], accesses_functions[],
+    aligning_functions[];
 int prepare_text(PyObject *module);
 
 #endif

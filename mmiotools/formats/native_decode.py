@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats import native_extras
-from mmiotools.formats.native_columns import Corrupt, Presence, unpack_planes
+from mmiotools.formats.native_columns import Presence, unpack_planes
 from mmiotools.formats.native_late import NONSENSE, LateBatch, decoded
 from mmiotools.formats.native_layout import unpack
 from mmiotools.formats.native_partial import StoredColumn, check
+from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.batch import MAX_EVENTS, Batch, BoolArray, Column, Regions
 from mmiotools.trace.zones import Zones
 

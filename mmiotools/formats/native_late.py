@@ -9,8 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.formats.native_columns import Corrupt
 from mmiotools.formats.native_partial import StoredColumn
+from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.batch import DTYPES, EOL_NONE, Array, Batch, BoolArray, Column
 
 T = TypeVar("T")

@@ -15,14 +15,12 @@ from mmiotools.formats.native_columns import (
     DELTA,
     DICTIONARY,
     PLAIN,
-    Corrupt,
     Presence,
-    expand,
-    expand_planes,
     unpack_planes,
 )
 from mmiotools.formats.native_layout import unpack
 from mmiotools.formats.native_planes import ESCAPE, U64, Array, Steps, from_steps, look_up, place_of, unzigzag
+from mmiotools.formats.native_zstd import Corrupt, expand, expand_planes
 from mmiotools.trace.batch import BoolArray, Column
 
 #: What a payload that checks out may still raise when it says nonsense.
