@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from mmiotools.errors import FormatError
 from mmiotools.formats.base import damaged
 from mmiotools.formats.native_block import Harmless, taken_over
-from mmiotools.formats.native_decode import NONSENSE, decode_block
+from mmiotools.formats.native_decode import decode_block
 from mmiotools.formats.native_index import Context, Index, find_context, find_footer, read_index
+from mmiotools.formats.native_late import NONSENSE
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -36,6 +37,7 @@ from mmiotools.formats.native_layout import (
     unpack_frame,
 )
 from mmiotools.formats.native_magic import MAGIC, SYNC
+from mmiotools.formats.native_pieces import Piece, joined, pieces
 from mmiotools.formats.native_stream import Stream
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.formats.parallel import ordered_map
@@ -46,9 +48,6 @@ from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
 
 R = TypeVar("R")
-
-#: Blocks that a worker reads at a time.
-_TOGETHER = 8
 
 
 class NativeBatches:
@@ -262,31 +261,30 @@ class NativeReader:
         wanted = np.ones(len(zones.first), np.bool_)
         if self.chosen is not None:
             wanted = self.chosen.wanted(zones, self._take_context(index, self.chosen))
-        pieces = [
-            (at, min(at + _TOGETHER, stop))
-            for start, stop in stretches(wanted).tolist()
-            for at in range(start, stop, _TOGETHER)
-        ]
         offsets, firsts = index.borders()
 
-        def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[Spread[R]], bool]:
-            start, stop = piece
+        def read(piece: Piece) -> Iterator[Batch]:
+            for seen, start, stop in piece:
+                yield from self._context(firsts[seen], firsts[start])
+                extent = Extent(descriptor, offsets[start], offsets[stop])
+                yield from self._stretch(extent, firsts[start], firsts[stop])
+
+        def work(piece: Piece) -> tuple[Piece, list[Spread[R]], bool]:
             self._hurt, unknown = False, set(self._unknown)
-            extent = Extent(descriptor, offsets[start], offsets[stop])
-            found = list(map(result, self._stretch(extent, firsts[start], firsts[stop])))
+            batches = read(piece)
+            found = list(map(result, batches if self._rows() is None else joined(batches)))
             self._unknown = unknown
             return piece, found, self._hurt
 
         at = 0
-        for piece, found, hurt in ordered_map(work, pieces):
+        for piece, found, hurt in ordered_map(work, pieces(wanted)):
             if hurt:
                 # Damage may go on in the next piece, and is to be told once: from here on all is read in order.
-                wanted[: piece[0]] = False
+                wanted[: piece[0][1]] = False
                 break
-            yield from map(result, self._context(at, firsts[piece[0]]))
             yield from found
-            at = firsts[piece[1]]
-            self._source.consumed = offsets[piece[1]]
+            at = firsts[piece[-1][2]]
+            self._source.consumed = offsets[piece[-1][2]]
         else:
             wanted[:] = False
         self._expected = self._told = at
@@ -397,8 +395,9 @@ class NativeReader:
         stream.skip(size)
         yield from self._close_gap(frame.first)
         if batch is not None:
-            self._expected += len(batch)
-            yield batch
+            self._expected += frame.events
+            if len(batch):
+                yield batch
         elif frame.type == EVENTS:
             yield from self._context(frame.first, frame.first + frame.events)
             self._expected += frame.events
@@ -419,7 +418,10 @@ class NativeReader:
 
     def _decode(self, n: int, head: dict[str, Any], body: bytes) -> Batch | None:
         """The batch of n events; None for a block that nobody wants to see."""
-        batch, unread = decode_block(n, head, body, self._regions, self.wanted, self._leaves_out())
+        rows, leaves_out = self._rows(), self._leaves_out()
+        batch, unread = decode_block(
+            n, head, body, self._regions, self.wanted, leaves_out, rows, alone=self._rare is None
+        )
         for name in unread:
             if name not in self._unknown and not self._with_blocks:
                 self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")
@@ -428,7 +430,11 @@ class NativeReader:
 
     def _leaves_out(self) -> Callable[[Zones], bool] | None:
         """Whether nobody wants to see a block, by what its head says; None where all are wanted."""
-        if self.chosen is None or (ask := self.chosen.block) is None:
+        if self.chosen is None or (ask := self.chosen.block) is None or self._rows() is not None:
             return None
         kinds = self.chosen.kinds if self._rare is None else 0
         return lambda zone: not (zone.kinds[0] & kinds or ask(zone))
+
+    def _rows(self) -> Callable[[Batch], NDArray[np.bool_]] | None:
+        """Which rows somebody wants to see; None for all, and for those who take blocks over."""
+        return None if self.chosen is None or self._with_blocks else self.chosen.rows

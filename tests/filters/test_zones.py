@@ -138,7 +138,7 @@ def test_only_the_last_blocks_are_read(tmp_path: Path) -> None:
     path = written(stream, 4, tmp_path)
 
     def last(text: str, count: int) -> list[Event]:
-        choice = of_last(parse(text), Window(), False, count)
+        choice = of_last(parse(text), Window(), False, count)._replace(rows=None)
         return [event for batch in open_trace(str(path), choice=choice).batches for event in batch.events()]
 
     assert last("all", 3) == [stream[10], *stream[396:]]
@@ -156,8 +156,8 @@ def accesses(count: int) -> list[Event]:
 
 
 def read(path: Path, text: str, window: Window | None = None) -> list[Event]:
-    """What is read of a file, whether it is selected or not."""
-    choice = choose(parse(text), window or Window())
+    """What is read of a file block by block, whether it is selected or not."""
+    choice = choose(parse(text), window or Window())._replace(rows=None)
     return [event for batch in open_trace(str(path), choice=choice).batches for event in batch.events()]
 
 
