@@ -18,7 +18,7 @@ from mmiotools.filters.lexer import Token
 from mmiotools.trace.batch import Array, Batch, BoolArray
 
 if TYPE_CHECKING:
-    from mmiotools.trace.addrmap import Region
+    from mmiotools.trace.address_space import Region
     from mmiotools.trace.names import Names, Place
 
 if TYPE_CHECKING:

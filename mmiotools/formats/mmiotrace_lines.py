@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmiotools.events import Event, Kind
@@ -367,3 +367,15 @@ def _hex(number: int | None) -> str:
 def _stamp(time: int | None) -> str:
     seconds, rest = divmod((time or 0) // 1000, 1_000_000)
     return f"{seconds}.{rest:06d}"
+
+
+def parse_alone(block: bytes, spans: Sequence[tuple[int, int, int]], first_line: int) -> list[Event]:
+    """The events of some lines of a block: of each its number from 0, and where its text begins and ends."""
+    events = [parse_line(block[start:end], first_line + row) for row, start, end in spans]
+    for at in range(1, len(spans)):
+        row = spans[at][0]
+        # A record that a stray line end cut in two is one loss, not two.
+        if spans[at - 1][0] == row - 1 and is_second_half(events[at - 1], events[at]):
+            text = events[at].extra["text"]
+            events[at] = damaged("the rest of the record before it", text=text, events=0, line=first_line + row)
+    return events

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.source import ByteSource
-from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
 
 if TYPE_CHECKING:
     from mmiotools.formats.native_write import NativeWriter
+    from mmiotools.trace.batch import Batch
 
 
 class Native:

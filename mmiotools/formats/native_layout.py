@@ -111,7 +111,7 @@ def pack(content: Any) -> bytes:
     return packed
 
 
-def unpack(data: bytes) -> Any:
+def unpack(data: Any) -> Any:
     """What `pack` was given. Raises ValueError for anything that is not exactly one msgpack object, or too large."""
     items = 0
 
@@ -122,12 +122,14 @@ def unpack(data: bytes) -> Any:
             raise ValueError("too many objects")
         return container
 
+    # Every item, and every list and map, takes a byte: what is short need not be counted.
+    hook = counted if len(data) > MAX_OBJECTS else None
     try:
         return msgpack.unpackb(
             data,
             ext_hook=_extension,
-            object_hook=counted,
-            list_hook=counted,
+            object_hook=hook,
+            list_hook=hook,
             strict_map_key=False,
             unicode_errors="surrogatepass",
             max_array_len=MAX_OBJECTS,

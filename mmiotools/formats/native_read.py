@@ -37,17 +37,19 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.native_stream import Stream, parse_file_header
-from mmiotools.formats.parallel import ordered_map
+from mmiotools.formats.parallel import ordered_map, shares
 from mmiotools.formats.source import ByteSource, Extent
+from mmiotools.speed import compiled
 from mmiotools.trace.batch import Batch, Regions
-from mmiotools.trace.header import Spread, TraceHeader
+from mmiotools.trace.header import Spread, Tallied, TraceHeader
 from mmiotools.trace.polls import stretches
+from mmiotools.trace.tally import Counted
 from mmiotools.trace.zones import Choice, Zones
 
 R = TypeVar("R")
 
-#: Blocks that a worker reads at a time.
-_TOGETHER = 8
+#: Blocks that a worker reads at a time, and that it counts.
+_TOGETHER, _COUNTED_TOGETHER = 8, 128
 
 
 class NativeBatches:
@@ -71,6 +73,10 @@ class NativeBatches:
     def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """function(batch) for every batch, computed anywhere, given in order."""
         return self._reader.spread(function)
+
+    def counting(self, function: Callable[[Counted], R]) -> Iterator[Tallied[R]]:
+        """The same for a function of what was counted, of a file as of a pipe."""
+        return self._reader.counting(function)
 
     def only(self, columns: frozenset[str]) -> None:
         """Leave out all other columns: their checksums are looked at, no more."""
@@ -251,7 +257,33 @@ class NativeReader:
 
     def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """See `NativeBatches.spread`: a file with an index is read by worker processes, some blocks at a time."""
-        result = partial(Spread.of, function)
+        return self._spread(partial(Spread.of, function), None, _TOGETHER)
+
+    def counting(self, function: Callable[[Counted], R]) -> Iterator[Tallied[R]]:
+        """See `NativeBatches.counting`: the same, but workers count blocks as they are where that can be."""
+
+        def result(batch: Batch) -> Tallied[R]:
+            return Tallied.of(function, Counted(len(batch), batch=batch))
+
+        fast = compiled()
+        if fast is None:
+            return self._spread(result, None, _TOGETHER)
+        from mmiotools.formats.native_counting import counted_blocks
+
+        def read(descriptor: int, offsets: list[int], firsts: list[int]) -> Iterator[Tallied[R]]:
+            def decode(at: int) -> Iterator[Batch]:
+                return self._stretch(Extent(descriptor, *offsets[at : at + 2]), *firsts[at : at + 2])
+
+            return map(partial(Tallied.of, function), counted_blocks(fast, descriptor, offsets, firsts, decode))
+
+        return self._spread(result, read, _COUNTED_TOGETHER)
+
+    def _spread(
+        self, result: Callable[[Batch], R], read: Callable[[int, list[int], list[int]], Iterator[R]] | None, most: int
+    ) -> Iterator[R]:
+        """result(batch) for every batch or, of stretches of a file with an index, what `read` makes of them: of its
+        descriptor, the borders of at most `most` blocks, and the numbers of their first events.
+        """
         indexed = self._indexed()
         if indexed is None:
             yield from map(result, self.batches())
@@ -261,18 +293,17 @@ class NativeReader:
         wanted = np.ones(len(zones.first), np.bool_)
         if self.chosen is not None:
             wanted = self.chosen.wanted(zones, self._take_context(index, self.chosen))
-        pieces = [
-            (at, min(at + _TOGETHER, stop))
-            for start, stop in stretches(wanted).tolist()
-            for at in range(start, stop, _TOGETHER)
-        ]
+        pieces = [piece for start, stop in stretches(wanted).tolist() for piece in shares(start, stop, most)]
         offsets, firsts = index.borders()
 
-        def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[Spread[R]], bool]:
+        def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[R], bool]:
             start, stop = piece
             self._hurt, unknown = False, set(self._unknown)
-            extent = Extent(descriptor, offsets[start], offsets[stop])
-            found = list(map(result, self._stretch(extent, firsts[start], firsts[stop])))
+            if read is None:
+                extent = Extent(descriptor, offsets[start], offsets[stop])
+                found = list(map(result, self._stretch(extent, firsts[start], firsts[stop])))
+            else:
+                found = list(read(descriptor, offsets[start : stop + 1], firsts[start : stop + 1]))
             self._unknown = unknown
             return piece, found, self._hurt
 

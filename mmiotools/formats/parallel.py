@@ -23,6 +23,8 @@ R = TypeVar("R")
 
 #: Pieces that are worked on here before the first worker is started: small inputs never start one.
 ALONE = 3
+#: Items in each of these, where pieces are made of many.
+_SMALL = 8
 
 
 def workers_wanted() -> int:
@@ -35,6 +37,22 @@ def workers_wanted() -> int:
         return min(int(given), 64)
     processors = len(os.sched_getaffinity(0))
     return 0 if processors < 2 or not hasattr(os, "fork") else min(processors, 8)
+
+
+def shares(start: int, stop: int, most: int) -> Iterator[tuple[int, int]]:
+    """The items start..stop-1 as pieces for `ordered_map`: small ones first, then as many as every worker gets the same
+    number of, of at most `most` items each.
+    """
+    for _ in range(ALONE):
+        if start < stop:
+            yield start, min(start + _SMALL, stop)
+            start += _SMALL
+    each = max(workers_wanted(), 1)
+    count = each * -(-(stop - start) // (each * most))
+    for number in range(count):
+        low, high = ((stop - start) * part // count for part in (number, number + 1))
+        if low < high:
+            yield start + low, start + high
 
 
 def ordered_map(function: Callable[[P], R], pieces: Iterable[P]) -> Iterator[R]:

@@ -5,13 +5,15 @@ The events HEADER, DEVICE and MAP in the stream are the truth; the classes here 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from mmiotools.events import Event
-from mmiotools.trace.batch import Batch
-from mmiotools.trace.tally import Counted
+from mmiotools.events import Event, Kind
+
+if TYPE_CHECKING:
+    from mmiotools.trace.batch import Batch
+    from mmiotools.trace.tally import Counted
 
 R = TypeVar("R")
 
@@ -132,6 +134,20 @@ class Spread(NamedTuple, Generic[R]):
         return cls(function(batch), len(batch), batch.rare)
 
 
+class Tallied(NamedTuple, Generic[R]):
+    """What a function made of what was counted, the number of events, and those that are no accesses."""
+
+    result: R
+    events: int
+    rare: Sequence[Event]
+
+    @classmethod
+    def of(cls, function: Callable[[Counted], R], counted: Counted) -> Tallied[R]:
+        """Of some events in a row."""
+        rest = counted.rest if counted.batch is None else counted.batch.rare.events()
+        return cls(function(counted), counted.events, [event for event in rest if event.kind > Kind.UNKNOWN])
+
+
 @dataclass(slots=True)
 class Trace:
     """A stream: its header and its batches, read once, in order.
@@ -140,7 +156,8 @@ class Trace:
     `container` names the format of the input itself, which `header.format` may not (a text trace in a native file).
     `events` is how many events the input says that it has; None where it does not, and not to be relied on.
     `spread`, where the format has it, is the other way to read the stream: a function of one batch is computed in
-    several processes at once, and its results come in order. `counting` is the same for a function of what was counted.
+    several processes at once, and its results come in order. `counting` is the same for a function of what was counted,
+    and needs no numpy where nothing but that is done.
     """
 
     header: TraceHeader
@@ -151,7 +168,7 @@ class Trace:
     container: str = ""
     events: int | None = None
     spread: Callable[[Callable[[Batch], Any]], Iterator[Spread[Any]]] | None = None
-    counting: Callable[[Callable[[Counted], Any]], Iterator[Spread[Any]]] | None = None
+    counting: Callable[[Callable[[Counted], Any]], Iterator[Tallied[Any]]] | None = None
 
     def map(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """`spread`, or the same in this process for formats without it."""
