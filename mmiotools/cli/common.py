@@ -81,8 +81,8 @@ class Run:
         show = progress and not self.quiet and sys.stderr.isatty()
         batches, spread, counting = trace.batches, trace.spread, trace.counting
 
-        def watched(items: Iterator[T], count: Callable[[T], int], notes: Callable[[T], Iterator[Extra]]) -> Iterator[T]:
-            return self._watch(with_progress(items, trace, count) if show else items, trace, notes)
+        def watched(items: Iterator[T], size: Callable[[T], int], notes: Callable[[T], Iterator[Extra]]) -> Iterator[T]:
+            return self._watch(with_progress(items, trace, size) if show else items, trace, notes)
 
         trace.batches = watched(batches, len, _notes)
         if spread is not None:

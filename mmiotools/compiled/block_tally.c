@@ -1,14 +1,9 @@
 /* Counts of the accesses of native blocks, from their byte planes: no column is made. */
+#include "stored.h"
 #include "tally.h"
 
-/* No block has more rows. */
-#define MOST_ROWS 65536
-/* The highest kind of an event, and the one whose times do not count. */
-#define LAST_KIND 10
-#define LOST 6
 /* Of Rare.has alone. */
 #define HAS_TIME 16
-#define ESCAPE 255
 #define CAPSULE "mmiotools.tally"
 
 /* A row that is no access, as formats/native_tally.py unpacks it. */
@@ -20,6 +15,7 @@ typedef struct {
 
 /* -- a tally over many blocks --------------------------------------------------------------------------------- */
 
+enum { KIND, ADDR, MAP, WIDTH, TIME, COLUMNS };
 /* Kinds of accesses at a place of a dictionary, and one spare; places that are counted at once. */
 #define KINDS 4
 #define MOST_PLACES MOST_ROWS
@@ -28,9 +24,9 @@ typedef struct {
 
 typedef struct {
     Tally tally;
-    /* Room for a block: numbers of each column, whether a row has them, rows that are no accesses. */
-    uint64_t numbers[4][MOST_ROWS];
-    uint8_t has[MOST_ROWS];
+    /* Room for a block: numbers of each column, kinds, which columns a row has, rows that are no accesses. */
+    uint64_t numbers[COLUMNS][MOST_ROWS];
+    uint8_t kind[MOST_ROWS], has[MOST_ROWS];
     uint32_t rare[MOST_ROWS];
     uint32_t counts[MOST_PLACES * KINDS];
 } Running;
@@ -81,59 +77,6 @@ take_entries(PyObject *self, PyObject *capsule)
 
 /* -- columns -------------------------------------------------------------------------------------------------- */
 
-/* Numbers of `held` rows: byte planes, or one number where there are none; perhaps places in a dictionary. */
-typedef struct {
-    const uint8_t *planes[8], *rows;
-    Py_ssize_t count, held;
-    uint64_t number, known;
-    const uint64_t *words;
-} Source;
-
-static inline int
-bit(const uint8_t *bits, Py_ssize_t at)
-{
-    return bits[at >> 3] >> (at & 7) & 1;
-}
-
-/* A column from (planes, number, words or None, rows or None), n rows; 0 with an exception set. */
-static int
-hold_source(Buffers *buffers, PyObject *given, Py_ssize_t n, Source *source)
-{
-    PyObject *planes, *words, *rows;
-    unsigned long long number;
-    *source = (Source){.held = n};
-    if (!PyTuple_Check(given)) {
-        PyErr_SetString(PyExc_TypeError, "a column is a tuple");
-        return 0;
-    }
-    if (!PyArg_ParseTuple(given, "O!KOO", &PyList_Type, &planes, &number, &words, &rows))
-        return 0;
-    source->number = number;
-    source->count = PyList_Size(planes);
-    if (source->count > 8) {
-        PyErr_SetString(PyExc_ValueError, "too many planes");
-        return 0;
-    }
-    if (rows != Py_None) {
-        if (!(source->rows = hold(buffers, rows, (n + 7) / 8, 1, 0)))
-            return 0;
-        source->held = 0;
-        for (Py_ssize_t byte = 0; byte < n / 8; byte++)
-            source->held += __builtin_popcount(source->rows[byte]);
-        for (Py_ssize_t i = n / 8 * 8; i < n; i++)
-            source->held += bit(source->rows, i);
-    }
-    for (Py_ssize_t place = 0; place < source->count; place++)
-        if (!(source->planes[place] = hold(buffers, PyList_GetItem(planes, place), source->held, 1, 0)))
-            return 0;
-    if (words != Py_None) {
-        if (!(source->words = hold(buffers, words, 0, 8, 0)))
-            return 0;
-        source->known = (uint64_t)buffers->views[buffers->held - 1].len / 8;
-    }
-    return 1;
-}
-
 /* One plane more of numbers, or the first. */
 static void
 add_plane(const uint8_t *restrict plane, Py_ssize_t held, Py_ssize_t place, uint64_t *restrict to)
@@ -148,14 +91,14 @@ add_plane(const uint8_t *restrict plane, Py_ssize_t held, Py_ssize_t place, uint
 
 /* The numbers that are held, in order, to `to`; 0 where one is beyond the dictionary. */
 static int
-read_numbers(const Source *source, uint64_t *to)
+read_numbers(const Stored *source, uint64_t *to)
 {
-    Py_ssize_t held = source->held;
-    if (!source->count)
+    Py_ssize_t held = source->count;
+    if (source->planes < 1)
         for (Py_ssize_t i = 0; i < held; i++)
-            to[i] = source->number;
-    for (Py_ssize_t place = 0; place < source->count; place++)
-        add_plane(source->planes[place], held, place, to);
+            to[i] = source->planes ? source->constant : 0;
+    for (int place = 0; place < source->planes; place++)
+        add_plane(source->plane[place], held, place, to);
     if (!source->words)
         return 1;
     uint64_t most = 0;
@@ -166,16 +109,16 @@ read_numbers(const Source *source, uint64_t *to)
 
 /* Numbers of the rows that have a column, moved to their rows; 0 elsewhere. `has` takes note. */
 static void
-place_numbers(const Source *source, Py_ssize_t n, uint64_t *numbers, uint8_t *has, uint8_t mark)
+place_numbers(const Stored *source, Py_ssize_t n, uint64_t *numbers, uint8_t *has, uint8_t mark)
 {
-    if (!source->rows) {
+    if (!source->bitmap) {
         for (Py_ssize_t i = 0; i < n; i++)
             has[i] |= mark;
         return;
     }
-    Py_ssize_t from = source->held, i = n;
+    Py_ssize_t from = source->count, i = n;
     while (i > 0) {
-        if (!(i & 7) && source->rows[(i >> 3) - 1] == 255) {
+        if (!(i & 7) && source->bitmap[(i >> 3) - 1] == 255) {
             i -= 8;
             from -= 8;
             memmove(numbers + i, numbers + from, 8 * sizeof *numbers);
@@ -184,16 +127,16 @@ place_numbers(const Source *source, Py_ssize_t n, uint64_t *numbers, uint8_t *ha
             continue;
         }
         i--;
-        int here = bit(source->rows, i);
+        int here = has_row(source->bitmap, i);
         numbers[i] = here ? numbers[--from] : 0;
         has[i] |= here ? mark : 0;
     }
 }
 
 static void
-look_up(const Source *source, uint64_t *numbers)
+look_up(const Stored *source, uint64_t *numbers)
 {
-    for (Py_ssize_t i = 0; i < source->held; i++)
+    for (Py_ssize_t i = 0; i < source->count; i++)
         numbers[i] = source->words[numbers[i]];
 }
 
@@ -206,17 +149,13 @@ unzigzag(Py_ssize_t n, uint64_t *numbers)
 
 /* -- times ---------------------------------------------------------------------------------------------------- */
 
-typedef struct {
-    uint64_t first, unit, many;
-    const uint64_t *large;
-} Steps;
-
 /* Times from steps: `to` has the number of each step. Where a step is ESCAPE, the next of `large` is taken. */
 static int
-sum_up(Py_ssize_t n, const Steps *steps, uint64_t *to)
+sum_up(const Stored *steps, uint64_t *to)
 {
-    uint64_t used = 0, now = steps->first;
-    for (Py_ssize_t i = 0; i < n; i++) {
+    Py_ssize_t used = 0;
+    uint64_t now = steps->first;
+    for (Py_ssize_t i = 0; i < steps->count; i++) {
         uint64_t step = to[i];
         if (step == ESCAPE) {
             if (used == steps->many)
@@ -242,8 +181,9 @@ sum_of(const uint8_t *bytes, Py_ssize_t n)
  * those that are no accesses. 0 where they do not ascend.
  */
 static int
-sum_few(Py_ssize_t n, const uint8_t *small, const Steps *steps, const uint32_t *rare, Py_ssize_t many_rare, uint64_t *to)
+sum_few(Py_ssize_t n, const Stored *steps, const uint32_t *rare, Py_ssize_t many_rare, uint64_t *to)
 {
+    const uint8_t *small = steps->plane[0];
     if ((int64_t)steps->unit < 1)
         return 0;
     int64_t most = INT64_MAX / (int64_t)steps->unit - ESCAPE * (int64_t)MOST_ROWS;
@@ -270,7 +210,7 @@ typedef struct {
 
 /* Takes counts[place * KINDS + kind] of a combination into the tally, and clears them; 0 where there is no memory. */
 static int
-take_counts(Tally *tally, const Source *addr, const Combined *of, uint32_t *counts)
+take_counts(Tally *tally, const Stored *addr, const Combined *of, uint32_t *counts)
 {
     for (uint64_t place = 0; place < addr->known; place++) {
         uint32_t *each = counts + place * KINDS;
@@ -289,17 +229,18 @@ take_counts(Tally *tally, const Source *addr, const Combined *of, uint32_t *coun
 
 /* Counts the accesses among the rows at..n-1 one by one. */
 static int
-count_each(Running *running, Py_ssize_t at, Py_ssize_t n, const uint8_t *kind, const uint64_t *words)
+count_each(Running *running, Py_ssize_t at, Py_ssize_t n, const uint64_t *words)
 {
+    const uint8_t *kind = running->kind;
     for (Py_ssize_t i = at; i < n; i++) {
         if (kind[i] > UNKNOWN)
             continue;
         uint8_t has = (uint8_t)(running->has[i] & ~HAS_TIME);
-        uint64_t number = running->numbers[0][i];
+        uint64_t number = running->numbers[ADDR][i];
         if (words)
             number = has & HAS_ADDR ? words[number] : 0;
-        if (!tally_count(&running->tally, kind[i], number, (int64_t)running->numbers[1][i],
-                         (uint8_t)running->numbers[2][i], has))
+        if (!tally_count(&running->tally, kind[i], number, (int64_t)running->numbers[MAP][i],
+                         (uint8_t)running->numbers[WIDTH][i], has))
             return 0;
     }
     return 1;
@@ -309,14 +250,15 @@ count_each(Running *running, Py_ssize_t at, Py_ssize_t n, const uint8_t *kind, c
  * kind, apart for each combination of the others; where there are too many of these, one by one.
  */
 static int
-count_places(Running *running, Py_ssize_t n, const uint8_t *kind, const Source *addr)
+count_places(Running *running, Py_ssize_t n, const Stored *addr)
 {
+    const uint8_t *restrict kind = running->kind;
     Combined combined[MOST_COMBINED];
     int used = 0, most = (int)(MOST_PLACES / (addr->known ? addr->known : 1));
     most = most < MOST_COMBINED ? most : MOST_COMBINED;
     uint32_t *counts = running->counts;
-    const uint64_t *restrict place = running->numbers[0], *restrict map = running->numbers[1],
-                   *restrict width = running->numbers[2];
+    const uint64_t *restrict place = running->numbers[ADDR], *restrict map = running->numbers[MAP],
+                   *restrict width = running->numbers[WIDTH];
     const uint8_t *restrict present = running->has;
     uint64_t last_map = 0, last_width = 0;
     uint8_t last = 0;
@@ -344,7 +286,7 @@ count_places(Running *running, Py_ssize_t n, const uint8_t *kind, const Source *
     for (int c = 0; c < used; c++)
         if (!take_counts(&running->tally, addr, &combined[c], running->counts + (size_t)c * addr->known * KINDS))
             return 0;
-    return count_each(running, i, n, kind, addr->words);
+    return count_each(running, i, n, addr->words);
 }
 
 /* Takes note of the rows that are no accesses; how many, or -1 where there is one that is not for us. */
@@ -362,7 +304,7 @@ find_rare(const uint8_t *kind, Py_ssize_t n, uint32_t *rare)
                 continue;
             }
         }
-        if (kind[i] > LAST_KIND || kind[i] == LOST)
+        if (kind[i] > NOTE || kind[i] == LOST)
             return -1;
         if (kind[i] > UNKNOWN)
             rare[found++] = (uint32_t)i;
@@ -371,24 +313,106 @@ find_rare(const uint8_t *kind, Py_ssize_t n, uint32_t *rare)
     return found;
 }
 
-/* tally_block(tally, n, kind, addr, map, width, time, steps) -> (times or None, rare, entries so far), or None
+/* What the columns of a block say of its times. No row is -1. */
+typedef struct {
+    int64_t first, last, least, greatest;
+    Py_ssize_t first_row, last_row;
+} Times;
+
+/* Reads the times of a block of n rows; 0 where they cannot be. */
+static int
+read_times(Running *running, const Stored *time, Py_ssize_t n, Py_ssize_t rare, Times *to)
+{
+    uint64_t *numbers = running->numbers[TIME];
+    int few = time->steps && !time->bitmap && !time->many && !memchr(time->plane[0], ESCAPE, (size_t)n) &&
+              sum_few(n, time, running->rare, rare, numbers);
+    if (!few && (!read_numbers(time, numbers) || (time->steps && !sum_up(time, numbers))))
+        return 0;
+    if (!time->count)
+        return 1;
+    to->first = to->least = (int64_t)numbers[0];
+    to->last = to->greatest = (int64_t)numbers[time->count - 1];
+    for (Py_ssize_t i = 0; !few && i < time->count; i++) {
+        int64_t now = (int64_t)numbers[i];
+        to->least = now < to->least ? now : to->least;
+        to->greatest = now > to->greatest ? now : to->greatest;
+    }
+    to->first_row = 0;
+    to->last_row = n - 1;
+    while (time->bitmap && !has_row(time->bitmap, to->first_row))
+        to->first_row++;
+    while (time->bitmap && !has_row(time->bitmap, to->last_row))
+        to->last_row--;
+    return 1;
+}
+
+/* Reads the columns of a block of n rows, and finds those that are no accesses: how many, or -1 where the block says what
+ * cannot be, or is not for us. Columns that are not there have `there` 0.
+ */
+static Py_ssize_t
+read_block(Running *running, const Stored *columns, const int *there, Py_ssize_t n, Times *times)
+{
+    static const uint8_t marks[COLUMNS] = {0, HAS_ADDR, HAS_MAP, HAS_WIDTH, HAS_TIME};
+    const Stored *kind = &columns[KIND], *addr = &columns[ADDR];
+    if (!there[KIND] || kind->bitmap || kind->words || kind->steps || kind->planes > 1 ||
+        (there[ADDR] && addr->words && addr->known > MOST_PLACES))
+        return -1;
+    if (kind->planes == 1)
+        memcpy(running->kind, kind->plane[0], (size_t)n);
+    else
+        memset(running->kind, kind->planes ? (int)(kind->constant & 255) : 0, (size_t)n);
+    Py_ssize_t rare = find_rare(running->kind, n, running->rare);
+    memset(running->has, HAS_ANY, (size_t)n);
+    for (int c = ADDR; rare >= 0 && c < COLUMNS; c++) {
+        const Stored *column = &columns[c];
+        uint64_t *numbers = running->numbers[c];
+        if (!there[c]) {
+            memset(numbers, 0, (size_t)n * sizeof *numbers);
+            continue;
+        }
+        if (c == TIME ? !read_times(running, column, n, rare, times) : column->steps || !read_numbers(column, numbers))
+            return -1;
+        if (c != ADDR && column->words)
+            look_up(column, numbers);
+        if (c != TIME && column->zigzag)
+            unzigzag(column->count, numbers);
+        place_numbers(column, n, numbers, running->has, marks[c]);
+    }
+    return rare;
+}
+
+/* The rows that are no accesses, as bytes. */
+static PyObject *
+tell_rare(const Running *running, Py_ssize_t rare, const uint64_t *words)
+{
+    PyObject *found = PyBytes_FromStringAndSize(NULL, rare * (Py_ssize_t)sizeof(Rare));
+    char *to = found ? PyBytes_AsString(found) : NULL;
+    for (Py_ssize_t at = 0; to && at < rare; at++) {
+        uint32_t i = running->rare[at];
+        uint64_t number = running->numbers[ADDR][i];
+        uint8_t has = running->has[i];
+        Rare one = {.row = i, .kind = running->kind[i], .has = has, .time = (int64_t)running->numbers[TIME][i],
+                    .map = (int64_t)running->numbers[MAP][i], .width = (uint8_t)running->numbers[WIDTH][i],
+                    .addr = words && has & HAS_ADDR ? words[number] : number};
+        memcpy(to + at * (Py_ssize_t)sizeof one, &one, sizeof one);
+    }
+    return found;
+}
+
+/* tally_block(tally, n, (kind, addr, map, width, time)) -> (times or None, rare, entries so far), or None
  *
- * Counts the accesses of a block of n rows. A column is (planes, number, words, rows): a list of byte planes, or the
- * number that all have where it is empty; the numbers for which these stand, or None; and the bits of the rows that have
- * it, or None for all. A column that no row has is None. Maps are zigzagged in planes and in words, not as `number`.
- * `steps` is (first, unit, large) where the numbers of `time` are steps, else None.
- *
+ * Counts the accesses of a block of n rows. A column is as `hold_stored` takes it, or None where no row has one.
  * `times` are first and last time, their rows, least and greatest. `rare` has the rows that are no accesses. None, and
  * nothing is counted, where the block says what cannot be, or has rows whose times do not count.
  */
 static PyObject *
 tally_block(PyObject *self, PyObject *args)
 {
-    PyObject *capsule, *of_kind, *given[4], *of_steps;
-    Py_ssize_t n, rare = 0;
+    PyObject *capsule, *given[COLUMNS];
+    Py_ssize_t n;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OnOOOOOO", &capsule, &n, &of_kind, &given[0], &given[1], &given[2], &given[3],
-                          &of_steps))
+    if (!PyArg_ParseTuple(args, "On(OOOOO)", &capsule, &n, &given[KIND], &given[ADDR], &given[MAP], &given[WIDTH],
+                          &given[TIME]))
         return NULL;
     Running *running = PyCapsule_GetPointer(capsule, CAPSULE);
     if (!running)
@@ -397,98 +421,35 @@ tally_block(PyObject *self, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "more rows than a block may have");
         return NULL;
     }
-    static const uint8_t marks[4] = {HAS_ADDR, HAS_MAP, HAS_WIDTH, HAS_TIME};
-    Buffers buffers[5] = {0};
-    Source sources[4];
-    Steps steps = {.unit = 1};
-    const uint8_t *kind = hold(&buffers[4], of_kind, n, 1, 0);
-    int good = kind != NULL, sound = 1;
-    for (int c = 0; good && c < 4; c++)
-        good = given[c] == Py_None || hold_source(&buffers[c], given[c], n, &sources[c]);
-    if (good && of_steps != Py_None) {
-        PyObject *of_large;
-        long long first, unit;
-        if (!PyTuple_Check(of_steps)) {
-            PyErr_SetString(PyExc_TypeError, "steps are a tuple");
-            good = 0;
-        } else if ((good = PyArg_ParseTuple(of_steps, "LLO", &first, &unit, &of_large)) &&
-                   (good = (steps.large = hold(&buffers[4], of_large, 0, 8, 0)) != NULL)) {
-            steps.first = (uint64_t)first;
-            steps.unit = (uint64_t)unit;
-            steps.many = (uint64_t)buffers[4].views[buffers[4].held - 1].len / 8;
-        }
-    }
-    int64_t first = 0, last = 0, least = 0, greatest = 0;
-    Py_ssize_t first_row = -1, last_row = -1;
-    if (good) {
-        sound = (rare = find_rare(kind, n, running->rare)) >= 0;
-        memset(running->has, HAS_ANY, (size_t)n);
-        for (int c = 0; sound && c < 4; c++) {
-            uint64_t *numbers = running->numbers[c];
-            const Source *source = &sources[c];
-            if (given[c] == Py_None) {
-                memset(numbers, 0, (size_t)n * sizeof *numbers);
-                continue;
-            }
-            int few = c == 3 && of_steps != Py_None && source->count == 1 && !source->rows && !source->words &&
-                      !steps.many && !memchr(source->planes[0], ESCAPE, (size_t)n) &&
-                      sum_few(n, source->planes[0], &steps, running->rare, rare, numbers);
-            sound = few || (read_numbers(source, numbers) && (c || !source->words || source->known <= MOST_PLACES));
-            if (!sound)
-                break;
-            if (c && source->words)
-                look_up(source, numbers);
-            if (c == 1 && (source->count || source->words))
-                unzigzag(source->held, numbers);
-            if (c == 3 && !few && of_steps != Py_None && !(sound = sum_up(source->held, &steps, numbers)))
-                break;
-            if (c == 3 && source->held) {
-                first = least = (int64_t)numbers[0];
-                last = greatest = (int64_t)numbers[source->held - 1];
-                for (Py_ssize_t i = 0; !few && i < source->held; i++) {
-                    int64_t now = (int64_t)numbers[i];
-                    least = now < least ? now : least;
-                    greatest = now > greatest ? now : greatest;
-                }
-                for (first_row = 0; source->rows && !bit(source->rows, first_row); first_row++)
-                    ;
-                for (last_row = n - 1; source->rows && !bit(source->rows, last_row); last_row--)
-                    ;
-            }
-            place_numbers(source, n, numbers, running->has, marks[c]);
-        }
-    }
-    PyObject *answer = NULL, *times = NULL, *found = NULL;
-    if (good && sound) {
-        const Source *addr = given[0] == Py_None ? NULL : &sources[0];
-        good = addr && addr->known ? count_places(running, n, kind, addr) : count_each(running, 0, n, kind, NULL);
-        if (!good)
+    Buffers buffers[COLUMNS] = {0};
+    Stored columns[COLUMNS];
+    int good = 1, there[COLUMNS];
+    for (int c = 0; good && c < COLUMNS; c++)
+        good = !(there[c] = given[c] != Py_None) || hold_stored(&buffers[c], given[c], n, &columns[c]);
+    Times times = {.first_row = -1, .last_row = -1};
+    Py_ssize_t rare = good ? read_block(running, columns, there, n, &times) : -1;
+    PyObject *answer = NULL;
+    if (rare >= 0) {
+        const Stored *addr = there[ADDR] && columns[ADDR].words && columns[ADDR].known ? &columns[ADDR] : NULL;
+        if (!(addr ? count_places(running, n, addr) : count_each(running, 0, n, NULL)))
             PyErr_NoMemory();
-    }
-    if (good && sound) {
-        times = first_row < 0 ? Py_NewRef(Py_None)
-                              : Py_BuildValue("LLnnLL", (long long)first, (long long)last, first_row, last_row,
-                                              (long long)least, (long long)greatest);
-        found = PyBytes_FromStringAndSize(NULL, rare * (Py_ssize_t)sizeof(Rare));
-        if (times && found) {
-            char *to = PyBytes_AsString(found);
-            for (Py_ssize_t at = 0; at < rare; at++) {
-                uint32_t i = running->rare[at];
-                uint64_t place = running->numbers[0][i];
-                uint8_t has = running->has[i];
-                Rare one = {.row = i, .kind = kind[i], .has = has, .time = (int64_t)running->numbers[3][i],
-                            .map = (int64_t)running->numbers[1][i], .width = (uint8_t)running->numbers[2][i],
-                            .addr = has & HAS_ADDR && sources[0].words ? sources[0].words[place] : place};
-                memcpy(to + at * (Py_ssize_t)sizeof one, &one, sizeof one);
-            }
-            answer = Py_BuildValue("OOn", times, found, running->tally.count);
+        else {
+            PyObject *of_times = times.first_row < 0
+                                     ? Py_NewRef(Py_None)
+                                     : Py_BuildValue("LLnnLL", (long long)times.first, (long long)times.last,
+                                                     times.first_row, times.last_row, (long long)times.least,
+                                                     (long long)times.greatest);
+            PyObject *of_rare = tell_rare(running, rare, addr ? addr->words : NULL);
+            if (of_times && of_rare)
+                answer = Py_BuildValue("OOn", of_times, of_rare, running->tally.count);
+            Py_XDECREF(of_times);
+            Py_XDECREF(of_rare);
         }
-        Py_XDECREF(times);
-        Py_XDECREF(found);
-    }
-    for (int c = 0; c < 5; c++)
+    } else if (good)
+        answer = Py_NewRef(Py_None);
+    for (int c = 0; c < COLUMNS; c++)
         let_go(&buffers[c]);
-    return answer ? answer : good && !sound ? Py_NewRef(Py_None) : NULL;
+    return answer;
 }
 
 /* sums(words): each 64-bit number becomes the sum of all up to it, modulo 2^64 */

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from mmiotools.errors import FormatError
 from mmiotools.formats.base import damaged
 from mmiotools.formats.native_block import Harmless, taken_over
-from mmiotools.formats.native_columns import Corrupt
 from mmiotools.formats.native_decode import NONSENSE, decode_block
 from mmiotools.formats.native_index import Context, Index, find_context, find_footer, read_index
 from mmiotools.formats.native_layout import (
@@ -33,64 +32,23 @@ from mmiotools.formats.native_layout import (
     UNKNOWN_COUNT,
     Frame,
     unpack,
+    unpack_file_header,
     unpack_frame,
 )
 from mmiotools.formats.native_magic import MAGIC, SYNC
-from mmiotools.formats.native_stream import Stream, parse_file_header
-from mmiotools.formats.parallel import ordered_map, shares
+from mmiotools.formats.native_stream import Stream, take_header
+from mmiotools.formats.native_zstd import Corrupt
+from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
-from mmiotools.speed import compiled
 from mmiotools.trace.batch import Batch, Regions
-from mmiotools.trace.header import Spread, Tallied, TraceHeader
+from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.polls import stretches
-from mmiotools.trace.tally import Counted
 from mmiotools.trace.zones import Choice, Zones
 
 R = TypeVar("R")
 
-#: Blocks that a worker reads at a time, and that it counts.
-_TOGETHER, _COUNTED_TOGETHER = 8, 128
-
-
-class NativeBatches:
-    """The batches of a reader, as an iterator. `only` may be called before the first."""
-
-    def __init__(self, reader: NativeReader) -> None:
-        self._reader = reader
-        self._batches = reader.batches()
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self
-
-    def __next__(self) -> Batch:
-        return next(self._batches)
-
-    @property
-    def told(self) -> int | None:
-        """How many events the header says there are, None where it does not."""
-        return self._reader.told
-
-    def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
-        """function(batch) for every batch, computed anywhere, given in order."""
-        return self._reader.spread(function)
-
-    def counting(self, function: Callable[[Counted], R]) -> Iterator[Tallied[R]]:
-        """The same for a function of what was counted, of a file as of a pipe."""
-        return self._reader.counting(function)
-
-    def only(self, columns: frozenset[str]) -> None:
-        """Leave out all other columns: their checksums are looked at, no more."""
-        self._reader.wanted = columns
-
-    def with_blocks(self) -> None:
-        """Give each batch with its block, for a writer that takes it over; a column that cannot be read is in it, and
-        is no damage.
-        """
-        self._reader.keep_blocks()
-
-    def choose(self, chosen: Choice) -> None:
-        """Leave out the other blocks: of a file with an index, they are not even read."""
-        self._reader.chosen = chosen
+#: Blocks that a worker reads at a time.
+_TOGETHER = 8
 
 
 class NativeReader:
@@ -142,7 +100,7 @@ class NativeReader:
         """Read a file header here, or note that it is damaged. Raises FormatError for a newer major version."""
         self._start = self._stream.offset
         data = self._stream.peek(FILE_HEADER_SIZE)
-        fixed = parse_file_header(data)
+        fixed = unpack_file_header(data)
         self._expected = self._told = 0
         self._total = None
         self._footer_due = False
@@ -179,11 +137,7 @@ class NativeReader:
         if self._headed or not isinstance(content, dict):
             return
         self._headed = True
-        header = self.header
-        for name, kind in (("format", str), ("clock", str), ("time_digits", int), ("meta", dict)):
-            if isinstance(content.get(name), kind):
-                setattr(header, name, content[name])
-        header.time_digits = min(max(header.time_digits, 0), 9)
+        take_header(self.header, content)
 
     # -- damage -------------------------------------------------------------------------------------------
 
@@ -255,35 +209,24 @@ class NativeReader:
         yield from self._blocks()
         yield from self._close_gap(stop, known=False)
 
+    def stretch(self, extent: Extent, first: int, stop: int) -> tuple[list[Batch], bool]:
+        """Blocks that are known to have the events first..stop-1, and whether there is damage in them: it may go on
+        behind them, so that they are to be read again by `rest`.
+        """
+        self._hurt, unknown = False, set(self._unknown)
+        found = list(self._stretch(extent, first, stop))
+        self._unknown = unknown
+        return found, self._hurt
+
+    def rest(self, extent: Extent, first: int) -> Iterator[Batch]:
+        """All from a block on whose first event has that number."""
+        self._expected = self._told = first
+        self._stream = Stream.of_extent(extent)
+        return chain(self._blocks(), self._end_of_file())
+
     def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """See `NativeBatches.spread`: a file with an index is read by worker processes, some blocks at a time."""
-        return self._spread(partial(Spread.of, function), None, _TOGETHER)
-
-    def counting(self, function: Callable[[Counted], R]) -> Iterator[Tallied[R]]:
-        """See `NativeBatches.counting`: the same, but workers count blocks as they are where that can be."""
-
-        def result(batch: Batch) -> Tallied[R]:
-            return Tallied.of(function, Counted(len(batch), batch=batch))
-
-        fast = compiled()
-        if fast is None:
-            return self._spread(result, None, _TOGETHER)
-        from mmiotools.formats.native_counting import counted_blocks
-
-        def read(descriptor: int, offsets: list[int], firsts: list[int]) -> Iterator[Tallied[R]]:
-            def decode(at: int) -> Iterator[Batch]:
-                return self._stretch(Extent(descriptor, *offsets[at : at + 2]), *firsts[at : at + 2])
-
-            return map(partial(Tallied.of, function), counted_blocks(fast, descriptor, offsets, firsts, decode))
-
-        return self._spread(result, read, _COUNTED_TOGETHER)
-
-    def _spread(
-        self, result: Callable[[Batch], R], read: Callable[[int, list[int], list[int]], Iterator[R]] | None, most: int
-    ) -> Iterator[R]:
-        """result(batch) for every batch or, of stretches of a file with an index, what `read` makes of them: of its
-        descriptor, the borders of at most `most` blocks, and the numbers of their first events.
-        """
+        result = partial(Spread.of, function)
         indexed = self._indexed()
         if indexed is None:
             yield from map(result, self.batches())
@@ -293,19 +236,18 @@ class NativeReader:
         wanted = np.ones(len(zones.first), np.bool_)
         if self.chosen is not None:
             wanted = self.chosen.wanted(zones, self._take_context(index, self.chosen))
-        pieces = [piece for start, stop in stretches(wanted).tolist() for piece in shares(start, stop, most)]
+        pieces = [
+            (at, min(at + _TOGETHER, stop))
+            for start, stop in stretches(wanted).tolist()
+            for at in range(start, stop, _TOGETHER)
+        ]
         offsets, firsts = index.borders()
 
-        def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[R], bool]:
+        def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[Spread[R]], bool]:
             start, stop = piece
-            self._hurt, unknown = False, set(self._unknown)
-            if read is None:
-                extent = Extent(descriptor, offsets[start], offsets[stop])
-                found = list(map(result, self._stretch(extent, firsts[start], firsts[stop])))
-            else:
-                found = list(read(descriptor, offsets[start : stop + 1], firsts[start : stop + 1]))
-            self._unknown = unknown
-            return piece, found, self._hurt
+            extent = Extent(descriptor, offsets[start], offsets[stop])
+            found, hurt = self.stretch(extent, firsts[start], firsts[stop])
+            return piece, list(map(result, found)), hurt
 
         at = 0
         for piece, found, hurt in ordered_map(work, pieces):
@@ -319,13 +261,12 @@ class NativeReader:
             self._source.consumed = offsets[piece[1]]
         else:
             wanted[:] = False
-        self._expected = self._told = at
         if self.chosen is not None:
+            self._expected = self._told = at
             yield from map(result, self._stretches(descriptor, index, wanted))
             return
         start = int(np.argmax(wanted)) if wanted.any() else len(wanted)
-        self._stream = Stream.of_extent(Extent(descriptor, offsets[start], size))
-        yield from map(result, chain(self._blocks(), self._end_of_file()))
+        yield from map(result, self.rest(Extent(descriptor, offsets[start], size), at))
 
     def _take_context(self, index: Index, choice: Choice) -> NDArray[np.bool_]:
         """The blocks, (n,), whose events of the wanted kinds are in the footer."""
@@ -373,7 +314,7 @@ class NativeReader:
             ahead = stream.peek(FRAME_SIZE)
             if not ahead:
                 break
-            if ahead.startswith(MAGIC) and parse_file_header(ahead[:FILE_HEADER_SIZE]) is not None:
+            if ahead.startswith(MAGIC) and unpack_file_header(ahead) is not None:
                 yield from self._end_of_file()
                 self._file_header()
                 continue

@@ -6,7 +6,6 @@ The events HEADER, DEVICE and MAP in the stream are the truth; the classes here 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from mmiotools.events import Event, Kind
@@ -105,7 +104,6 @@ class LiveMap(NamedTuple):
         return cls(event.map, event.addr, event.extra.get("virt"), event.extra.get("length"))
 
 
-@dataclass(slots=True)
 class TraceHeader:
     """What holds for the whole stream.
 
@@ -115,10 +113,24 @@ class TraceHeader:
     meta         for recordings of the harness: driver, card, options, seed, scenario
     """
 
-    format: str = ""
-    clock: str = "unknown"
-    time_digits: int = 9
-    meta: dict[str, Any] = field(default_factory=dict)
+    # This class and Trace are no dataclasses: every command needs them, and importing that module takes a while.
+    __slots__ = ("clock", "format", "meta", "time_digits")
+
+    def __init__(
+        self, format: str = "", clock: str = "unknown", time_digits: int = 9, meta: dict[str, Any] | None = None
+    ) -> None:
+        self.format = format
+        self.clock = clock
+        self.time_digits = time_digits
+        self.meta: dict[str, Any] = {} if meta is None else meta
+
+    def __repr__(self) -> str:
+        return f"TraceHeader({self.format!r}, {self.clock!r}, {self.time_digits}, {self.meta!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TraceHeader) and all(getattr(self, n) == getattr(other, n) for n in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class Spread(NamedTuple, Generic[R]):
@@ -148,7 +160,6 @@ class Tallied(NamedTuple, Generic[R]):
         return cls(function(counted), counted.events, [event for event in rest if event.kind > Kind.UNKNOWN])
 
 
-@dataclass(slots=True)
 class Trace:
     """A stream: its header and its batches, read once, in order.
 
@@ -156,19 +167,28 @@ class Trace:
     `container` names the format of the input itself, which `header.format` may not (a text trace in a native file).
     `events` is how many events the input says that it has; None where it does not, and not to be relied on.
     `spread`, where the format has it, is the other way to read the stream: a function of one batch is computed in
-    several processes at once, and its results come in order. `counting` is the same for a function of what was counted,
-    and needs no numpy where nothing but that is done.
+    several processes at once, and its results come in order. `counting` is the same for a function of what was counted.
     """
 
-    header: TraceHeader
-    batches: Iterator[Batch]
-    name: str = "-"
-    size: int | None = None
-    progress: Callable[[], int] = lambda: 0
-    container: str = ""
-    events: int | None = None
-    spread: Callable[[Callable[[Batch], Any]], Iterator[Spread[Any]]] | None = None
-    counting: Callable[[Callable[[Counted], Any]], Iterator[Tallied[Any]]] | None = None
+    def __init__(
+        self,
+        header: TraceHeader,
+        batches: Iterator[Batch],
+        name: str = "-",
+        size: int | None = None,
+        progress: Callable[[], int] = lambda: 0,
+        container: str = "",
+        events: int | None = None,
+    ) -> None:
+        self.header = header
+        self.batches = batches
+        self.name = name
+        self.size = size
+        self.progress = progress
+        self.container = container
+        self.events = events
+        self.spread: Callable[[Callable[[Batch], Any]], Iterator[Spread[Any]]] | None = None
+        self.counting: Callable[[Callable[[Counted], Any]], Iterator[Tallied[Any]]] | None = None
 
     def map(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """`spread`, or the same in this process for formats without it."""

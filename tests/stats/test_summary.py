@@ -63,14 +63,14 @@ def test_against_a_loop(seed: int, few: int, engine: str, monkeypatch: pytest.Mo
     widths = Counter((e.kind.name, e.width) for e in events if e.width is not None)
     assert {(k, w): n for k, by in summary.widths().items() for w, n in by.items()} == widths
     assert summary.map_accesses == Counter(e.map for e in events if e.map is not None)
-    registers = Counter((e.addr, e.kind) for e in events if e.addr is not None)
+    each = Counter((e.addr, e.kind) for e in events if e.addr is not None)
     found = summary.hottest(1000)
-    addresses = {addr for addr, _ in registers}
+    addresses = {addr for addr, _ in each}
     # A canonical address keeps bits 60 to 63 alike; 0x7fff… and 0x8000… do not, and are counted as forgotten or kept.
-    assert sum(r.accesses for r in found) + summary.registers_forgotten == sum(registers.values())
+    assert sum(r.accesses for r in found) + summary.registers_forgotten == sum(each.values())
     for register in found:
         assert register.address in addresses
-        expected = tuple(registers[register.address, kind] for kind in (Kind.READ, Kind.WRITE, Kind.UNKNOWN))
+        expected = tuple(each[register.address, kind] for kind in (Kind.READ, Kind.WRITE, Kind.UNKNOWN))
         assert (register.reads, register.writes, register.unknown) == expected
     assert summary.registers() == len(found)
 
@@ -116,9 +116,9 @@ def test_a_cap_on_registers_is_said() -> None:
     counts.merge()
     assert len(counts.keys) == 10 and counts.forgotten == 20
     assert counts.counts.sum() + counts.forgotten == 37 and 8 in counts.counts
-    registers = RegisterCounts(limit=1)
-    registers.add(Batch.from_events([Event(Kind.READ, addr=a * 4, value=0) for a in range(20)]))
-    assert registers.distinct() == 3 and registers.forgotten == 17
+    few = RegisterCounts(limit=1)
+    few.add(Batch.from_events([Event(Kind.READ, addr=a * 4, value=0) for a in range(20)]))
+    assert few.distinct() == 3 and few.forgotten == 17
 
 
 def test_an_address_lies_in_a_bar_else_in_the_newest_map() -> None:
