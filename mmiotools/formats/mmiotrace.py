@@ -11,7 +11,8 @@ from mmiotools.events import Event
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.lines import LineBatches, Parsed, without_end
 from mmiotools.formats.mmiotrace_count import count
-from mmiotools.formats.mmiotrace_lines import VERSION, parse_line
+from mmiotools.formats.mmiotrace_lines import parse_line
+from mmiotools.formats.mmiotrace_render import VERSION
 from mmiotools.formats.source import ByteSource
 from mmiotools.speed import compiled
 from mmiotools.trace.header import TraceHeader

@@ -203,11 +203,14 @@ class Stored:
         except _WRONG as error:
             raise Unfit from error
 
-    def numbers(self, name: str) -> tuple[memoryview, bytearray]:
-        """The numbers of all rows of a column that is there, (n,), and a byte each: whether the row has one."""
-        numbers, has = memoryview(bytearray(8 * self.n)), bytearray(self.n)
+    def numbers(self, name: str, rows: array[int] | None = None) -> tuple[memoryview, bytearray]:
+        """The numbers of a column that is there in some rows, ascending, None for all, and a byte each: whether the row
+        has one.
+        """
+        count = self.n if rows is None else len(rows)
+        numbers, has = memoryview(bytearray(8 * count)), bytearray(count)
         try:
-            self._fast.unpack_rows(self.n, self.column(name), None, self.n, numbers, has)
+            self._fast.unpack_rows(self.n, self.column(name), rows, count, numbers, has)
         except _WRONG as error:
             raise Unfit from error
         return numbers.cast("q" if BITS[name] < 0 else "Q"), has
@@ -238,15 +241,15 @@ class Stored:
         if not extras.keys() <= set(rows) or (not rows and "cpu" in self.names):
             raise Unfit
         found: dict[int, Event] = {}
-        columns = {name: self.numbers(name) for name in self.names if name != "extras"} if rows else {}
-        for row in rows:
-            fields: dict[str, Any] = {name: numbers[row] for name, (numbers, has) in columns.items() if has[row]}
+        columns = {name: self.numbers(name, rows) for name in self.names if name != "extras"} if rows else {}
+        for at, row in enumerate(rows):
+            fields: dict[str, Any] = {name: numbers[at] for name, (numbers, has) in columns.items() if has[at]}
             kind, extra = fields.pop("kind"), extras.get(row, {})
             if kind > max(Kind) or "opcode" in fields or fields.get("time", 0) % 1000 or extra.keys() & _SPELLED:
                 raise Unfit
             found[row] = Event(Kind(kind), extra=extra, **fields)
         if "cpu" in columns:
             told = sum(event.cpu is not None for event in found.values() if event.kind == Kind.LOST)
-            if columns["cpu"][1].count(1) != told:
+            if self.numbers("cpu")[1].count(1) != told:
                 raise Unfit
         return found
