@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from mmiotools.speed import compiled
+
 
 def imported(top: Path, *arguments: str) -> set[str]:
     """Top-level packages that `mmiotools ARGUMENTS...` imports."""
@@ -39,3 +43,19 @@ def test_completion_of_commands_imports_none_of_them(top: Path) -> None:
         [sys.executable, "-c", code], cwd=top, env=environment, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.splitlines() == ["plain,record", "plain,replay", "False"]
+
+
+@pytest.mark.skipif(compiled() is None, reason="the compiled engine was not built")
+@pytest.mark.parametrize("native", [False, True])
+def test_counting_a_trace_needs_neither_numpy_nor_click(top: Path, tmp_path: Path, native: bool) -> None:
+    path = top / "samples" / "mmiotrace" / "nvme-linux6.1.mmiotrace"
+    if native:
+        subprocess.run([sys.executable, "-m", "mmiotools", "convert", path, "-o", tmp_path / "x.mmio"], check=True)
+        path = tmp_path / "x.mmio"
+    code = (
+        "import sys; from mmiotools.cli.info_screen import summarise\n"
+        f"summarise(({str(path)!r},))\n"
+        "print({'numpy', 'click'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "set()"

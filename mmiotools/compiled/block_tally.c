@@ -59,7 +59,7 @@ new_tally(PyObject *self, PyObject *nothing)
     return capsule;
 }
 
-/* take_entries(tally) -> its entries as bytes; it is empty then */
+/* take_entries(tally) -> ((reads, writes, unknown accesses), their entries as bytes); it is empty then */
 static PyObject *
 take_entries(PyObject *self, PyObject *capsule)
 {
@@ -72,7 +72,14 @@ take_entries(PyObject *self, PyObject *capsule)
         return PyErr_NoMemory();
     Tally full = running->tally;
     running->tally = fresh;
-    return tally_finish(&full);
+    uint64_t sums[3] = {0};
+    for (size_t i = 0; i < (size_t)1 << full.bits; i++)
+        for (int kind = 0; kind < 3; kind++)
+            sums[kind] += full.entries[i].counts[kind];
+    PyObject *entries = tally_finish(&full);
+    return entries ? Py_BuildValue("(KKK)N", (unsigned long long)sums[0], (unsigned long long)sums[1],
+                                   (unsigned long long)sums[2], entries)
+                   : NULL;
 }
 
 /* -- columns -------------------------------------------------------------------------------------------------- */

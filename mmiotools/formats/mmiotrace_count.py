@@ -7,7 +7,7 @@ from struct import Struct
 from types import ModuleType
 
 from mmiotools.formats.mmiotrace_lines import parse_alone
-from mmiotools.trace.tally import Counted, Times
+from mmiotools.trace.tally import Counted, Times, kinds_of
 
 #: Lines that are not counted, of which places are taken note at once.
 _OTHERS = 1 << 13
@@ -25,5 +25,5 @@ def count(fast: ModuleType, block: bytes, first_line: int) -> Iterator[Counted]:
         spans = list(_PLACE.iter_unpack(memoryview(places)[: left * _PLACE.size]))
         rest = parse_alone(block, spans, first_line)
         rows = [row for row, _, _ in spans]
-        yield Counted(lines, entries, None if times.first_row < 0 else times, rest, rows)
+        yield Counted(lines, kinds_of(entries), entries, None if times.first_row < 0 else times, rest, rows)
         first_line += lines

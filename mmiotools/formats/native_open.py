@@ -1,12 +1,12 @@
-"""A native input before anything is asked of it. Only its header is read then: who only counts on the compiled engine
-needs no more than that and `native_counting`, and the reader itself is imported when its batches are wanted.
+"""A native input before anything is asked of it. Only its header is read then: who only counts needs no more than that
+and `native_counting`, and the reader itself is imported when its batches are wanted.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmiotools.formats.native_layout import (
     FILE_HEADER_SIZE,
@@ -86,9 +86,13 @@ class NativeBatches:
 
     def counting(self, function: Callable[[Counted], R]) -> Iterator[Tallied[R]]:
         """The same for a function of what was counted."""
-        fast, file = compiled(), self._source.whole_file()
-        if fast is not None and file is not None and self._plain and self._made is None:
+        file = self._source.whole_file()
+        if file is not None and self._plain and self._made is None:
             from mmiotools.formats.native_counting import count_file
+
+            fast: Any = compiled()
+            if fast is None:
+                from mmiotools.formats import native_tally_numpy as fast
 
             counted = count_file(fast, self._source, *file, self.told, self._reader, function)
             if counted is not None:

@@ -97,11 +97,14 @@ def _numbers(data: bytes) -> array[int]:
 def running_sums(numbers: array[int], typecode: str = "Q") -> array[int]:
     """The sums of the numbers up to each, modulo 2⁶⁴."""
     fast = compiled()
-    if fast is None:
-        sums = array("Q", [number & (1 << 64) - 1 for number in accumulate(numbers)])
-    else:
-        sums = array("Q", numbers)
+    sums = array("Q", numbers)
+    if fast is not None:
         fast.sums(sums)
+    else:
+        import numpy as np
+
+        view = np.frombuffer(sums, np.uint64)
+        np.cumsum(view, out=view)
     return sums if typecode == "Q" else array(typecode, sums.tobytes())
 
 

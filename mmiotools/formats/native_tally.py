@@ -1,4 +1,4 @@
-"""Counts of the accesses of native blocks without their columns, on the compiled engine. A block that is out of the
+"""Counts of the accesses of native blocks without their columns. A block that is out of the
 ordinary is left to who decodes it, who also says what is wrong with one that is damaged.
 """
 
@@ -94,5 +94,6 @@ class BlockTally:
     def taken(self) -> Iterator[Counted]:
         """What was counted since the last time, if there is any."""
         if self._events:
-            yield Counted(self._events, self._fast.take_entries(self._tally), self._times, self._rare, self._rows)
+            kinds, entries = self._fast.take_entries(self._tally)
+            yield Counted(self._events, kinds, entries, self._times, self._rare, self._rows)
             self._events, self._times, self._rare, self._rows, self.full = 0, None, [], [], False

@@ -74,12 +74,24 @@ def _projected(batch: Batch, by_region: bool) -> bytes:
             continue
         kinds, values = _of_accesses(batch, name)
         for kind in range(3):
-            found, counts = np.unique(values[kinds == kind], return_counts=True)
+            found, counts = _runs(values[kinds == kind])
             entries = np.zeros(len(found), ENTRIES)
             entries[name], entries["has"] = found, has
             entries["counts"][:, kind] = counts
             parts.append(entries.tobytes())
     return b"".join(parts)
+
+
+def _runs(values: Array) -> tuple[Array, Array]:
+    """The distinct values, and how often each is there."""
+    if values.dtype == np.uint8:
+        counts = np.bincount(values, minlength=1)
+        found = np.flatnonzero(counts)
+        return found, counts[found]
+    if len(values) and bool((values[0] == values).all()):
+        return values[:1], np.array([len(values)])
+    found, counts = np.unique(values, return_counts=True)
+    return found, counts
 
 
 def _of_accesses(batch: Batch, name: str) -> tuple[Array, Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,8 +26,6 @@ NAMED_AT_MOST = 4096
 #: Counted entries that wait until they are added up, in bytes; and of how many that is done one by one.
 _ADD_UP_AT = ENTRY.size << 16
 _ONE_BY_ONE = ENTRY.size << 14
-#: Where in an entry its counts are, in words of 8 bytes.
-_COUNTS = (2, 3, 4)
 #: The columns that a summary looks at.
 LOOKED_AT = frozenset(("time", "width", "map", "addr", "region", "offset"))
 
@@ -91,8 +88,7 @@ class Summary:
         if counted.batch is not None:
             self.add_bulk(counted.batch)
             return
-        words = array("Q", counted.entries)
-        self._add_kinds([sum(words[at :: ENTRY.size // 8]) for at in _COUNTS])
+        self._add_kinds(counted.kinds)
         self._put_entries(counted.entries)
         times = counted.times
         accesses = []

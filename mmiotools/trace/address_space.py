@@ -5,14 +5,11 @@ are; one address at a time. `addrmap` does the same for the rows of batches.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import pairwise, zip_longest
+from typing import Any, NamedTuple
 
 from mmiotools.events import Event, Kind
 from mmiotools.trace.header import Bar, LiveMap, PciDevice
-
-if TYPE_CHECKING:
-    from mmiotools.trace.intervals import IntervalIndex
 
 TOP = 1 << 64
 
@@ -46,7 +43,6 @@ class Segments(NamedTuple):
     bases: list[int]
 
 
-@dataclass(slots=True)
 class AddressSpace:
     """Follows a stream by its DEVICE, MAP and UNMAP events.
 
@@ -54,13 +50,14 @@ class AddressSpace:
     functions by bus/devfn.
     """
 
-    regions: list[Region] = field(default_factory=list)
-    maps: dict[int, LiveMap] = field(default_factory=dict)
-    devices: dict[int, PciDevice] = field(default_factory=dict)
-    _codes: dict[tuple[Any, ...], int] = field(default_factory=dict)
-    _map_codes: dict[int, int] = field(default_factory=dict)
-    _windows: dict[tuple[int, int], int] = field(default_factory=dict)
-    _segments: dict[str, Segments] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.regions: list[Region] = []
+        self.maps: dict[int, LiveMap] = {}
+        self.devices: dict[int, PciDevice] = {}
+        self._codes: dict[tuple[Any, ...], int] = {}
+        self._map_codes: dict[int, int] = {}
+        self._windows: dict[tuple[int, int], int] = {}
+        self._segments: dict[str, Segments] = {}
 
     def take_in(self, event: Event) -> None:
         """One DEVICE, MAP or UNMAP event."""
@@ -121,17 +118,30 @@ class AddressSpace:
         return found
 
     def _covered(self, space: str) -> list[tuple[int, int, int]]:
-        from mmiotools.trace.intervals import IntervalIndex  # Only who looks addresses up pays for it.
-
-        index: IntervalIndex[int] = IntervalIndex(overlaps=True)
+        """The segments behind the first one."""
+        bars = []
         for device in self.devices.values():
             for bar in device.bars:
                 if bar.addr and bar.size and bar.space == space and bar.addr < TOP:
                     name = f"{device.address}/{bar.name}"
                     identity = (*self.device_identity(device), bar.name)
                     region = Region(name, identity, space, bar.addr, bar.size, device, bar)
-                    index.insert(bar.addr, min(bar.addr + bar.size, TOP), self._code(region))
+                    bars.append((bar.addr, min(bar.addr + bar.size, TOP), self._code(region)))
         rows = []
+        in_order = sorted(bars)
+        if all(before[1] <= after[0] for before, after in pairwise(in_order)):
+            # As they should lie: apart from each other.
+            starts = [start for start, _, _ in in_order]
+            for (start, end, code), after in zip_longest(in_order, starts[1:]):
+                rows.append((start, code, start))
+                if end != after and end < TOP:
+                    rows.append((end, -1, 0))
+            return rows
+        from mmiotools.trace.intervals import IntervalIndex  # takes a while
+
+        index: IntervalIndex[int] = IntervalIndex(overlaps=True)
+        for start, end, code in bars:
+            index.insert(start, end, code)
         for start, covering in index.segments():
             if start < TOP:
                 code = covering[-1].value if covering else -1

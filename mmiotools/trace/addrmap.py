@@ -8,7 +8,6 @@ they pass; overlapping live maps, ranges used again and negative ids are legal.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -33,13 +32,14 @@ class Resolved(NamedTuple):
     mapped: BoolArray
 
 
-@dataclass(slots=True)
 class AddressMap(AddressSpace):
     """The same for batches: feed it every one in order, through `resolve` or `observe`."""
 
-    _named: dict[str, int] = field(default_factory=dict)
-    #: Segments as arrays, with those that they were made of.
-    _tables: dict[str, tuple[Segments, Table]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        super().__init__()
+        self._named: dict[str, int] = {}
+        #: Segments as arrays, with those that they were made of.
+        self._tables: dict[str, tuple[Segments, Table]] = {}
 
     # -- following the stream -----------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -47,15 +48,23 @@ class Counted(NamedTuple):
     """Some events in a row: most accesses as counts, all else as events; or all of them as a batch.
 
     events   how many there are, `rest` included
-    entries  counted accesses, each as ENTRY packs it
+    kinds    reads, writes and unknown accesses that were counted
+    entries  these, as ENTRY packs them; each in one, or in one for its address, one for its map, one for its width
     times    of these; None where there are none
     rest     all other events, and `rows`, their places in the row of events, ascending
     batch    in place of the others where nothing was counted
     """
 
     events: int
+    kinds: Sequence[int] = ()
     entries: bytes = b""
     times: Times | None = None
     rest: Sequence[Event] = ()
     rows: Sequence[int] = ()
     batch: Batch | None = None
+
+
+def kinds_of(entries: bytes) -> list[int]:
+    """Reads, writes and unknown accesses of entries that have each in one."""
+    words = array("Q", entries)
+    return [sum(words[at :: ENTRY.size // 8]) for at in (2, 3, 4)]
