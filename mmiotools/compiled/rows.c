@@ -12,6 +12,23 @@
 
 /* -- stored columns ------------------------------------------------------------------------------------------ */
 
+/* How many of the rows from..to-1 have a number. */
+static Py_ssize_t
+rows_before(const uint8_t *bitmap, Py_ssize_t from, Py_ssize_t to)
+{
+    Py_ssize_t count = 0;
+    for (; from < to && from & 63; from++)
+        count += has_row(bitmap, from);
+    for (; to - from >= 64; from += 64) {
+        uint64_t bits;
+        memcpy(&bits, bitmap + from / 8, sizeof bits);
+        count += __builtin_popcountll(bits);
+    }
+    for (; from < to; from++)
+        count += has_row(bitmap, from);
+    return count;
+}
+
 int
 hold_stored(Buffers *buffers, PyObject *object, Py_ssize_t n, Stored *to)
 {
@@ -31,11 +48,7 @@ hold_stored(Buffers *buffers, PyObject *object, Py_ssize_t n, Stored *to)
     if (bitmap != Py_None) {
         if (!(to->bitmap = hold(buffers, bitmap, (n + 7) / 8, 1, 0)))
             return 0;
-        to->count = 0;
-        for (Py_ssize_t byte = 0; byte < n / 8; byte++)
-            to->count += __builtin_popcount(to->bitmap[byte]);
-        for (Py_ssize_t row = n / 8 * 8; row < n; row++)
-            to->count += has_row(to->bitmap, row);
+        to->count = rows_before(to->bitmap, 0, n);
     }
     if (PyLong_Check(planes)) {
         to->constant = within_type(to, PyLong_AsUnsignedLongLongMask(planes));
@@ -137,30 +150,24 @@ numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *
         return 1;
     }
     uint64_t now = from->first;
-    Py_ssize_t row = 0, place = 0, used = 0;
+    Py_ssize_t row = 0, place = 0, added = 0, used = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
         Py_ssize_t wanted = rows ? rows[i] : i;
+        place += rows_before(from->bitmap, row, wanted);
+        row = wanted;
         out[i] = 0;
         has[i] = has_row(from->bitmap, wanted) != 0;
-        if (from->planes < 0) {
-            out[i] = has[i] ? from->constant : 0;
-            continue;
-        }
-        /* Where the row's number is: those of the rows before it are passed over, its own step is added, too. */
-        for (; row < wanted + (from->steps && has[i]); row++) {
-            if (!has_row(from->bitmap, row))
-                continue;
-            if (from->steps) {
-                uint8_t step = from->plane[0][place];
-                now += step != ESCAPE ? step : used < from->many ? from->large[used++] : 0;
-            }
-            place++;
-        }
         if (!has[i])
             continue;
-        if (from->steps)
+        if (from->planes < 0)
+            out[i] = from->constant;
+        else if (from->steps) {
+            for (; added <= place; added++) {
+                uint8_t step = from->plane[0][added];
+                now += step != ESCAPE ? step : used < from->many ? from->large[used++] : 0;
+            }
             out[i] = now * from->unit;
-        else {
+        } else {
             int32_t at = (int32_t)place;
             if (!gather(from, from->planes, &at, 1, &out[i]))
                 return 0;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgpack
@@ -114,6 +115,9 @@ def pack(content: Any) -> bytes:
 
 def unpack(data: Any) -> Any:
     """What `pack` was given. Raises ValueError for anything that is not exactly one msgpack object, or too large."""
+    if len(data) < MAX_OBJECTS // 2:
+        # An item takes a byte at least, and a list or map is an item: there cannot be too many, whatever it says.
+        return _unpacked(data, None)
     items = 0
 
     def counted(container: Any) -> Any:
@@ -123,8 +127,10 @@ def unpack(data: Any) -> Any:
             raise ValueError("too many objects")
         return container
 
-    # Every item, and every list and map, takes a byte: what is short need not be counted.
-    hook = counted if len(data) > MAX_OBJECTS else None
+    return _unpacked(data, counted)
+
+
+def _unpacked(data: Any, hook: Callable[[Any], Any] | None) -> Any:
     try:
         return msgpack.unpackb(
             data,
