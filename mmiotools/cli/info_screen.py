@@ -100,7 +100,7 @@ def _screen(trace: Trace, summary: Summary, names: Names | None) -> list[str]:
     if summary.lowest is not None and summary.highest is not None:
         span = seconds(summary.highest - summary.lowest)
         lines.append(f"time        {seconds(summary.lowest)} to {seconds(summary.highest)} s, a span of {span} s")
-    counts = [f"{kind} {count}" for kind, count in summary.as_json()["kinds"].items()]
+    counts = [f"{kind} {count}" for kind, count in summary.named_kinds().items()]
     lines += _wrapped(f"events      {summary.events}:", counts)
     for name, widths in summary.widths().items():
         each = ", ".join(f"{width} x {count}" for width, count in widths.items())

@@ -195,6 +195,10 @@ class Summary:
         """All events, notes and damage included."""
         return sum(self.kinds)
 
+    def named_kinds(self) -> dict[str, int]:
+        """Events by the name of their kind; kinds that are absent are left out."""
+        return {kind.name: self.kinds[kind] for kind in Kind if self.kinds[kind]}
+
     @property
     def accesses(self) -> int:
         """Reads, writes and unknown ones."""
@@ -258,7 +262,7 @@ class Summary:
         return {
             "events": self.events,
             "accesses": self.accesses,
-            "kinds": {kind.name: self.kinds[kind] for kind in Kind if self.kinds[kind]},
+            "kinds": self.named_kinds(),
             "widths": {name: {str(w): n for w, n in by.items()} for name, by in self.widths().items()},
             "time_ns": None
             if self.first is None
