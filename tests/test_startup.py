@@ -59,3 +59,16 @@ def test_counting_a_trace_needs_neither_numpy_nor_click(top: Path, tmp_path: Pat
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_filter_from_native_to_text_imports_neither_click_nor_numpy(top: Path) -> None:
+    if compiled() is None:
+        pytest.skip("the compiled engine was not built")
+    trace = "samples/native/nvme-linux6.1.mmio"
+    packages = imported(top, "filter", "read", trace, "-t", "mmiotrace", "-o", "/dev/null")
+    assert not packages & {"click", "numpy", "construct", "rich", "dataclasses", "multiprocessing"}
+
+
+def test_a_plain_filter_imports_no_click(top: Path) -> None:
+    packages = imported(top, "filter", "read", "samples/mmiotrace/nvme-linux6.1.mmiotrace", "-o", "/dev/null")
+    assert not packages & {"click", "construct", "rich"}

@@ -29,13 +29,21 @@ rows_before(const uint8_t *bitmap, Py_ssize_t from, Py_ssize_t to)
     return count;
 }
 
+static int
+is_tuple(PyObject *object)
+{
+    if (!PyTuple_Check(object))
+        PyErr_SetString(PyExc_TypeError, "no tuple");
+    return PyTuple_Check(object);
+}
+
 int
 hold_stored(Buffers *buffers, PyObject *object, Py_ssize_t n, Stored *to)
 {
     PyObject *planes, *words, *bitmap, *steps, *large;
     int bits;
     *to = (Stored){.planes = -1, .count = n};
-    if (!PyTuple_Check(object) || !PyArg_ParseTuple(object, "iiOOOO", &bits, &to->zigzag, &planes, &words, &bitmap, &steps))
+    if (!is_tuple(object) || !PyArg_ParseTuple(object, "iiOOOO", &bits, &to->zigzag, &planes, &words, &bitmap, &steps))
         return 0;
     to->is_signed = bits < 0;
     bits = bits < 0 ? -bits : bits;
@@ -68,12 +76,12 @@ hold_stored(Buffers *buffers, PyObject *object, Py_ssize_t n, Stored *to)
     }
     if (steps == Py_None)
         return 1;
-    if (to->planes != 1 || !PyTuple_Check(steps)) {
+    if (to->planes != 1) {
         PyErr_SetString(PyExc_ValueError, "steps are one plane");
         return 0;
     }
     PyObject *first, *unit;
-    if (!PyArg_ParseTuple(steps, "OOO", &first, &unit, &large) || !(to->large = hold(buffers, large, 0, 8, 0)))
+    if (!is_tuple(steps) || !PyArg_ParseTuple(steps, "OOO", &first, &unit, &large) || !(to->large = hold(buffers, large, 0, 8, 0)))
         return 0;
     to->steps = 1;
     to->many = buffers->views[buffers->held - 1].len / 8;
@@ -291,7 +299,7 @@ hold_steps(Buffers *buffers, PyObject *list, Py_ssize_t width, Step *steps, Py_s
         }
         Step *step = &steps[i];
         step->action = -1;
-        if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "iKKOO", &step->column, &mask, &flip, &lows, &highs))
+        if (!is_tuple(item) || !PyArg_ParseTuple(item, "iKKOO", &step->column, &mask, &flip, &lows, &highs))
             return 0;
         if (step->column < 0 || step->column >= width) {
             PyErr_SetString(PyExc_ValueError, "no such column");
