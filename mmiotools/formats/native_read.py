@@ -38,7 +38,7 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.native_pieces import Piece, joined, pieces
-from mmiotools.formats.native_stream import Stream
+from mmiotools.formats.native_stream import Stream, take_header
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
@@ -48,43 +48,6 @@ from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
 
 R = TypeVar("R")
-
-
-class NativeBatches:
-    """The batches of a reader, as an iterator. `only` may be called before the first."""
-
-    def __init__(self, reader: NativeReader) -> None:
-        self._reader = reader
-        self._batches = reader.batches()
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self
-
-    def __next__(self) -> Batch:
-        return next(self._batches)
-
-    @property
-    def told(self) -> int | None:
-        """How many events the header says there are, None where it does not."""
-        return self._reader.told
-
-    def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
-        """function(batch) for every batch, computed anywhere, given in order."""
-        return self._reader.spread(function)
-
-    def only(self, columns: frozenset[str]) -> None:
-        """Leave out all other columns: their checksums are looked at, no more."""
-        self._reader.wanted = columns
-
-    def with_blocks(self) -> None:
-        """Give each batch with its block, for a writer that takes it over; a column that cannot be read is in it, and
-        is no damage.
-        """
-        self._reader.keep_blocks()
-
-    def choose(self, chosen: Choice) -> None:
-        """Leave out the other blocks: of a file with an index, they are not even read."""
-        self._reader.chosen = chosen
 
 
 class NativeReader:
@@ -173,11 +136,7 @@ class NativeReader:
         if self._headed or not isinstance(content, dict):
             return
         self._headed = True
-        header = self.header
-        for name, kind in (("format", str), ("clock", str), ("time_digits", int), ("meta", dict)):
-            if isinstance(content.get(name), kind):
-                setattr(header, name, content[name])
-        header.time_digits = min(max(header.time_digits, 0), 9)
+        take_header(self.header, content)
 
     # -- damage -------------------------------------------------------------------------------------------
 
@@ -249,6 +208,21 @@ class NativeReader:
         yield from self._blocks()
         yield from self._close_gap(stop, known=False)
 
+    def stretch(self, extent: Extent, first: int, stop: int) -> tuple[list[Batch], bool]:
+        """Blocks that are known to have the events first..stop-1, and whether there is damage in them: it may go on
+        behind them, so that they are to be read again by `rest`.
+        """
+        self._hurt, unknown = False, set(self._unknown)
+        found = list(self._stretch(extent, first, stop))
+        self._unknown = unknown
+        return found, self._hurt
+
+    def rest(self, extent: Extent, first: int) -> Iterator[Batch]:
+        """All from a block on whose first event has that number."""
+        self._expected = self._told = first
+        self._stream = Stream.of_extent(extent)
+        return chain(self._blocks(), self._end_of_file())
+
     def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """See `NativeBatches.spread`: a file with an index is read by worker processes, some blocks at a time."""
         result = partial(Spread.of, function)
@@ -287,13 +261,12 @@ class NativeReader:
             self._source.consumed = offsets[piece[-1][2]]
         else:
             wanted[:] = False
-        self._expected = self._told = at
         if self.chosen is not None:
+            self._expected = self._told = at
             yield from map(result, self._stretches(descriptor, index, wanted))
             return
         start = int(np.argmax(wanted)) if wanted.any() else len(wanted)
-        self._stream = Stream.of_extent(Extent(descriptor, offsets[start], size))
-        yield from map(result, chain(self._blocks(), self._end_of_file()))
+        yield from map(result, self.rest(Extent(descriptor, offsets[start], size), at))
 
     def _take_context(self, index: Index, choice: Choice) -> NDArray[np.bool_]:
         """The blocks, (n,), whose events of the wanted kinds are in the footer."""

@@ -21,7 +21,7 @@ from mmiotools.filters.window import Window
 from mmiotools.filters.zones import choose
 from mmiotools.formats import native_write, open_trace
 from mmiotools.formats.native_index import read_index
-from mmiotools.formats.native_read import NativeBatches, NativeReader
+from mmiotools.formats.native_open import NativeBatches
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
@@ -95,7 +95,7 @@ def test_what_is_kept_is_the_same(
     seen = [repr(event) for batch in open_trace(str(path), choice=choice).batches for event in batch.events()]
     spread = open_trace(str(path), choice=choice).map(lambda batch: [repr(event) for event in batch.events()])
     assert [event for result in spread for event in result.result] == seen
-    piped = NativeBatches(NativeReader(ByteSource(io.BytesIO(path.read_bytes()), "-")))
+    piped = NativeBatches(ByteSource(io.BytesIO(path.read_bytes()), "-"))
     piped.choose(choice)
     assert kept(piped, node, window, bare) == expected
 
