@@ -239,7 +239,7 @@ def test_much_garbage_comes_in_pieces_and_counts_once(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        (0, "version 0 .* QEMU 0.13 to 1.1, numbers events .* scripts/simpletrace.py, or record with QEMU 2.8 or later"),
+        (0, "version 0 .* QEMU 0.13 to 1.1, numbers .* scripts/simpletrace.py, or record with QEMU 2.8 or later"),
         (2, "version 2 .* QEMU 1.2 to 2.0, numbers events "),
         (3, "version 3 .* QEMU 2.1 to 2.7, numbers events "),
         (1, "version 1 .* is not known; 4 is the one"),
