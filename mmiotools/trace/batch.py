@@ -5,6 +5,7 @@ A stream is an iterator of batches. Batches are not changed once they were hande
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -314,7 +315,7 @@ def columnise(events: Sequence[Event], regions: Regions) -> Batch:
     n = len(events)
     columns: dict[str, Column] = {}
     extras: dict[int, dict[str, Any]] = {}
-    special: dict[str, list[int | None]] = {}
+    special: defaultdict[str, list[int | None]] = defaultdict(lambda: [None] * n)
     fields = dict(zip(Event._fields, zip(*events, strict=True) if events else [()] * len(Event._fields), strict=True))
     plain = fields["extra"].count(NOTHING) == n
     for row, held in enumerate(() if plain else fields["extra"]):
@@ -323,12 +324,12 @@ def columnise(events: Sequence[Event], regions: Regions) -> Batch:
         extra = dict(held)
         opcode = extra.get("opcode")
         if opcode is not None and len(opcode) <= 7:
-            special.setdefault("opcode", [None] * n)[row] = pack_opcode(extra.pop("opcode"))
+            special["opcode"][row] = pack_opcode(extra.pop("opcode"))
         if "mr" in extra:
-            special.setdefault("mr", [None] * n)[row] = extra.pop("mr")
+            special["mr"][row] = extra.pop("mr")
         eol = extra.pop("eol", "lf")
         if eol != "lf":
-            special.setdefault("eol", [None] * n)[row] = EOL_NAMES.index(eol)
+            special["eol"][row] = EOL_NAMES.index(eol)
         if extra:
             extras[row] = extra
     if fields["region"].count(None) < n:

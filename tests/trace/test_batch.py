@@ -80,3 +80,11 @@ def test_an_unknown_column_keeps_its_type_when_joined() -> None:
 @pytest.mark.parametrize("opcode", [b"", b"\x00", b"\xf3\xa5\xf6", bytes(range(7))])
 def test_opcodes_pack(opcode: bytes) -> None:
     assert unpack_opcode(pack_opcode(opcode)) == opcode
+
+
+@given(st.lists(events(), max_size=8))
+def test_all_events_are_the_events_of_each_row(some: list[Event]) -> None:
+    batch = Batch.from_events(some)
+    found = list(batch.events())
+    assert found == [batch.event(row) for row in range(len(batch))]
+    assert [list(event.extra) for event in found] == [list(batch.event(row).extra) for row in range(len(batch))]
