@@ -18,7 +18,7 @@ from mmiotools.formats import native_partial, native_pieces, native_planes, open
 from mmiotools.formats.native_decode import decode_block
 from mmiotools.formats.native_layout import FRAME_SIZE, unpack, unpack_frame
 from mmiotools.formats.native_magic import SYNC
-from mmiotools.formats.native_read import NativeBatches, NativeReader
+from mmiotools.formats.native_open import NativeBatches
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import DTYPES, Array, Batch, BoolArray, Regions
 from mmiotools.trace.zones import Choice
@@ -142,7 +142,7 @@ def test_damage_is_found_and_told_as_before(
         spread = [result.result for result in open_trace(str(path), "native", choice=choice).map(kept)]
     assert [event for found in in_order for event in found] == by_index
     assert [event for found in spread for event in found] == by_index
-    piped = NativeBatches(NativeReader(ByteSource(io.BytesIO(data), "-")))
+    piped = NativeBatches(ByteSource(io.BytesIO(data), "-"))
     piped.choose(choice)
     assert [event for batch in piped for event in kept(batch)] == expected
 
