@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from mmiotools.cli.progress import with_progress
 from mmiotools.errors import EXIT_DAMAGED, EXIT_OK, TargetCannotHold, UsageError, combine
-from mmiotools.events import Kind
+from mmiotools.events import events_lost
 from mmiotools.formats import FORMATS, format_for_path, open_trace
 from mmiotools.formats.base import NamingWriter, PreparingWriter
 from mmiotools.formats.source import compression_of, compressor, describe
@@ -96,12 +96,8 @@ class Run:
 
     def _watch(self, items: Iterator[T], trace: Trace, rare: Callable[[T], Batch]) -> Iterator[T]:
         for item in items:
-            batch = rare(item)
-            if batch.extras:
-                for row in batch.rows(Kind.NOTE).tolist():
-                    extra = batch.extras.get(row, {})
-                    if extra.get("damaged"):
-                        self._report(trace.name, extra)
+            for _, extra in rare(item).damage():
+                self._report(trace.name, extra)
             yield item
         if self._damaged[trace.name]:
             places, events = self._damaged[trace.name], self._lost[trace.name]
@@ -110,7 +106,7 @@ class Run:
     def _report(self, name: str, extra: dict[str, Any]) -> None:
         self.set_status(EXIT_DAMAGED)
         self._damaged[name] += 1
-        self._lost[name] += int(extra.get("events", 1))
+        self._lost[name] += events_lost(extra)
         if self._damaged[name] <= TOLD:
             self.say(f"{where_damaged(name, extra)}: {extra.get('reason', 'damaged')}")
         elif self._damaged[name] == TOLD + 1:

@@ -23,7 +23,7 @@ from mmiotools.cli.common import (
     to_option,
 )
 from mmiotools.errors import EXIT_DAMAGED, EXIT_DIFFERENT, UsageError
-from mmiotools.events import Kind
+from mmiotools.events import events_lost
 from mmiotools.filters.compile import Predicate
 from mmiotools.filters.explain import explain
 from mmiotools.filters.expr import Not
@@ -210,10 +210,7 @@ def _told(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
     """Folded loops that can no longer be restored are damage."""
     lost = 0
     for batch in batches:
-        for row in batch.rows(Kind.NOTE).tolist() if batch.extras else ():
-            extra = batch.extras.get(row, {})
-            if extra.get("damaged") and extra.get("reason") == BROKEN:
-                lost += int(extra["events"])
+        lost += sum(events_lost(extra) for _, extra in batch.damage() if extra.get("reason") == BROKEN)
         yield batch
     if lost:
         run.set_status(EXIT_DAMAGED)

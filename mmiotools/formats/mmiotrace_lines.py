@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mmiotools.events import Event, Kind
+from mmiotools.events import Event, Kind, is_damage
 from mmiotools.formats.base import damaged
 from mmiotools.formats.extras import extra_fits
 from mmiotools.trace.header import Bar, PciDevice
@@ -208,7 +208,7 @@ def _parse_comment(line: bytes) -> Event | None:
             if not isinstance(content, dict):
                 return None
             if prefix == DAMAGED:
-                content = {"damaged": True, **content}
+                content = {**content, "damaged": True}
             else:
                 content = {"format": "mmiotools", **content}
             if not all(extra_fits(name, item) for name, item in content.items()):
@@ -273,8 +273,8 @@ def is_second_half(before: Event, event: Event) -> bool:
     """Whether a note is the rest of the damaged line before it, cut in two: then it stands for no event of its own."""
     return (
         event.kind == Kind.NOTE
-        and before.extra.get("damaged") is True
-        and "damaged" not in event.extra
+        and before.damaged
+        and not event.damaged
         and _NUMBERS.match(event.extra["text"]) is not None
     )
 
@@ -345,7 +345,7 @@ def _render_device(device: PciDevice) -> bytes:
 def _render_note(extra: Mapping[str, Any]) -> bytes:
     if "text" in extra:
         return _bytes(extra["text"])
-    if extra.get("damaged"):
+    if is_damage(Kind.NOTE, extra):
         return DAMAGED + _json(extra, "damaged")
     return b"# mmiotools note"
 

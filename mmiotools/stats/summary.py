@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmiotools.events import Kind
+from mmiotools.events import Kind, events_lost, is_damage
 from mmiotools.speed import compiled
 from mmiotools.stats.registers import Register, RegisterCounts
 from mmiotools.trace.addrmap import AddressMap, Region
@@ -186,9 +186,9 @@ class Summary:
             kind = batch.kind[row]
             extra = batch.extras.get(row, {})
             if kind == Kind.NOTE:
-                if extra.get("damaged"):
+                if is_damage(Kind.NOTE, extra):
                     self.damaged += 1
-                    self.damaged_events += int(extra.get("events", 1))
+                    self.damaged_events += events_lost(extra)
             elif kind == Kind.LOST:
                 self.lost_records += 1
                 if extra.get("count") is None:

@@ -70,9 +70,7 @@ class Reading(NamedTuple):
     @property
     def damaged(self) -> bool:
         """Whether it says that something is wrong."""
-        return self.error is not None or any(
-            extra.get("damaged") for batch in self.batches for extra in batch.extras.values()
-        )
+        return self.error is not None or any(any(batch.damage()) for batch in self.batches)
 
 
 class Dribble(io.BytesIO):
@@ -336,7 +334,12 @@ def _used(reading: Reading) -> None:
         summary.add(batch)
         verdict.add(batch)
     verdict.finish()
-    summary.as_json()
+    told = next((finding.as_json() for finding in verdict.problems if finding.name == "damaged"), {})
+    places = sum(len(list(batch.damage())) for batch in reading.batches)
+    if summary.as_json()["damage"] != {"places": places, "events": told.get("events", 0)}:
+        raise Broken("damage is counted in different ways", f"{summary.as_json()['damage']} {told}")
+    if places != told.get("count", 0):
+        raise Broken("damage is counted in different ways", f"{places} {told}")
 
 
 # -- what a format can know of damage ---------------------------------------------------------------------------------
