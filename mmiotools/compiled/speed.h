@@ -20,7 +20,7 @@ enum { READ = 0, WRITE = 1, UNKNOWN = 2, DEVICE = 8, OTHER = 255 };
 
 /* -- buffers ------------------------------------------------------------------------------------------------- */
 
-#define MOST_BUFFERS 24
+#define MOST_BUFFERS 256
 
 typedef struct {
     Py_buffer views[MOST_BUFFERS];
@@ -82,7 +82,8 @@ hold_column(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t siz
 
 /* -- the parts: functions of each, and what it does when the module is made --------------------------------- */
 
-extern PyMethodDef text_functions[], column_functions[], tally_functions[], accesses_functions[], aligning_functions[];
+extern PyMethodDef text_functions[], column_functions[], row_functions[], tally_functions[], accesses_functions[],
+    aligning_functions[];
 int prepare_text(PyObject *module);
 
 #endif

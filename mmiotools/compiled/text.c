@@ -1,18 +1,11 @@
 /* mmiotrace text: lines to columns, and columns to lines. A line that is not spelled exactly as the kernel spells it is
  * left to the caller.
  */
+#include "text.h"
+
 #include "tally.h"
 
-/* Longest line that `print_rows` makes, with its end: 8 + 4 + 21 + 21 + 19 + 19 + 19 + 21 and some. */
-#define LINE_MOST 160
-
 /* -- reading a line ------------------------------------------------------------------------------------------ */
-
-typedef struct {
-    uint8_t *kind, *width, *crlf;
-    int64_t *time, *map, *pid, *start, *end;
-    uint64_t *addr, *value, *pc, *opcode;
-} Columns;
 
 /* The value of a lower-case hexadecimal digit, 255 for any other character. */
 static uint8_t digit_of[256];
@@ -372,6 +365,14 @@ put_line(uint8_t *out, const Columns *from, Py_ssize_t row)
     return out;
 }
 
+uint8_t *
+put_lines(uint8_t *out, const Columns *from, Py_ssize_t low, Py_ssize_t high)
+{
+    for (Py_ssize_t row = low; row < high; row++)
+        out = put_line(out, from, row);
+    return out;
+}
+
 /* print_rows(out, low, high, kind, width, time, map, pid, addr, value, pc, opcode) -> bytes written
  *
  * Prints rows low..high-1 as lines. `out` has room for LINE_MOST bytes a row; times, map ids and pids are not negative.
@@ -400,8 +401,7 @@ print_rows(PyObject *self, PyObject *args)
                               .pid = memory[4],  .addr = memory[5],  .value = memory[6], .pc = memory[7],
                               .opcode = memory[8]};
         Py_BEGIN_ALLOW_THREADS
-        for (Py_ssize_t row = low; row < high; row++)
-            end = put_line(end, &from, row);
+        end = put_lines(end, &from, low, high);
         Py_END_ALLOW_THREADS
     }
     Py_ssize_t size = good ? end - text : 0;

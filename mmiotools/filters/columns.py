@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.filters.expr import Span
+from mmiotools.filters.expr import OPERATORS, Span
 from mmiotools.trace.batch import Array, BoolArray
-
-OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 
 #: From this many single numbers on, a set is looked up instead of compared one by one.
 _MANY = 8

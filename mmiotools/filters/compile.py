@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.filters import expr as tree
-from mmiotools.filters.columns import OPERATORS, compare, contains, masked, within
+from mmiotools.filters.columns import compare, contains, masked, within
+from mmiotools.filters.expr import OPERATORS
 from mmiotools.filters.grammar import parse
 from mmiotools.filters.lexer import as_bytes
 from mmiotools.filters.patterns import MAX_SEARCHED, compile_pattern
+from mmiotools.filters.register_masks import Registers
 from mmiotools.filters.registers import (
     AtRegister,
     RegisterMember,
-    Registers,
     RegisterSpan,
     RegisterValue,
     check_names,

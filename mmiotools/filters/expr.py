@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from dataclasses import field
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol, dataclass_transform
 
 from mmiotools.events import Kind
@@ -48,6 +49,16 @@ NUMBERS = {
     "pid": False,
     "cpu": False,
     "bar": False,
+}
+
+#: How numbers compare.
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
 
 #: Every field, in the order of the documentation.
@@ -148,6 +159,11 @@ def quote_pattern(pattern: str) -> str:
     return "'" + pattern.replace("'", "\\'") + "'"
 
 
+def field(*, default: Any, kw_only: bool) -> Any:
+    """For type checkers alone: as that of dataclasses, whose import takes longer than all the rest."""
+    return default
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class _Node:
     """What a frozen dataclass would be, with the fields that a class annotates; but the methods of fifteen dataclasses
@@ -237,6 +253,11 @@ class Member(Expr):
     name: str
     spans: tuple[Span, ...]
     named: tuple[AnySpan, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is about numbers alone: no names, no regions."""
+        return not self.named and all(span.region is None for span in self.spans)
 
     def __str__(self) -> str:
         texts = [span.text(self.name) for span in (*self.spans, *self.named)]

@@ -7,37 +7,19 @@ from functools import partial
 import numpy as np
 
 from mmiotools.events import Kind
+from mmiotools.filters import blocks
 from mmiotools.filters import expr as tree
 from mmiotools.filters.columns import compare
 from mmiotools.filters.stages import Window
 from mmiotools.trace.batch import Array, BoolArray
-from mmiotools.trace.zones import PAGE_BITS, Choice, Last, Zones, page_set
+from mmiotools.trace.zones import Choice, Last, Zones
 
-#: Ranges of more pages are in any set of pages; the highest address.
-_FEW_PAGES, _HIGHEST = 64, (1 << 64) - 1
 _ACCESSES, _ALL = (1 << (Kind.UNKNOWN + 1)) - 1, (1 << len(Kind)) - 1
 
 
 def may_select(node: tree.Expr, zones: Zones) -> BoolArray:
     """The blocks in which the expression may select an event, (n,); surely in no other."""
-    if isinstance(node, tree.Word):
-        return np.asarray(zones.kinds & sum(1 << kind for kind in tree.WORDS[node.name]) != 0, np.bool_)
-    if isinstance(node, tree.Joined):
-        found = may_select(node.operands[0], zones)
-        for operand in node.operands[1:]:
-            found = (np.logical_and if isinstance(node, tree.And) else np.logical_or)(found, may_select(operand, zones))
-        return found
-    if isinstance(node, tree.Compare) and node.mask is None and node.name in ("addr", "time", "op", "kind"):
-        return _compared(node.name, node.op, node.value, zones)
-    if isinstance(node, tree.Member) and node.name in ("addr", "time") and not node.named:
-        found = np.zeros(len(zones.kinds), np.bool_)
-        for span in node.spans:
-            if span.region is not None:
-                return np.ones(len(zones.kinds), np.bool_)
-            found |= _overlaps(node.name, span.low, span.low if span.high is None else span.high, zones)
-        return found
-    # Whatever else it asks is not known.
-    return np.ones(len(zones.kinds), np.bool_)
+    return np.fromiter(map(blocks.may_select(node), zones.each()), np.bool_, len(zones.kinds))
 
 
 def choose(node: tree.Expr, window: Window, bare: bool = False, last: Last | None = None) -> Choice:
@@ -46,11 +28,12 @@ def choose(node: tree.Expr, window: Window, bare: bool = False, last: Last | Non
     """
     kinds = _always(node, window, bare)
     if window.first is None and window.last is None:
-        return Choice(partial(may_select, node), kinds, False, lambda zones: bool(may_select(node, zones)[0]), last)
+        test = blocks.may_select(node)
+        return Choice(partial(may_select, node), kinds, False, lambda zones: test(next(zones.each())), last)
 
     def timed(zones: Zones) -> BoolArray:
         untimed = zones.time_max < zones.time_min
-        overlaps = _overlaps("time", window.first, window.last, zones)
+        overlaps = _between(zones.time_min, zones.time_max, window.first, window.last)
         found = untimed | overlaps
         if window.first is None:
             # Events before the first time are inside.
@@ -85,37 +68,8 @@ def _plain(node: tree.Expr) -> bool:
     """Does a comparison need no more than the event?"""
     names = ("addr", "time", "op", "kind", "value", "width", "map", "pc", "pid", "cpu", "mark")
     if isinstance(node, tree.Member):
-        return node.name in names and not node.named and all(span.region is None for span in node.spans)
+        return node.name in names and node.is_plain
     return isinstance(node, (tree.Compare, tree.Matches, tree.Text)) and node.name in names
-
-
-def _compared(name: str, op: str, value: int, zones: Zones) -> BoolArray:
-    if name in ("op", "kind"):
-        rest = _ACCESSES if name == "op" else -1
-        bits = {"==": 1 << value, "!=": rest & ~(1 << value)}.get(op, rest)
-        return np.asarray(zones.kinds & bits != 0, np.bool_)
-    if op in ("<", "<="):
-        return _overlaps(name, None, value - (op == "<"), zones)
-    if op in (">", ">="):
-        return _overlaps(name, value + (op == ">"), None, zones)
-    if op == "==":
-        return _overlaps(name, value, value, zones)
-    return np.ones(len(zones.kinds), np.bool_)
-
-
-def _overlaps(name: str, low: int | None, high: int | None, zones: Zones) -> BoolArray:
-    """Blocks with a number between two, (n,); None is no border."""
-    if name == "addr" and zones.addresses is not None:
-        return np.array([bool(_between(zones.addresses, zones.addresses, low, high).any())])
-    if name == "time":
-        return _between(zones.time_min, zones.time_max, low, high)
-    found = _between(zones.addr_min, zones.addr_max, low, high)
-    if zones.pages is not None and low is not None and high is not None:
-        first, last = max(low, 0) >> PAGE_BITS, min(high, _HIGHEST) >> PAGE_BITS
-        if first <= last < first + _FEW_PAGES:
-            wanted = page_set(np.arange(first, last + 1, dtype=np.uint64) << np.uint64(PAGE_BITS))
-            found &= (zones.pages & wanted != 0).any(axis=1)
-    return found
 
 
 def _between(least: Array, most: Array, low: int | None, high: int | None) -> BoolArray:

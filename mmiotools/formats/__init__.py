@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmiotools.errors import FormatError, NotATrace, UsageError
 from mmiotools.formats.base import Format, Sniff, damaged
 from mmiotools.formats.source import ByteSource, open_source, strip_compression
-from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace
 from mmiotools.trace.registry import Registry
-from mmiotools.trace.tally import uncounted
-from mmiotools.trace.zones import Choice
+
+if TYPE_CHECKING:
+    from mmiotools.trace.batch import Batch
+    from mmiotools.trace.zones import Choice
 
 FORMATS: Registry[Format] = Registry(
     "format",
@@ -113,6 +114,8 @@ def open_trace(
     if spread is not None:
         trace.spread = lambda function: _spread_with_source_problem(spread(function), function, source)
     if counting is not None:
+        from mmiotools.trace.tally import uncounted
+
         trace.counting = lambda function: _spread_with_source_problem(
             counting(function), lambda batch: function(uncounted(batch)), source
         )
@@ -124,6 +127,8 @@ def _with_source_problem(batches: Iterator[Batch], source: ByteSource) -> Iterat
     try:
         yield from batches
         if source.problem is not None:
+            from mmiotools.trace.batch import Batch
+
             yield Batch.from_events([damaged(source.problem, events=0, offset=source.consumed)])
     finally:
         source.close()

@@ -8,12 +8,11 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, runtime_checkable
 
 from mmiotools.events import Event, Kind
-from mmiotools.formats.source import ByteSource
-from mmiotools.trace.batch import Batch
-from mmiotools.trace.header import TraceHeader
 
 if TYPE_CHECKING:
-    # Only --regs pays for names of registers.
+    from mmiotools.formats.source import ByteSource
+    from mmiotools.trace.batch import Batch
+    from mmiotools.trace.header import TraceHeader
     from mmiotools.trace.names import Names
 
 

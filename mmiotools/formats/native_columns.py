@@ -7,7 +7,7 @@ signed ones are zigzagged first.
 from __future__ import annotations
 
 import zlib
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import zstandard
@@ -30,6 +30,7 @@ from mmiotools.formats.native_planes import (
     unzigzag,
     zigzag,
 )
+from mmiotools.formats.native_zstd import THOROUGH, Corrupt, Effort, expand, expand_planes, squeeze
 from mmiotools.trace.batch import Column
 
 #: Encodings of a column, as the directory numbers them.
@@ -37,43 +38,6 @@ CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA, MSGPACK = range(6)
 
 #: Up to so many numbers, all byte planes may go into one frame.
 _FEW = 512
-_decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-
-
-class Corrupt(ValueError):
-    """A column or a block does not decode."""
-
-
-class Effort(NamedTuple):
-    """How hard to compress: what is usual, and kinds and codes of addresses, whose patterns pay for a longer search."""
-
-    usual: zstandard.ZstdCompressor
-    pattern: zstandard.ZstdCompressor
-
-
-#: For the blocks of a long trace, and where there is but one.
-QUICK = Effort(zstandard.ZstdCompressor(level=1), zstandard.ZstdCompressor(level=5))
-THOROUGH = Effort(zstandard.ZstdCompressor(level=6), zstandard.ZstdCompressor(level=12))
-
-
-def squeeze(data: Any) -> bytes:
-    """One zstd frame."""
-    return THOROUGH.usual.compress(data)
-
-
-def expand(data: Any, size: int, *, exact: bool = True) -> bytes:
-    """The content of a zstd frame: exactly `size` bytes, or at most. Raises Corrupt; never allocates more."""
-    if not isinstance(data, bytes):
-        raise Corrupt("a compressed part is missing")
-    try:
-        if zstandard.frame_content_size(data) > size:
-            raise Corrupt("a compressed part is larger than it may be")
-        content = _decompressor.decompress(data, max_output_size=size)
-    except zstandard.ZstdError as error:
-        raise Corrupt(f"a compressed part is damaged ({error})") from error
-    if exact and len(content) != size:
-        raise Corrupt("a compressed part has the wrong length")
-    return content
 
 
 def pack_planes(numbers: U64, compressor: zstandard.ZstdCompressor = THOROUGH.usual) -> list[bytes] | bytes:
@@ -94,19 +58,7 @@ def _frames(planes: list[Any], n: int, compressor: zstandard.ZstdCompressor) -> 
 
 def unpack_planes(planes: Any, n: int) -> U64:
     """The numbers behind `pack_planes`, (n,)."""
-    return join(_planes(planes, n), n)
-
-
-def _planes(planes: Any, n: int) -> list[Any]:
-    """The planes of n bytes each, decompressed."""
-    if isinstance(planes, list) and len(planes) <= 8:
-        return [expand(plane, n) for plane in planes]
-    if not isinstance(planes, bytes):
-        raise Corrupt("byte planes are missing")
-    content = expand(planes, 8 * n, exact=False)
-    if n and len(content) % n:
-        raise Corrupt("a compressed part has the wrong length")
-    return [content[at : at + n] for at in range(0, len(content), n)] if n else []
+    return join(expand_planes(planes, n), n)
 
 
 class Presence:
@@ -245,7 +197,7 @@ def _decode_values(
                 else unzigzag(unpack_planes(parts["z"], escaped))
             )
         return from_steps(Steps(first, unit, small, large)).astype(dtype, copy=False)
-    planes = _planes(parts["v"], n)
+    planes = expand_planes(parts["v"], n)
     values = None
     if encoding == ADDRESS:
         if addresses is None:

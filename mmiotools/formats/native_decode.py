@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats import native_extras
-from mmiotools.formats.native_columns import Corrupt, Presence, check, decode, unpack_planes
+from mmiotools.formats.native_columns import Presence, check, decode, unpack_planes
 from mmiotools.formats.native_layout import unpack
+from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch, Column, Regions
 from mmiotools.trace.zones import Zones
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmiotools.formats.extras import EXTRA_TYPES, extra_fits
-from mmiotools.formats.native_columns import Corrupt, expand, squeeze
 from mmiotools.formats.native_layout import MAX_OBJECTS, pack, unpack
+from mmiotools.formats.native_zstd import Corrupt, expand, squeeze
 
 Extras = dict[int, dict[str, Any]]
 

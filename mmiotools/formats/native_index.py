@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.formats.native_columns import Corrupt, expand, unpack_planes
+from mmiotools.formats.native_columns import unpack_planes
 from mmiotools.formats.native_layout import (
     END,
     FILE_HEADER_SIZE,
@@ -22,6 +22,7 @@ from mmiotools.formats.native_layout import (
     unpack_frame,
 )
 from mmiotools.formats.native_stream import Stream
+from mmiotools.formats.native_zstd import Corrupt, expand
 from mmiotools.formats.source import Extent
 from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.zones import Zones

@@ -6,7 +6,6 @@ import struct
 import zlib
 from typing import Any, NamedTuple
 
-import construct
 import msgpack
 
 from mmiotools.formats.native_magic import MAGIC, SYNC
@@ -19,23 +18,14 @@ FOOTER_FOLLOWS = 1
 #: `events` of a file whose number of events was not known when its header was written.
 UNKNOWN_COUNT = (1 << 64) - 1
 
-FILE_HEADER = construct.Struct(
-    "magic" / construct.Const(MAGIC),
-    "major" / construct.Int16ul,
-    "minor" / construct.Int16ul,
-    "flags" / construct.Int32ul,
-    "events" / construct.Int64ul,
-    "map_length" / construct.Int32ul,
-    "map_crc" / construct.Int32ul,
-    "crc" / construct.Int32ul,
-)
-FILE_HEADER_SIZE: int = FILE_HEADER.sizeof()
+_CRC = struct.Struct("<I")
+_FILE_HEADER = struct.Struct("<8sHHIQII")
+FILE_HEADER_SIZE = _FILE_HEADER.size + 4
 #: Byte offset of `events` and of `crc`, which a writer onto a file fills in at the end.
 EVENTS_AT = 16
 
 _FRAME = struct.Struct("<8sBBHIIQII")
 FRAME_SIZE = _FRAME.size + 4
-_CRC = struct.Struct("<I")
 TRAILER = struct.Struct("<Q8s")
 
 EVENTS, FOOTER = ord("E"), ord("F")
@@ -79,19 +69,30 @@ def unpack_frame(data: bytes) -> Frame | None:
     return Frame(kind, head_length, body_length, first, events, head_crc)
 
 
+class FileHeader(NamedTuple):
+    """What every file begins with; the header map follows."""
+
+    major: int
+    minor: int
+    flags: int
+    events: int
+    map_length: int
+    map_crc: int
+
+
 def pack_file_header(flags: int, events: int, header_map: bytes) -> bytes:
     """The fixed header, CRC included, and the header map behind it."""
-    fields = {
-        "major": MAJOR,
-        "minor": MINOR,
-        "flags": flags,
-        "events": events,
-        "map_length": len(header_map),
-        "map_crc": zlib.crc32(header_map),
-        "crc": 0,
-    }
-    packed: bytes = FILE_HEADER.build(fields)
-    return packed[:-4] + _CRC.pack(zlib.crc32(packed[:-4])) + header_map
+    packed = _FILE_HEADER.pack(MAGIC, MAJOR, MINOR, flags, events, len(header_map), zlib.crc32(header_map))
+    return packed + _CRC.pack(zlib.crc32(packed)) + header_map
+
+
+def unpack_file_header(data: bytes) -> FileHeader | None:
+    """The fixed header at the start of `data`, or None when it is none or is damaged."""
+    if len(data) < FILE_HEADER_SIZE or not data.startswith(MAGIC):
+        return None
+    if zlib.crc32(data[: _FILE_HEADER.size]) != _CRC.unpack_from(data, _FILE_HEADER.size)[0]:
+        return None
+    return FileHeader(*_FILE_HEADER.unpack_from(data)[1:])
 
 
 def _big(number: Any) -> Any:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from mmiotools.errors import FormatError
 from mmiotools.formats.base import damaged
 from mmiotools.formats.native_block import Harmless, taken_over
-from mmiotools.formats.native_columns import Corrupt
 from mmiotools.formats.native_decode import NONSENSE, decode_block
 from mmiotools.formats.native_index import Context, Index, find_context, find_footer, read_index
 from mmiotools.formats.native_layout import (
@@ -33,10 +32,12 @@ from mmiotools.formats.native_layout import (
     UNKNOWN_COUNT,
     Frame,
     unpack,
+    unpack_file_header,
     unpack_frame,
 )
 from mmiotools.formats.native_magic import MAGIC, SYNC
-from mmiotools.formats.native_stream import Stream, parse_file_header
+from mmiotools.formats.native_stream import Stream
+from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.batch import Batch, Regions
@@ -136,7 +137,7 @@ class NativeReader:
         """Read a file header here, or note that it is damaged. Raises FormatError for a newer major version."""
         self._start = self._stream.offset
         data = self._stream.peek(FILE_HEADER_SIZE)
-        fixed = parse_file_header(data)
+        fixed = unpack_file_header(data)
         self._expected = self._told = 0
         self._total = None
         self._footer_due = False
@@ -342,7 +343,7 @@ class NativeReader:
             ahead = stream.peek(FRAME_SIZE)
             if not ahead:
                 break
-            if ahead.startswith(MAGIC) and parse_file_header(ahead[:FILE_HEADER_SIZE]) is not None:
+            if ahead.startswith(MAGIC) and unpack_file_header(ahead) is not None:
                 yield from self._end_of_file()
                 self._file_header()
                 continue

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from mmiotools.formats.native_layout import (
-    FILE_HEADER,
-    FILE_HEADER_SIZE,
     FRAME_SIZE,
+    unpack_file_header,
     unpack_frame,
 )
 from mmiotools.formats.native_magic import MAGIC, SYNC
@@ -67,7 +64,7 @@ class Stream:
             onward = held if last else held - len(SYNC) + 1
             for mark in _MARK.finditer(self._data, begin, end):
                 ahead = self._data[mark.start() : min(mark.start() + FRAME_SIZE, end)]
-                if unpack_frame(ahead) is not None or parse_file_header(ahead[:FILE_HEADER_SIZE]) is not None:
+                if unpack_frame(ahead) is not None or unpack_file_header(ahead) is not None:
                     self.skip(mark.start() - begin)
                     return True
                 if len(ahead) < FRAME_SIZE and not last:
@@ -76,11 +73,3 @@ class Stream:
             self.skip(onward)
             if last:
                 return False
-
-
-def parse_file_header(data: bytes) -> Any:
-    """The fixed file header, or None when it is none or its checksum is wrong."""
-    if len(data) < FILE_HEADER_SIZE or not data.startswith(MAGIC):
-        return None
-    fixed = FILE_HEADER.parse(data)
-    return fixed if fixed.crc == zlib.crc32(data[:-4]) else None

@@ -6,12 +6,12 @@ The events HEADER, DEVICE and MAP in the stream are the truth; the classes here 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from mmiotools.events import Event
-from mmiotools.trace.batch import Batch
-from mmiotools.trace.tally import Counted
+if TYPE_CHECKING:
+    from mmiotools.events import Event
+    from mmiotools.trace.batch import Batch
+    from mmiotools.trace.tally import Counted
 
 R = TypeVar("R")
 
@@ -103,7 +103,6 @@ class LiveMap(NamedTuple):
         return cls(event.map, event.addr, event.extra.get("virt"), event.extra.get("length"))
 
 
-@dataclass(slots=True)
 class TraceHeader:
     """What holds for the whole stream.
 
@@ -113,10 +112,24 @@ class TraceHeader:
     meta         for recordings of the harness: driver, card, options, seed, scenario
     """
 
-    format: str = ""
-    clock: str = "unknown"
-    time_digits: int = 9
-    meta: dict[str, Any] = field(default_factory=dict)
+    # This class and Trace are no dataclasses: every command needs them, and importing that module takes a while.
+    __slots__ = ("clock", "format", "meta", "time_digits")
+
+    def __init__(
+        self, format: str = "", clock: str = "unknown", time_digits: int = 9, meta: dict[str, Any] | None = None
+    ) -> None:
+        self.format = format
+        self.clock = clock
+        self.time_digits = time_digits
+        self.meta: dict[str, Any] = {} if meta is None else meta
+
+    def __repr__(self) -> str:
+        return f"TraceHeader({self.format!r}, {self.clock!r}, {self.time_digits}, {self.meta!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TraceHeader) and all(getattr(self, n) == getattr(other, n) for n in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class Spread(NamedTuple, Generic[R]):
@@ -132,7 +145,6 @@ class Spread(NamedTuple, Generic[R]):
         return cls(function(batch), len(batch), batch.rare)
 
 
-@dataclass(slots=True)
 class Trace:
     """A stream: its header and its batches, read once, in order.
 
@@ -143,15 +155,25 @@ class Trace:
     several processes at once, and its results come in order. `counting` is the same for a function of what was counted.
     """
 
-    header: TraceHeader
-    batches: Iterator[Batch]
-    name: str = "-"
-    size: int | None = None
-    progress: Callable[[], int] = lambda: 0
-    container: str = ""
-    events: int | None = None
-    spread: Callable[[Callable[[Batch], Any]], Iterator[Spread[Any]]] | None = None
-    counting: Callable[[Callable[[Counted], Any]], Iterator[Spread[Any]]] | None = None
+    def __init__(
+        self,
+        header: TraceHeader,
+        batches: Iterator[Batch],
+        name: str = "-",
+        size: int | None = None,
+        progress: Callable[[], int] = lambda: 0,
+        container: str = "",
+        events: int | None = None,
+    ) -> None:
+        self.header = header
+        self.batches = batches
+        self.name = name
+        self.size = size
+        self.progress = progress
+        self.container = container
+        self.events = events
+        self.spread: Callable[[Callable[[Batch], Any]], Iterator[Spread[Any]]] | None = None
+        self.counting: Callable[[Callable[[Counted], Any]], Iterator[Spread[Any]]] | None = None
 
     def map(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """`spread`, or the same in this process for formats without it."""

@@ -9,18 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.trace.batch import Batch
+from mmiotools.trace.blocks import PAGE_BITS, SPREADER, Zone
 
 
 class Zones(NamedTuple):
-    """The blocks of a file in order, (n,) each; or one block, (1,) each.
-
-    offset      of the block's frame, bytes from the file's beginning
-    first       number of the block's first event, and `events` of them
-    time_min, time_max   int64 nanoseconds, of the events that have a time; 0 and -1 where none has
-    addr_min, addr_max   uint64, of those that have an address; 0 and 0 where none has
-    kinds       bit k: an event of kind k is in the block
-    pages       (n, 4) uint64, a set of 256 bits: the bit `page_bit` of each page with an address; None where unknown
-    addresses   of one block: all its addresses, ascending; None where they are not known
+    """What `Zone` says, of the blocks of a file in order: (n,) each, `pages` (n, 4). `addresses` are known of one block
+    alone.
     """
 
     offset: NDArray[np.int64]
@@ -34,21 +28,17 @@ class Zones(NamedTuple):
     pages: NDArray[np.uint64] | None = None
     addresses: NDArray[np.uint64] | None = None
 
-
-#: Bytes in a page of `Zones.pages`, as a power of two.
-PAGE_BITS = 8
-
-
-def page_bit(page: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Which of the 256 bits stands for a page (an address without its last 8 bits), (n,): the top byte of a product, so
-    that pages side by side have bits of their own.
-    """
-    return (page * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(56)
+    def each(self) -> Iterator[Zone]:
+        """Block by block."""
+        pages = [None] * len(self.kinds) if self.pages is None else self.pages.tolist()
+        offset, first, events, *ranges, kinds = (column.tolist() for column in self[:8])
+        for row in zip(offset, first, events, *ranges, kinds, pages, strict=True):
+            yield Zone._make((*row, self.addresses))
 
 
 def page_set(addresses: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The set of the pages of some addresses, (4,)."""
-    bits = page_bit(addresses >> np.uint64(PAGE_BITS))
+    bits = ((addresses >> np.uint64(PAGE_BITS)) * np.uint64(SPREADER)) >> np.uint64(56)
     found = np.zeros(4, np.uint64)
     np.bitwise_or.at(found, (bits >> np.uint64(6)).astype(np.intp), np.uint64(1) << (bits & np.uint64(63)))
     return found

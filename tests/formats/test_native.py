@@ -96,8 +96,8 @@ def test_the_header_comes_back_and_a_file_knows_its_number_of_events() -> None:
     assert (header.format, header.clock, header.time_digits, header.meta) == ("mmiotrace", "boot", 6, {"driver": "x"})
     assert [len(batch) for batch in batches] == [4, 4, 4]
     on_file, on_pipe = write(some(9)), write(some(9), pipe=True)
-    assert layout.FILE_HEADER.parse(on_file).events == 12
-    assert layout.FILE_HEADER.parse(on_pipe).events == layout.UNKNOWN_COUNT
+    assert layout.unpack_file_header(on_file).events == 12
+    assert layout.unpack_file_header(on_pipe).events == layout.UNKNOWN_COUNT
     assert read(on_pipe) == read(on_file) == some(9)
 
 

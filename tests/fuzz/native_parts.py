@@ -14,7 +14,7 @@ import zstandard
 from mutation import _NUMBERS, BYTES, change_tree
 
 from mmiotools.formats import native_layout as layout
-from mmiotools.formats.native_columns import squeeze
+from mmiotools.formats.native_zstd import squeeze
 
 
 def blocks(rng: Random, data: bytes, pool: Sequence[bytes]) -> bytes:

@@ -1,0 +1,595 @@
+/* Rows of a native block, straight from its columns as they are stored: which of them an expression selects, their
+ * numbers, and their lines of mmiotrace text. Only what is asked for is decoded.
+ */
+#include "text.h"
+
+#include <stdlib.h>
+
+/* What one call takes: rows of a block, columns that an expression looks at, steps of the expression. */
+#define MOST_ROWS 65536
+#define MOST_COLUMNS 8
+#define MOST_STEPS 64
+enum { LOST = 6 };
+#define ESCAPE 255
+
+/* -- stored columns ------------------------------------------------------------------------------------------ */
+
+/* A column: a constant (planes -1), or byte planes of `count` numbers: codes of `words` where it has those, or steps of
+ * time. Row i has a number where bit i of `bitmap` is set; without a bitmap all rows have.
+ */
+typedef struct {
+    int zigzag, is_signed, planes, steps;
+    const uint8_t *plane[8], *bitmap;
+    const uint64_t *words, *large;
+    uint64_t known, constant, mask, sign, first, unit;
+    Py_ssize_t count, many;
+} Stored;
+
+static inline int
+has_row(const uint8_t *bitmap, Py_ssize_t row)
+{
+    return bitmap[row >> 3] >> (row & 7) & 1;
+}
+
+/* A number as one of the column's type: higher bits are dropped. */
+static inline uint64_t
+within_type(const Stored *from, uint64_t number)
+{
+    return ((number & from->mask) ^ from->sign) - from->sign;
+}
+
+/* Reads (bits, zigzag, planes or a constant, words or None, bitmap or None, (first, unit, large) or None) for a block of
+ * n rows; 0 with an exception set. `bits` are negative for a signed type.
+ */
+static int
+hold_stored(Buffers *buffers, PyObject *object, Py_ssize_t n, Stored *to)
+{
+    PyObject *planes, *words, *bitmap, *steps, *large;
+    int bits;
+    *to = (Stored){.planes = -1, .count = n};
+    if (!PyTuple_Check(object) || !PyArg_ParseTuple(object, "iiOOOO", &bits, &to->zigzag, &planes, &words, &bitmap, &steps))
+        return 0;
+    to->is_signed = bits < 0;
+    bits = bits < 0 ? -bits : bits;
+    if (bits != 8 && bits != 16 && bits != 32 && bits != 64) {
+        PyErr_SetString(PyExc_ValueError, "no such type");
+        return 0;
+    }
+    to->sign = to->is_signed && bits < 64 ? (uint64_t)1 << (bits - 1) : 0;
+    to->mask = bits == 64 ? UINT64_MAX : ((uint64_t)1 << bits) - 1;
+    if (bitmap != Py_None) {
+        if (!(to->bitmap = hold(buffers, bitmap, (n + 7) / 8, 1, 0)))
+            return 0;
+        to->count = 0;
+        for (Py_ssize_t row = 0; row < n; row++)
+            to->count += has_row(to->bitmap, row);
+    }
+    if (PyLong_Check(planes)) {
+        to->constant = within_type(to, PyLong_AsUnsignedLongLongMask(planes));
+        return !PyErr_Occurred();
+    }
+    if (!PyList_Check(planes) || (to->planes = (int)PyList_Size(planes)) > 8) {
+        PyErr_SetString(PyExc_ValueError, "no planes, or too many");
+        return 0;
+    }
+    for (int place = 0; place < to->planes; place++)
+        if (!(to->plane[place] = hold(buffers, PyList_GetItem(planes, place), to->count, 1, 0)))
+            return 0;
+    if (words != Py_None) {
+        if (!(to->words = hold(buffers, words, 0, 8, 0)))
+            return 0;
+        to->known = (uint64_t)buffers->views[buffers->held - 1].len / 8;
+    }
+    if (steps == Py_None)
+        return 1;
+    if (to->planes != 1 || !PyTuple_Check(steps)) {
+        PyErr_SetString(PyExc_ValueError, "steps are one plane");
+        return 0;
+    }
+    PyObject *first, *unit;
+    if (!PyArg_ParseTuple(steps, "OOO", &first, &unit, &large) || !(to->large = hold(buffers, large, 0, 8, 0)))
+        return 0;
+    to->steps = 1;
+    to->many = buffers->views[buffers->held - 1].len / 8;
+    to->first = PyLong_AsUnsignedLongLongMask(first);
+    to->unit = PyLong_AsUnsignedLongLongMask(unit);
+    return !PyErr_Occurred();
+}
+
+/* What the planes say at a place. */
+static inline uint64_t
+code_at(const Stored *from, int planes, Py_ssize_t place)
+{
+    uint64_t number = 0;
+    for (int i = 0; i < planes; i++)
+        number |= (uint64_t)from->plane[i][place] << 8 * i;
+    return number;
+}
+
+/* What a number of the planes or the dictionary stands for. */
+static inline uint64_t
+meant(const Stored *from, uint64_t number)
+{
+    return within_type(from, from->zigzag ? number >> 1 ^ (0 - (number & 1)) : number);
+}
+
+/* The numbers of some rows, ascending, all n where `rows` is NULL, and whether each has one; 0 where a code is beyond its
+ * dictionary.
+ */
+static int
+numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out, uint8_t *has)
+{
+    uint64_t now = from->first;
+    Py_ssize_t row = 0, place = 0, used = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Py_ssize_t wanted = rows ? rows[i] : i;
+        out[i] = 0;
+        has[i] = !from->bitmap || has_row(from->bitmap, wanted);
+        if (from->planes < 0) {
+            out[i] = has[i] ? from->constant : 0;
+            continue;
+        }
+        /* Where the row's number is: the rows before it that have none are passed over, the steps added up. */
+        if (from->bitmap || from->steps)
+            for (; row < wanted + (from->steps && has[i]); row++) {
+                if (from->bitmap && !has_row(from->bitmap, row))
+                    continue;
+                if (from->steps) {
+                    uint8_t step = from->plane[0][place];
+                    now += step != ESCAPE ? step : used < from->many ? from->large[used++] : 0;
+                }
+                place++;
+            }
+        else
+            place = wanted;
+        if (!has[i])
+            continue;
+        if (from->steps) {
+            out[i] = now * from->unit;
+            continue;
+        }
+        uint64_t number = code_at(from, from->planes, place);
+        if (from->words) {
+            if (number >= from->known)
+                return 0;
+            number = from->words[number];
+        }
+        out[i] = meant(from, number);
+    }
+    return 1;
+}
+
+/* -- expressions --------------------------------------------------------------------------------------------- */
+
+/* Whether a number lies in one of some ranges, ascending and apart. Signed numbers are compared with their sign bit
+ * turned over.
+ */
+typedef struct {
+    const uint64_t *low, *high;
+    Py_ssize_t count;
+    uint64_t mask, flip;
+} Ranges;
+
+static inline uint8_t
+lies_in(const Ranges *ranges, uint64_t number)
+{
+    number = (number & ranges->mask) ^ ranges->flip;
+    Py_ssize_t low = 0, high = ranges->count;
+    while (high - low > 4) {
+        Py_ssize_t middle = low + (high - low) / 2;
+        if (ranges->low[middle] <= number)
+            low = middle;
+        else
+            high = middle;
+    }
+    for (; low < high; low++)
+        if (number >= ranges->low[low] && number <= ranges->high[low])
+            return 1;
+    return 0;
+}
+
+static inline int
+look_up_rows(const Stored *from, int planes, const uint8_t *table, uint64_t known, Py_ssize_t n, uint8_t *out)
+{
+    Py_ssize_t place = 0;
+    if (!from->bitmap) {
+        for (; place < n; place++) {
+            uint64_t code = code_at(from, planes, place);
+            if (code >= known)
+                return 0;
+            out[place] = table[code];
+        }
+        return 1;
+    }
+    for (Py_ssize_t row = 0; row < n; row++) {
+        out[row] = 0;
+        if (!has_row(from->bitmap, row))
+            continue;
+        uint64_t code = code_at(from, planes, place++);
+        if (code >= known)
+            return 0;
+        out[row] = table[code];
+    }
+    return 1;
+}
+
+/* Which of n rows have a number in the ranges; 0 where a code is beyond its dictionary, -1 without memory. */
+static int
+test_rows(const Stored *from, const Ranges *ranges, Py_ssize_t n, uint8_t *out)
+{
+    if (from->planes < 0) {
+        uint8_t found = lies_in(ranges, from->constant);
+        for (Py_ssize_t row = 0; row < n; row++)
+            out[row] = found && (!from->bitmap || has_row(from->bitmap, row));
+        return 1;
+    }
+    uint8_t *table = NULL;
+    int good;
+    if (from->words || (from->planes <= 1 && !from->steps)) {
+        uint64_t known = from->words ? from->known : 256;
+        if (!(table = malloc((size_t)known + 1)))
+            return -1;
+        for (uint64_t code = 0; code < known; code++)
+            table[code] = lies_in(ranges, meant(from, from->words ? from->words[code] : code));
+        good = from->planes == 1   ? look_up_rows(from, 1, table, known, n, out)
+               : from->planes == 2 ? look_up_rows(from, 2, table, known, n, out)
+                                   : look_up_rows(from, from->planes, table, known, n, out);
+        free(table);
+        return good;
+    }
+    uint64_t *numbers = malloc((size_t)(n ? n : 1) * sizeof *numbers);
+    uint8_t *has = malloc((size_t)(n ? n : 1));
+    good = numbers && has ? numbers_of(from, NULL, n, numbers, has) : -1;
+    for (Py_ssize_t row = 0; good > 0 && row < n; row++)
+        out[row] = has[row] && lies_in(ranges, numbers[row]);
+    free(numbers);
+    free(has);
+    return good;
+}
+
+enum { AND, OR, NOT };
+
+typedef struct {
+    int action, column;
+    Ranges ranges;
+} Step;
+
+/* Reads the steps of an expression, in postfix order: AND, OR, NOT, or (column, mask, lows, highs); how deep its stack
+ * gets, 0 with an exception set.
+ */
+static Py_ssize_t
+hold_steps(Buffers *buffers, PyObject *list, const Stored *columns, Py_ssize_t width, Step *steps, Py_ssize_t count)
+{
+    Py_ssize_t depth = 0, deepest = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *item = PyList_GetItem(list, i), *lows, *highs;
+        unsigned long long mask;
+        if (PyLong_Check(item)) {
+            long action = PyLong_AsLong(item);
+            steps[i].action = (int)action;
+            if (action < AND || action > NOT || depth < (action == NOT ? 1 : 2)) {
+                PyErr_SetString(PyExc_ValueError, "no such step");
+                return 0;
+            }
+            depth -= action != NOT;
+            continue;
+        }
+        Step *step = &steps[i];
+        step->action = -1;
+        if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "iKOO", &step->column, &mask, &lows, &highs))
+            return 0;
+        if (step->column < 0 || step->column >= width) {
+            PyErr_SetString(PyExc_ValueError, "no such column");
+            return 0;
+        }
+        if (!(step->ranges.low = hold(buffers, lows, 0, 8, 0)))
+            return 0;
+        step->ranges.count = buffers->views[buffers->held - 1].len / 8;
+        if (!(step->ranges.high = hold(buffers, highs, step->ranges.count, 8, 0)))
+            return 0;
+        step->ranges.mask = mask;
+        step->ranges.flip = columns[step->column].is_signed && mask == UINT64_MAX ? (uint64_t)1 << 63 : 0;
+        if (++depth > deepest)
+            deepest = depth;
+    }
+    if (depth == 1)
+        return deepest;
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "not one expression");
+    return 0;
+}
+
+/* 1, 0 where a code is beyond its dictionary, -1 without memory; the mask is at the bottom of the stack. */
+static int
+evaluate(const Step *steps, Py_ssize_t count, const Stored *columns, const uint8_t *there, Py_ssize_t n, uint8_t *stack)
+{
+    uint8_t *top = stack - n;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const Step *step = &steps[i];
+        if (step->action == NOT)
+            for (Py_ssize_t row = 0; row < n; row++)
+                top[row] = !top[row];
+        else if (step->action == AND || step->action == OR) {
+            uint8_t *below = top - n;
+            if (step->action == AND)
+                for (Py_ssize_t row = 0; row < n; row++)
+                    below[row] &= top[row];
+            else
+                for (Py_ssize_t row = 0; row < n; row++)
+                    below[row] |= top[row];
+            top = below;
+        } else {
+            top += n;
+            if (!there[step->column]) {
+                memset(top, 0, (size_t)n);
+                continue;
+            }
+            int good = test_rows(&columns[step->column], &step->ranges, n, top);
+            if (good <= 0)
+                return good;
+        }
+    }
+    return 1;
+}
+
+/* pick_rows(n, columns, steps, within or None, rows) -> how many rows
+ *
+ * The rows of a block of n that an expression selects, ascending int32. `columns` is a tuple of stored columns, None for
+ * one that the block lacks. `within` has a byte a row: rows where it is 0 are left out. Raises ValueError where a code is
+ * beyond its dictionary.
+ */
+static PyObject *
+pick_rows(PyObject *self, PyObject *args)
+{
+    PyObject *tuple, *list, *mask_object, *rows_object;
+    Py_ssize_t n, found = 0, deepest = 0;
+    Stored columns[MOST_COLUMNS];
+    uint8_t there[MOST_COLUMNS], *stack = NULL;
+    Step steps[MOST_STEPS];
+    (void)self;
+    if (!PyArg_ParseTuple(args, "nO!O!OO", &n, &PyTuple_Type, &tuple, &PyList_Type, &list, &mask_object, &rows_object))
+        return NULL;
+    Py_ssize_t width = PyTuple_Size(tuple), count = PyList_Size(list);
+    if (n < 0 || n > MOST_ROWS || width > MOST_COLUMNS || count > MOST_STEPS) {
+        PyErr_SetString(PyExc_ValueError, "too many rows, columns or steps");
+        return NULL;
+    }
+    Buffers buffers = {.held = 0};
+    const uint8_t *within = NULL;
+    int32_t *rows = hold(&buffers, rows_object, n, 4, 1);
+    int good = rows != NULL && (mask_object == Py_None || (within = hold(&buffers, mask_object, n, 1, 0)) != NULL);
+    for (Py_ssize_t i = 0; good && i < width; i++) {
+        PyObject *column = PyTuple_GetItem(tuple, i);
+        there[i] = column != Py_None;
+        columns[i].is_signed = 0;
+        good = !there[i] || hold_stored(&buffers, column, n, &columns[i]);
+    }
+    good = good && (deepest = hold_steps(&buffers, list, columns, width, steps, count)) > 0;
+    if (good && !(stack = malloc((size_t)(deepest * n + 1)))) {
+        PyErr_NoMemory();
+        good = 0;
+    }
+    if (good) {
+        Py_BEGIN_ALLOW_THREADS
+        good = evaluate(steps, count, columns, there, n, stack);
+        for (Py_ssize_t row = 0; good > 0 && row < n; row++)
+            if (stack[row] && (!within || within[row]))
+                rows[found++] = (int32_t)row;
+        Py_END_ALLOW_THREADS
+        if (good < 0)
+            PyErr_NoMemory();
+        if (good == 0)
+            PyErr_SetString(PyExc_ValueError, "a code is beyond its dictionary");
+    }
+    free(stack);
+    let_go(&buffers);
+    return good > 0 ? PyLong_FromSsize_t(found) : NULL;
+}
+
+/* -- numbers and lines --------------------------------------------------------------------------------------- */
+
+/* Rows that are asked for, of a block of n: ascending; 0 with an exception set. */
+static int
+hold_rows(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t n, const int32_t **rows)
+{
+    *rows = NULL;
+    if (n < 0 || n > MOST_ROWS || count < 0 || count > n) {
+        PyErr_SetString(PyExc_ValueError, "too many rows");
+        return 0;
+    }
+    if (object == Py_None) {
+        if (count != n)
+            PyErr_SetString(PyExc_ValueError, "which rows?");
+        return count == n;
+    }
+    if (!(*rows = hold(buffers, object, count, 4, 0)))
+        return 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if ((*rows)[i] < 0 || (*rows)[i] >= n || (i && (*rows)[i] <= (*rows)[i - 1])) {
+            PyErr_SetString(PyExc_ValueError, "rows out of order");
+            return 0;
+        }
+    return 1;
+}
+
+/* unpack_rows(n, column, rows or None, count, numbers, has)
+ *
+ * The numbers of some rows of a stored column of n, as `count` times 64 bits, and a byte each: whether the row has one.
+ * Raises ValueError where a code is beyond its dictionary.
+ */
+static PyObject *
+unpack_rows(PyObject *self, PyObject *args)
+{
+    PyObject *column, *rows_object, *to_numbers, *to_has;
+    Py_ssize_t n, count;
+    Stored from;
+    const int32_t *rows;
+    int known = 1;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "nOOnOO", &n, &column, &rows_object, &count, &to_numbers, &to_has))
+        return NULL;
+    Buffers buffers = {.held = 0};
+    uint64_t *numbers = NULL;
+    uint8_t *has = NULL;
+    int good = hold_rows(&buffers, rows_object, count, n, &rows) && hold_stored(&buffers, column, n, &from) &&
+               (numbers = hold(&buffers, to_numbers, count, 8, 1)) != NULL &&
+               (has = hold(&buffers, to_has, count, 1, 1)) != NULL;
+    if (good) {
+        Py_BEGIN_ALLOW_THREADS
+        known = numbers_of(&from, rows, count, numbers, has);
+        Py_END_ALLOW_THREADS
+        if (!known)
+            PyErr_SetString(PyExc_ValueError, "a code is beyond its dictionary");
+    }
+    let_go(&buffers);
+    return good && known ? Py_NewRef(Py_None) : NULL;
+}
+
+/* The columns of a line, in the order of `print_picked`. */
+enum { OF_KIND, OF_WIDTH, OF_TIME, OF_MAP, OF_PID, OF_ADDR, OF_VALUE, OF_PC, OF_OPCODE, PRINTED };
+
+/* Prints accesses that have all that a line needs; how many bytes, or -1 where one is not so. */
+static Py_ssize_t
+print_accesses(uint64_t *const numbers[PRINTED], uint8_t *const has[PRINTED], Py_ssize_t count, uint8_t *out)
+{
+    uint8_t *kind = has[OF_KIND], *width = has[OF_WIDTH];
+    for (Py_ssize_t i = 0; i < count; i++) {
+        int unknown = numbers[OF_KIND][i] == UNKNOWN;
+        if (!kind[i] || numbers[OF_KIND][i] > UNKNOWN || !has[OF_TIME][i] || !has[OF_MAP][i] || !has[OF_ADDR][i] ||
+            !has[OF_PC][i] || !has[OF_PID][i])
+            return -1;
+        if ((int64_t)numbers[OF_TIME][i] < 0 || (int64_t)numbers[OF_MAP][i] < 0 || (int64_t)numbers[OF_PID][i] < 0)
+            return -1;
+        if (unknown ? !has[OF_OPCODE][i] || numbers[OF_OPCODE][i] >> 56 != 3 : !width[i] || !has[OF_VALUE][i])
+            return -1;
+        kind[i] = (uint8_t)numbers[OF_KIND][i];
+        width[i] = (uint8_t)numbers[OF_WIDTH][i];
+    }
+    const Columns from = {.kind = kind,
+                          .width = width,
+                          .time = (int64_t *)numbers[OF_TIME],
+                          .map = (int64_t *)numbers[OF_MAP],
+                          .pid = (int64_t *)numbers[OF_PID],
+                          .addr = numbers[OF_ADDR],
+                          .value = numbers[OF_VALUE],
+                          .pc = numbers[OF_PC],
+                          .opcode = numbers[OF_OPCODE]};
+    return put_lines(out, &from, 0, count) - out;
+}
+
+/* print_picked(n, rows or None, count, columns, out) -> bytes written, or -1 where a row is no plain access
+ *
+ * Prints rows of a block of n as `print_rows` does. `columns` are kind, width, time, map, pid, addr, value, pc and opcode
+ * as they are stored, None for one that the block lacks. Raises ValueError where a code is beyond its dictionary.
+ */
+static PyObject *
+print_picked(PyObject *self, PyObject *args)
+{
+    PyObject *rows_object, *tuple, *to;
+    Py_ssize_t n, count, written = -1;
+    const int32_t *rows;
+    Stored columns[PRINTED];
+    uint8_t there[PRINTED], *room = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "nOnO!O", &n, &rows_object, &count, &PyTuple_Type, &tuple, &to))
+        return NULL;
+    if (PyTuple_Size(tuple) != PRINTED) {
+        PyErr_SetString(PyExc_ValueError, "another number of columns");
+        return NULL;
+    }
+    Buffers buffers = {.held = 0};
+    uint8_t *out = NULL;
+    int good = hold_rows(&buffers, rows_object, count, n, &rows) &&
+               (out = hold(&buffers, to, count * LINE_MOST, 1, 1)) != NULL;
+    for (int i = 0; good && i < PRINTED; i++) {
+        PyObject *column = PyTuple_GetItem(tuple, i);
+        there[i] = column != Py_None;
+        good = !there[i] || hold_stored(&buffers, column, n, &columns[i]);
+    }
+    if (good && !(room = calloc((size_t)(count ? count : 1), PRINTED * 9))) {
+        PyErr_NoMemory();
+        good = 0;
+    }
+    if (good) {
+        uint64_t *numbers[PRINTED];
+        uint8_t *has[PRINTED];
+        Py_BEGIN_ALLOW_THREADS
+        for (int i = 0; i < PRINTED; i++) {
+            numbers[i] = (uint64_t *)room + i * count;
+            has[i] = room + PRINTED * 8 * count + i * count;
+            if (there[i])
+                good = good && numbers_of(&columns[i], rows, count, numbers[i], has[i]);
+        }
+        if (good)
+            written = print_accesses(numbers, has, count, out);
+        Py_END_ALLOW_THREADS
+        if (!good)
+            PyErr_SetString(PyExc_ValueError, "a code is beyond its dictionary");
+    }
+    free(room);
+    let_go(&buffers);
+    return good ? PyLong_FromSsize_t(written) : NULL;
+}
+
+/* -- times --------------------------------------------------------------------------------------------------- */
+
+/* rows_within(n, kind, time or None, low, high, inside, out) -> whether the last row is inside
+ *
+ * Which rows of a block lie in a range of times, a byte each. A row without a time, or one of kind LOST, goes with the row
+ * before it, the first with `inside`. Raises ValueError where a code is beyond its dictionary.
+ */
+static PyObject *
+rows_within(PyObject *self, PyObject *args)
+{
+    PyObject *kind_object, *time_object, *to;
+    Py_ssize_t n;
+    long long low, high;
+    int inside, known = 1;
+    Stored kinds, times;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "nOOLLiO", &n, &kind_object, &time_object, &low, &high, &inside, &to))
+        return NULL;
+    if (n < 0 || n > MOST_ROWS) {
+        PyErr_SetString(PyExc_ValueError, "too many rows");
+        return NULL;
+    }
+    Buffers buffers = {.held = 0};
+    uint8_t *out = hold(&buffers, to, n, 1, 1), *has = NULL;
+    uint64_t *numbers = NULL;
+    int timed = time_object != Py_None;
+    int good = out != NULL && hold_stored(&buffers, kind_object, n, &kinds) &&
+               (!timed || hold_stored(&buffers, time_object, n, &times));
+    if (good && (!(numbers = malloc((size_t)(n ? n : 1) * 16)) || !(has = malloc((size_t)(n ? n : 1) * 2)))) {
+        PyErr_NoMemory();
+        good = 0;
+    }
+    if (good) {
+        Py_BEGIN_ALLOW_THREADS
+        memset(has + n, 0, (size_t)n);
+        known = numbers_of(&kinds, NULL, n, numbers, has) && (!timed || numbers_of(&times, NULL, n, numbers + n, has + n));
+        for (Py_ssize_t row = 0; known && row < n; row++) {
+            if (has[n + row] && numbers[row] != LOST) {
+                int64_t time = (int64_t)numbers[n + row];
+                inside = time >= low && time <= high;
+            }
+            out[row] = (uint8_t)inside;
+        }
+        Py_END_ALLOW_THREADS
+        if (!known)
+            PyErr_SetString(PyExc_ValueError, "a code is beyond its dictionary");
+    }
+    free(numbers);
+    free(has);
+    let_go(&buffers);
+    return good && known ? PyBool_FromLong(inside) : NULL;
+}
+
+/* -- the part ------------------------------------------------------------------------------------------------ */
+
+PyMethodDef row_functions[] = {
+    {"pick_rows", pick_rows, METH_VARARGS, "Rows of a block that an expression selects."},
+    {"unpack_rows", unpack_rows, METH_VARARGS, "Numbers of a stored column."},
+    {"print_picked", print_picked, METH_VARARGS, "Rows of a block as lines of mmiotrace text."},
+    {"rows_within", rows_within, METH_VARARGS, "Rows of a block in a range of times."},
+    {NULL, NULL, 0, NULL},
+};
