@@ -6,6 +6,7 @@ import io
 import struct
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import msgpack
 import numpy as np
@@ -266,6 +267,23 @@ def test_a_newer_major_version_is_refused() -> None:
     struct.pack_into("<I", data, layout.FILE_HEADER_SIZE - 4, zlib.crc32(bytes(data[: layout.FILE_HEADER_SIZE - 4])))
     with pytest.raises(FormatError, match="version 2, this mmiotools reads up to 1"):
         read(bytes(data))
+
+
+def test_a_footer_that_is_not_whole_gives_no_header_to_a_file_nor_to_a_pipe(tmp_path: Path) -> None:
+    data = bytearray(write(some(5)))
+    data[layout.FILE_HEADER_SIZE + 3] ^= 1
+    at = bytes(data).rindex(layout.SYNC)
+    frame = layout.unpack_frame(bytes(data[at : at + layout.FRAME_SIZE]))
+    assert frame is not None and frame.type == layout.FOOTER
+    path = tmp_path / "x.mmio"
+    for body, format in ((0, "mmiotrace"), (1, "mmiotrace"), (1 << 20, "native")):
+        data[at : at + layout.FRAME_SIZE] = layout.pack_frame(frame._replace(body_length=body))
+        path.write_bytes(data)
+        header = open_trace(str(path)).header
+        assert header.format == format
+        piped, batches = FORMAT.read(ByteSource(io.BytesIO(data), "x"))
+        list(batches)
+        assert (piped.format or "native", piped.meta) == (format, header.meta)
 
 
 def test_much_text_makes_small_blocks() -> None:
