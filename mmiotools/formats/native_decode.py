@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats import native_extras
-from mmiotools.formats.native_columns import Presence, check, decode, unpack_planes
-from mmiotools.formats.native_layout import unpack
+from mmiotools.formats.native_body import EXTRAS, NEEDED, read_body
+from mmiotools.formats.native_columns import Presence, decode, unpack_planes
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch, Column, Regions
 from mmiotools.trace.zones import Zones
@@ -24,6 +24,21 @@ _ALWAYS = ("kind", "extras")
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
+class Decoded(NamedTuple):
+    """What a block holds.
+
+    batch   its events; None where nobody wants to see them
+    unread  the names of its columns whose encoding is not known: the events lack them
+    lost    those of columns that are damaged: the events lack them, too
+    sound   whether the block's body is as it was written
+    """
+
+    batch: Batch | None
+    unread: list[str]
+    lost: tuple[str, ...]
+    sound: bool
+
+
 def decode_block(
     n: int,
     head: dict[str, Any],
@@ -31,8 +46,8 @@ def decode_block(
     regions: Regions,
     wanted: frozenset[str] | None,
     leaves_out: Callable[[Zones], bool] | None,
-) -> tuple[Batch | None, list[str]]:
-    """The batch of a block of n events, and the names of its columns whose encoding is not known.
+) -> Decoded:
+    """The batch of a block of n events, and what it lacks.
 
     regions     of the stream; its codes are the batch's
     wanted      the columns to decode, None for all; of the others the checksums are looked at, no more
@@ -48,23 +63,23 @@ def decode_block(
         if not 0 < size <= n:
             raise Corrupt("its address dictionary has an impossible size")
         addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
-    body = unpack(packed)
-    if leaves_out is not None and leaves_out(_zones(head["zone"], n, addresses)):
-        for name, entry in head["columns"].items():
-            check(entry, body.get(name, b""))
-        return None, []
+    if len(head["columns"]) > MAX_COLUMNS:
+        raise Corrupt("it has too many columns")
+    payloads, lost, sound = read_body(head["columns"], packed)
+    if NEEDED in lost:
+        raise Corrupt(f"column '{NEEDED}': its checksum is wrong")
+    # Without the extras, it takes the kinds to know what is lost.
+    if leaves_out is not None and EXTRAS not in lost and leaves_out(_zones(head["zone"], n, addresses)):
+        return Decoded(None, [], lost, sound)
     presence = Presence(head.get("present"))
     columns: dict[str, Column] = {}
     extras: dict[int, dict[str, Any]] = {}
     unread = []
-    if len(head["columns"]) > MAX_COLUMNS:
-        raise Corrupt("it has too many columns")
     for name, entry in head["columns"].items():
-        payload = body.get(name, b"")
+        payload = payloads.get(name)
+        if payload is None or (wanted is not None and name not in wanted and name not in _ALWAYS):
+            continue
         try:
-            if wanted is not None and name not in wanted and name not in _ALWAYS:
-                check(entry, payload)
-                continue
             if name == "extras":
                 extras = native_extras.decode(entry, payload, n)
                 continue
@@ -82,7 +97,7 @@ def decode_block(
         raise Corrupt("it holds kinds of events that this version does not know")
     if "region" in columns:
         columns["region"] = _translate(columns["region"], head["regions"], regions)
-    return Batch(kind, columns, extras, regions), unread
+    return Decoded(Batch(kind, columns, extras, regions), unread, lost, sound)
 
 
 def _translate(column: Column, names: dict[int, list[str]], regions: Regions) -> Column:

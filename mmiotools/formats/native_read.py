@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from mmiotools.errors import FormatError
 from mmiotools.formats.base import damaged
-from mmiotools.formats.native_block import Harmless, taken_over
-from mmiotools.formats.native_decode import NONSENSE, decode_block
+from mmiotools.formats.native_block import BlockBatch, Harmless, taken_over
+from mmiotools.formats.native_body import EXTRAS
+from mmiotools.formats.native_decode import NONSENSE, Decoded, decode_block
 from mmiotools.formats.native_index import Context, Index, find_context, find_footer, read_index
 from mmiotools.formats.native_layout import (
     END,
@@ -35,6 +36,7 @@ from mmiotools.formats.native_layout import (
     unpack_file_header,
     unpack_frame,
 )
+from mmiotools.formats.native_left import reason, without_extras
 from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.native_stream import Stream
 from mmiotools.formats.native_zstd import Corrupt
@@ -316,7 +318,8 @@ class NativeReader:
         """The events of the footer's context with their numbers; None where it is no good."""
         chosen, self.chosen = self.chosen, None
         try:
-            batch = self._decode(len(context.rows), context.head, context.body)
+            found = self._decode(len(context.rows), context.head, context.body)
+            batch = None if found.lost else found.batch
         except NONSENSE:
             batch = None
         self.chosen = chosen
@@ -330,11 +333,16 @@ class NativeReader:
 
     def _context(self, start: int, stop: int) -> Iterator[Batch]:
         """What the footer has of the events start..stop-1, which are not read."""
-        if self._rare is not None:
-            rows, batch = self._rare
-            low, high = np.searchsorted(rows, [start, stop]).tolist()
-            if low < high:
-                yield batch.slice(low, high)
+        if (apart := self._apart(start, stop)) is not None:
+            yield apart[1]
+
+    def _apart(self, start: int, stop: int) -> tuple[NDArray[np.int64], Batch] | None:
+        """What the footer has of the events start..stop-1, with their numbers; None where it has nothing."""
+        if self._rare is None:
+            return None
+        rows, batch = self._rare
+        low, high = np.searchsorted(rows, [start, stop]).tolist()
+        return (rows[low:high], batch.slice(low, high)) if low < high else None
 
     def _blocks(self) -> Iterator[Batch]:
         """The blocks to the end of the stream."""
@@ -383,27 +391,59 @@ class NativeReader:
             head = unpack(head_bytes)
             if not isinstance(head, dict):
                 raise Corrupt("its head is no map")
-            batch = None
+            batch = note = None
+            sound = True
             if frame.type == EVENTS:
                 body = data[FRAME_SIZE + frame.head_length :]
-                batch = self._decode(frame.events, head, body)
-                if batch is not None and self._with_blocks:
-                    batch = taken_over(batch, head, head_bytes, body)
+                found = self._decode(frame.events, head, body)
+                if found.batch is not None and found.sound and self._with_blocks:
+                    found = found._replace(batch=taken_over(found.batch, head, head_bytes, body))
+                batch, note = self._left(frame, found, start)
+                sound = found.sound
         except NONSENSE as error:
             self._damage(f"a block of {frame.events} events is damaged: {error}", start)
             stream.skip(1)
             stream.seek_mark()
             return
-        stream.skip(size)
+        if sound or self._goes_on(size):
+            stream.skip(size)
+        else:
+            self._hurt = True
+            stream.skip(1)
+            stream.seek_mark()
         yield from self._close_gap(frame.first)
+        if note is not None:
+            yield note
         if batch is not None:
-            self._expected += len(batch)
-            yield batch
+            self._expected += frame.events
+            if len(batch):
+                yield batch
         elif frame.type == EVENTS:
             yield from self._context(frame.first, frame.first + frame.events)
             self._expected += frame.events
         elif frame.type == FOOTER:
             yield from self._footer(head, start)
+
+    def _goes_on(self, size: int) -> bool:
+        """Whether a block, a file or the end of the input follows so many bytes ahead."""
+        ahead = self._stream.peek(size + FRAME_SIZE)[size:]
+        return not ahead or unpack_frame(ahead) is not None or unpack_file_header(ahead) is not None
+
+    def _left(self, frame: Frame, found: Decoded, at: int) -> tuple[Batch | None, Batch | None]:
+        """What is left of a block at byte `at`, and a note of what is damaged in it."""
+        batch, lost, gone = found.batch, list(found.lost), 0
+        if self._with_blocks and not isinstance(batch, BlockBatch):
+            lost += found.unread  # it is to be made anew
+        if found.sound and not lost:
+            return batch, None
+        if batch is not None and EXTRAS in lost:
+            apart = self._apart(frame.first, frame.first + frame.events) if self._with_blocks else None
+            left = without_extras(batch, None if apart is None else (apart[0] - frame.first, apart[1]))
+            gone, batch = len(batch) - len(left), left
+        note = Batch.from_events([damaged(reason(frame.events, lost, gone), events=gone, offset=at)], self._regions)
+        if not lost and self._headed:
+            note = Harmless(note.kind, note.columns, note.extras, note.regions)
+        return batch, note
 
     def _footer(self, head: dict[str, Any], at: int) -> Iterator[Batch]:
         self._footer_due = False
@@ -417,14 +457,14 @@ class NativeReader:
             self._stream.seek_mark()
         yield from self._close_gap(self._expected)
 
-    def _decode(self, n: int, head: dict[str, Any], body: bytes) -> Batch | None:
-        """The batch of n events; None for a block that nobody wants to see."""
-        batch, unread = decode_block(n, head, body, self._regions, self.wanted, self._leaves_out())
-        for name in unread:
+    def _decode(self, n: int, head: dict[str, Any], body: bytes) -> Decoded:
+        """A block of n events. An encoding that is not known is told the first time."""
+        found = decode_block(n, head, body, self._regions, self.wanted, self._leaves_out())
+        for name in found.unread:
             if name not in self._unknown and not self._with_blocks:
                 self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")
             self._unknown.add(name)
-        return batch
+        return found
 
     def _leaves_out(self) -> Callable[[Zones], bool] | None:
         """Whether nobody wants to see a block, by what its head says; None where all are wanted."""

@@ -367,6 +367,9 @@ def check_cut(name: str, whole: bytes, data: bytes) -> int:
 
 
 def _cut(name: str, event: Event, valued: Event | None) -> tuple[Any, ...]:
+    if name == "qemu-log" and event.region is not None:
+        # A name that is cut at a quotation mark of its own looks whole.
+        return event._replace(region=event.region.partition("'")[0])[:-1]
     if name != "ftrace":
         return event[:-1]
     return event._replace(time=None, value=None if valued is None else event.value)[:-1]
