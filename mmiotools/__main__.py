@@ -16,9 +16,17 @@ def main() -> None:
         return
     # Importing makes thousands of objects, none of them garbage: they need not be looked through again and again.
     gc.set_threshold(100_000, 20, 20)
-    from mmiotools.cli.main import run
+    from mmiotools.cli.front import plain_command
 
-    status = run(sys.argv[1:])
+    plain = plain_command(sys.argv[1:])
+    if plain is not None:
+        from mmiotools.cli.outcome import outcome
+
+        status = outcome(plain)
+    else:
+        from mmiotools.cli.main import run
+
+        status = run(sys.argv[1:])
     # All that is left to do is to free memory, which the system does faster.
     sys.stderr.flush()
     os._exit(status)

@@ -19,7 +19,7 @@ LAYERS = (
     ("engine",),
     ("emu",),
     ("formats", "filters", "devices", "drivers", "regmaps", "models", "plugins", "serve"),
-    ("record", "replay", "diff", "stats", "streams"),
+    ("record", "replay", "diff", "stats", "streams", "quick"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

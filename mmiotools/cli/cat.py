@@ -8,15 +8,8 @@ from collections.abc import Iterator
 
 import click
 
-from mmiotools.cli.common import (
-    Run,
-    from_option,
-    open_output,
-    output_option,
-    quiet_option,
-    strict_option,
-    to_option,
-)
+from mmiotools.cli.common import Run, open_output
+from mmiotools.cli.options import from_option, output_option, quiet_option, strict_option, to_option
 from mmiotools.cli.several import joined_header, named_inputs, output_format
 from mmiotools.formats import open_trace
 from mmiotools.streams.unify import Unifier, with_last_line_ended

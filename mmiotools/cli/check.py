@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import Run, from_option, open_output, quiet_option
+from mmiotools.cli.common import Run, open_output
 from mmiotools.cli.info import seconds
+from mmiotools.cli.options import from_option, quiet_option
 from mmiotools.errors import EXIT_DIFFERENT, EXIT_OK, MmioToolsError, UsageError, combine
 from mmiotools.formats import format_for_path
 from mmiotools.formats.jsonl_fields import dumps

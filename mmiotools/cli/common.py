@@ -11,25 +11,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-import click
-from click.shell_completion import CompletionItem
-
 from mmiotools.cli.progress import with_progress
 from mmiotools.errors import EXIT_DAMAGED, EXIT_OK, TargetCannotHold, UsageError, combine
 from mmiotools.events import events_lost
 from mmiotools.formats import FORMATS, format_for_path, open_trace
 from mmiotools.formats.base import NamingWriter, PreparingWriter
 from mmiotools.formats.source import compression_of, compressor, describe
-from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace, TraceHeader
 from mmiotools.trace.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    # Only --regs pays for names of registers.
+    # Not every command looks at columns, and only --regs pays for names of registers.
+    from mmiotools.trace.batch import Batch
     from mmiotools.trace.names import Names
-from mmiotools.trace.zones import Choice
+    from mmiotools.trace.zones import Choice
 
-F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 #: What a file that is being written meets where there is no room for it.
@@ -50,7 +46,7 @@ class Run:
     def say(self, message: str) -> None:
         """A line on standard error, unless -q."""
         if not self.quiet:
-            click.echo(f"mmiotools: {message}", err=True)
+            print(f"mmiotools: {message}", file=sys.stderr)
 
     def set_status(self, status: int) -> None:
         """Take note of an exit status; the strongest one wins."""
@@ -300,68 +296,6 @@ def _umask() -> int:
     return mask
 
 
-# -- options that several commands have ------------------------------------------------------------------------
-
-
-def quiet_option(function: F) -> F:
-    """-q/--quiet"""
-    return click.option("-q", "--quiet", is_flag=True, help="No warnings or summaries on standard error.")(function)
-
-
-def from_option(function: F) -> F:
-    """-f/--from"""
-    return click.option(
-        "-f",
-        "--from",
-        "from_format",
-        metavar="FMT",
-        shell_complete=complete_formats,
-        help="Format of the input; recognised by content when not given.",
-    )(function)
-
-
-def to_option(function: F) -> F:
-    """-t/--to"""
-    return click.option(
-        "-t",
-        "--to",
-        "to_format",
-        metavar="FMT",
-        shell_complete=complete_formats,
-        help="Format of the output; else the suffix of OUTPUT decides.",
-    )(function)
-
-
-def output_option(function: F) -> F:
-    """-o/--output"""
-    return click.option(
-        "-o",
-        "--output",
-        metavar="OUTPUT",
-        type=click.Path(),
-        help="Write to OUTPUT instead of standard output; .gz, .bz2, .xz and .zst compress.",
-    )(function)
-
-
-def strict_option(function: F) -> F:
-    """--strict"""
-    return click.option(
-        "--strict", is_flag=True, help="Exit with status 2 if the output format cannot hold everything."
-    )(function)
-
-
-def regs_option(function: F) -> F:
-    """--regs"""
-    return click.option(
-        "--regs",
-        multiple=True,
-        metavar="FILE|NAME|auto",
-        shell_complete=complete_regmaps,
-        help="Names of registers from FILE (TOML, SVD, rnndb, C header, table), a bundled map, or all of these; with "
-        "@8086:100e, @BAR2 or @ADDRESS behind, where they lie. Repeatable, the first wins.",
-    )(function)
-
-
 def load_regs(run: Run, words: tuple[str, ...]) -> Names | None:
     """The register maps that --regs says, or None. Raises UsageError and FormatError."""
     if not words:
@@ -369,27 +303,6 @@ def load_regs(run: Run, words: tuple[str, ...]) -> Names | None:
     from mmiotools.regmaps import load_names
 
     return load_names(words, run.say)
-
-
-def complete_regmaps(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Shell completion: names of bundled register maps, and files."""
-    from mmiotools.regmaps import AUTO, bundled_names
-
-    found = [CompletionItem(name) for name in (*bundled_names(), AUTO) if name.startswith(incomplete)]
-    return found or [CompletionItem(incomplete, type="file")]
-
-
-def color_option(function: F) -> F:
-    """--color"""
-    return click.option(
-        "--color",
-        "--colour",
-        "color",
-        type=click.Choice(["auto", "always", "never"]),
-        default="auto",
-        show_default=True,
-        help="Colour in the output; NO_COLOR is honoured.",
-    )(function)
 
 
 def want_color(choice: str) -> bool:
@@ -401,8 +314,3 @@ def want_color(choice: str) -> bool:
     if os.environ.get("CLICOLOR_FORCE") or os.environ.get("FORCE_COLOR"):
         return True
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def complete_formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion: names of formats."""
-    return [name for name in FORMATS.names() if name.startswith(incomplete)]

@@ -10,20 +10,9 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import (
-    Run,
-    choose_format,
-    default_format,
-    from_option,
-    load_regs,
-    open_output,
-    output_option,
-    quiet_option,
-    regs_option,
-    strict_option,
-    to_option,
-)
+from mmiotools.cli.common import Run, choose_format, default_format, load_regs, open_output
 from mmiotools.cli.many_files import Job, are_many, plan
+from mmiotools.cli.options import from_option, output_option, quiet_option, regs_option, strict_option, to_option
 from mmiotools.cli.progress import files_progress
 from mmiotools.errors import EXIT_DAMAGED, UsageError
 from mmiotools.formats import FORMATS

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import Run, color_option, from_option, load_regs, quiet_option, regs_option
+from mmiotools.cli.common import Run, load_regs
 from mmiotools.cli.diff_noise import Told, learn_all, noise_options
 from mmiotools.cli.diff_views import Wanted, read_sides, say_brief, show, show_counts, show_groups, view_options
+from mmiotools.cli.options import color_option, from_option, quiet_option, regs_option
 from mmiotools.diff.classify import compare_noisy
 from mmiotools.diff.groups import Group, compare_groups
 from mmiotools.diff.hunks import DRIVER, differ

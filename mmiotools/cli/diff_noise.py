@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmiotools.cli.common import F, Run, open_bytes
+from mmiotools.cli.common import Run, open_bytes
+from mmiotools.cli.options import F
 from mmiotools.diff.groups import Group
 from mmiotools.diff.rules import RULES, Rule, check_rules
 from mmiotools.errors import UsageError

@@ -13,18 +13,8 @@ import click
 import numpy as np
 
 from mmiotools.cli.ahead import Ahead, worth_reading_ahead
-from mmiotools.cli.common import (
-    F,
-    Run,
-    choose_format,
-    default_format,
-    open_bytes,
-    open_output,
-    output_option,
-    strict_option,
-    to_option,
-    want_color,
-)
+from mmiotools.cli.common import Run, choose_format, default_format, open_bytes, open_output, want_color
+from mmiotools.cli.options import F, output_option, strict_option, to_option
 from mmiotools.diff.groups import Groups, group_json, group_lines
 from mmiotools.diff.hunks import DRIVER, VOLATILE, Comparison, volatile_accesses
 from mmiotools.diff.views import DEFAULT, VIEWS, Options

@@ -2,41 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from collections.abc import Iterable, Iterator
-from functools import partial
-
 import click
-import numpy as np
 
-from mmiotools.cli.common import (
-    Run,
-    choose_format,
-    from_option,
-    load_regs,
-    open_output,
-    output_option,
-    quiet_option,
-    regs_option,
-    strict_option,
-    to_option,
-)
-from mmiotools.errors import EXIT_DAMAGED, EXIT_DIFFERENT, UsageError
-from mmiotools.events import events_lost
-from mmiotools.filters.compile import Predicate
-from mmiotools.filters.explain import explain
-from mmiotools.filters.expr import Not
-from mmiotools.filters.grammar import parse, parse_times
-from mmiotools.filters.lexer import as_bytes
-from mmiotools.filters.patterns import compile_pattern
-from mmiotools.filters.pollnote import BROKEN
-from mmiotools.filters.polls import TURNS, fold, unfold
-from mmiotools.filters.stages import Chunk, Window, cut, has_more, head, judge, keep_selected, tail
-from mmiotools.filters.zones import choose
-from mmiotools.formats import FORMATS
-from mmiotools.trace.batch import Batch
-from mmiotools.trace.zones import Last
+from mmiotools.cli.filtering import Request, filter_trace
+from mmiotools.cli.options import from_option, output_option, quiet_option, regs_option, strict_option, to_option
+from mmiotools.filters.polls import TURNS
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [
@@ -54,18 +24,6 @@ EXAMPLES = [
     ),
     ("How an expression is understood:", "mmiotools filter --explain 'write and offset in 0x100+16'"),
 ]
-
-
-class _Tally:
-    """Counts what was selected, as it passes."""
-
-    def __init__(self) -> None:
-        self.selected = 0
-
-    def watch(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        for chunk in chunks:
-            self.selected += int(np.count_nonzero(chunk.selected))
-            yield chunk
 
 
 @click.command()
@@ -129,94 +87,28 @@ def command(
     that the output is a valid trace; --bare drops them. The order of work: --unfold, marks and time, EXPR, --head,
     --tail, --fold-polls. --head and --tail count selected events, of these HEADER, DEVICE and so on only with --bare.
     """
-    stages = (from_mark, to_mark, times, first, last)
-    if expression is None and not (any(stage is not None for stage in stages) or fold_polls or unfolds):
-        raise UsageError("no expression: say what to keep, as in mmiotools filter 'write and offset < 0x100' FILE")
-    run = Run(quiet)
-    names = load_regs(run, regs)
-    tree = parse(expression or "", names)
-    window = Window(_pattern("--from-mark", from_mark), _pattern("--to-mark", to_mark))
-    if times is not None:
-        window.first, window.last = parse_times(times)
-    if explains:
-        sys.stdout.write(explain(tree))
-        return 0
-
-    def select(batches: Iterable[Batch]) -> Iterator[Chunk]:
-        chunks = judge(batches, Predicate(tree, names), invert)
-        return keep_selected(chunks if window.is_open else cut(chunks, window, bare), bare)
-
-    end = None
-    if last is not None and first is None:
-        end = Last(last + 1, lambda batches: has_more(select(batches), last, bare))
-    choice = None if unfolds else choose(Not(tree) if invert else tree, window, bare, end)
-    trace = run.open_input(input, from_format, choice=choice)
-    predicate = Predicate(tree, names)
-    if window.is_open and first is None and last is None and not fold_polls and not unfolds and predicate.is_local:
-        each = partial(_select, predicate, invert, bare)
-        if counts:
-            selected = sum(item.result for item in trace.map(lambda batch: each(batch)[1]))
-            click.echo(selected)
-        else:
-            target = choose_format(to_format, output, _same_format(trace.container))
-            with open_output(run, output, target, trace.header, (input,), strict, names) as sink:
-                selected = sink.copy(trace, each)
-        if exit_status and not selected:
-            run.set_status(EXIT_DIFFERENT)
-        return run.status
-    batches = trace.batches
-    if unfolds:
-        batches = _told(run, unfold(batches))
-    chunks = select(batches)
-    if first is not None:
-        chunks = head(chunks, first, bare)
-    if last is not None:
-        chunks = tail(chunks, last, bare)
-    tally = _Tally()
-    batches = (chunk.batch for chunk in tally.watch(chunks))
-    if counts:
-        for _ in batches:
-            pass
-        click.echo(tally.selected)
-    else:
-        if fold_polls:
-            batches = fold(batches, poll_turns)
-        target = choose_format(to_format, output, _same_format(trace.container))
-        with open_output(run, output, target, trace.header, (input,), strict, names) as sink:
-            for batch in batches:
-                sink.write(batch)
-    if exit_status and not tally.selected:
-        run.set_status(EXIT_DIFFERENT)
-    return run.status
-
-
-def _select(predicate: Predicate, invert: bool, bare: bool, batch: Batch) -> tuple[Batch, int]:
-    """What is kept of a batch, and how many events were selected."""
-    selected = predicate.mask(batch)
-    chunk = Chunk(batch, ~selected if invert else selected)
-    return chunk.kept(bare).batch, int(np.count_nonzero(chunk.selected))
-
-
-def _pattern(option: str, source: str | None) -> re.Pattern[bytes] | None:
-    if source is None:
-        return None
-    try:
-        return compile_pattern(as_bytes(source))
-    except ValueError as error:
-        raise UsageError(f"{option} '{source}': bad regular expression: {error}") from error
-
-
-def _told(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Folded loops that can no longer be restored are damage."""
-    lost = 0
-    for batch in batches:
-        lost += sum(events_lost(extra) for _, extra in batch.damage() if extra.get("reason") == BROKEN)
-        yield batch
-    if lost:
-        run.set_status(EXIT_DAMAGED)
-        run.say(f"folded poll loops are damaged, events lost: {lost}")
-
-
-def _same_format(container: str) -> str:
-    """The input's own format where it can be written."""
-    return container if container in FORMATS and FORMATS.get(container).writable else "native"
+    return filter_trace(
+        Request(
+            expression,
+            input,
+            invert,
+            bare,
+            from_mark,
+            to_mark,
+            times,
+            first,
+            last,
+            fold_polls,
+            poll_turns,
+            unfolds,
+            counts,
+            exit_status,
+            explains,
+            regs,
+            from_format,
+            to_format,
+            output,
+            strict,
+            quiet,
+        )
+    )

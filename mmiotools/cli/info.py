@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import Run, from_option, load_regs, quiet_option, regs_option
+from mmiotools.cli.common import Run, load_regs
+from mmiotools.cli.options import from_option, quiet_option, regs_option
 from mmiotools.errors import MmioToolsError
 from mmiotools.formats.jsonl_fields import dumps
 from mmiotools.stats.registers import Register

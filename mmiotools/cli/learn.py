@@ -8,15 +8,8 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import (
-    Run,
-    from_option,
-    load_regs,
-    open_bytes,
-    output_option,
-    quiet_option,
-    regs_option,
-)
+from mmiotools.cli.common import Run, load_regs, open_bytes
+from mmiotools.cli.options import from_option, output_option, quiet_option, regs_option
 from mmiotools.errors import UsageError
 from mmiotools.formats.jsonl_fields import dumps
 from mmiotools.models.card import Card, learn_card

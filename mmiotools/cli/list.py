@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import Run, quiet_option
+from mmiotools.cli.common import Run
+from mmiotools.cli.options import quiet_option
 from mmiotools.formats.jsonl_fields import dumps
 from mmiotools.trace.registry import Listing, Registry
 

@@ -1,21 +1,17 @@
-"""The `mmiotools` command: finds sub-commands, and turns every error into one line and an exit status."""
+"""The `mmiotools` command: finds sub-commands."""
 
 from __future__ import annotations
 
 import importlib
 import os
-import signal
-import sys
 from typing import Any
-
-# One thread of numpy's linear algebra library: nothing here multiplies matrices, and starting its pool costs time.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import click
 from click.shell_completion import CompletionItem
 
 from mmiotools import __version__
-from mmiotools.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, MmioToolsError
+from mmiotools.cli.outcome import outcome
+from mmiotools.errors import EXIT_USAGE
 
 #: Command → its one-line help. Each lives in `mmiotools.cli.NAME`, imported when it is run, as `command`.
 COMMANDS = {
@@ -95,52 +91,21 @@ def cli() -> None:
 
 def run(args: list[str], **extra: Any) -> int:
     """Run the command line; the exit status. No exception leaves it but those that end the process."""
+    return outcome(lambda: _by_click(args, extra))
+
+
+def _by_click(args: list[str], extra: dict[str, Any]) -> int | None:
     try:
         if "_MMIOTOOLS_COMPLETE" in os.environ:
             cli.main(args, prog_name="mmiotools", **extra)
         # Not cli.main: it answers a closed pipe with exit status 1.
         with cli.make_context("mmiotools", args, **extra) as context:
             status = cli.invoke(context)
-        sys.stdout.flush()
-        return status if isinstance(status, int) else EXIT_OK
-    except BrokenPipeError:
-        return _end_by_sigpipe()
+        return status if isinstance(status, int) else None
     except click.exceptions.Exit as error:
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        _complain("interrupted")
-        return EXIT_INTERRUPTED
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
     except click.ClickException as error:
         error.show()
         return EXIT_USAGE
-    except MmioToolsError as error:
-        _complain(str(error))
-        return error.status
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _complain(f"{where}{(error.strerror or str(error)).lower()}")
-        return EXIT_USAGE
-    except MemoryError:
-        _complain("out of memory")
-        return EXIT_USAGE
-    except Exception as error:
-        if os.environ.get("MMIOTOOLS_DEBUG"):
-            raise
-        _complain(f"internal error: {error!r}; set MMIOTOOLS_DEBUG=1 for the traceback, and please report it")
-        return EXIT_USAGE
-
-
-def _complain(message: str) -> None:
-    try:
-        print(f"mmiotools: {message}", file=sys.stderr)
-    except OSError:
-        pass
-
-
-def _end_by_sigpipe() -> int:
-    """The reader of our output went away: end as any Unix filter does, without a word."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGPIPE)
-    return 128 + signal.SIGPIPE

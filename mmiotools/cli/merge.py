@@ -6,15 +6,8 @@ import sys
 
 import click
 
-from mmiotools.cli.common import (
-    Run,
-    from_option,
-    open_output,
-    output_option,
-    quiet_option,
-    strict_option,
-    to_option,
-)
+from mmiotools.cli.common import Run, open_output
+from mmiotools.cli.options import from_option, output_option, quiet_option, strict_option, to_option
 from mmiotools.cli.progress import with_progress
 from mmiotools.cli.several import joined_header, named_inputs, output_format
 from mmiotools.errors import UsageError

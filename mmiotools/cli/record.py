@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import Run, choose_format, default_format, open_output, output_option, quiet_option, to_option
+from mmiotools.cli.common import Run, choose_format, default_format, open_output
+from mmiotools.cli.options import output_option, quiet_option, to_option
 from mmiotools.devices import DEVICES
 from mmiotools.drivers import DRIVERS
 from mmiotools.engine.inject import Injector

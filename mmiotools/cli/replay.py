@@ -11,8 +11,9 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from mmiotools.cli.common import Run, choose_format, from_option, open_output, quiet_option
+from mmiotools.cli.common import Run, choose_format, open_output
 from mmiotools.cli.grouped import Grouped
+from mmiotools.cli.options import from_option, quiet_option
 from mmiotools.cli.replay_terms import Terms, tell_rules, terms_options
 from mmiotools.drivers import Chosen, choose_driver
 from mmiotools.engine.inject_data import Rule

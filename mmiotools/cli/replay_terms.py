@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import F, Run, load_regs, regs_option
+from mmiotools.cli.common import Run, load_regs
+from mmiotools.cli.options import F, regs_option
 from mmiotools.engine.inject import Tally
 from mmiotools.errors import UsageError
 from mmiotools.filters.masks import read_all

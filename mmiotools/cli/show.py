@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import Run, color_option, from_option, load_regs, quiet_option, regs_option, want_color
+from mmiotools.cli.common import Run, load_regs, want_color
 from mmiotools.cli.info import seconds
+from mmiotools.cli.options import color_option, from_option, quiet_option, regs_option
 from mmiotools.events import Event, Kind
 from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch

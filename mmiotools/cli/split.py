@@ -10,16 +10,8 @@ from typing import BinaryIO
 
 import click
 
-from mmiotools.cli.common import (
-    Run,
-    Sink,
-    choose_format,
-    from_option,
-    open_output,
-    quiet_option,
-    strict_option,
-    to_option,
-)
+from mmiotools.cli.common import Run, Sink, choose_format, open_output
+from mmiotools.cli.options import from_option, quiet_option, strict_option, to_option
 from mmiotools.errors import UsageError
 from mmiotools.filters.grammar import parse_duration
 from mmiotools.filters.lexer import as_bytes

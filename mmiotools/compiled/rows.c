@@ -113,42 +113,12 @@ meant(const Stored *from, uint64_t number)
     return within_type(from, from->zigzag ? number >> 1 ^ (0 - (number & 1)) : number);
 }
 
-/* The numbers of some rows, ascending, all n where `rows` is NULL, and whether each has one; 0 where a code is beyond its
- * dictionary.
- */
-static int
-numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out, uint8_t *has)
+/* What the numbers of a dictionary or of planes are at some places; 0 where a code is beyond its dictionary. */
+static inline int
+gather(const Stored *from, int planes, const int32_t *rows, Py_ssize_t count, uint64_t *out)
 {
-    uint64_t now = from->first;
-    Py_ssize_t row = 0, place = 0, used = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
-        Py_ssize_t wanted = rows ? rows[i] : i;
-        out[i] = 0;
-        has[i] = !from->bitmap || has_row(from->bitmap, wanted);
-        if (from->planes < 0) {
-            out[i] = has[i] ? from->constant : 0;
-            continue;
-        }
-        /* Where the row's number is: the rows before it that have none are passed over, the steps added up. */
-        if (from->bitmap || from->steps)
-            for (; row < wanted + (from->steps && has[i]); row++) {
-                if (from->bitmap && !has_row(from->bitmap, row))
-                    continue;
-                if (from->steps) {
-                    uint8_t step = from->plane[0][place];
-                    now += step != ESCAPE ? step : used < from->many ? from->large[used++] : 0;
-                }
-                place++;
-            }
-        else
-            place = wanted;
-        if (!has[i])
-            continue;
-        if (from->steps) {
-            out[i] = now * from->unit;
-            continue;
-        }
-        uint64_t number = code_at(from, from->planes, place);
+        uint64_t number = code_at(from, planes, rows ? rows[i] : i);
         if (from->words) {
             if (number >= from->known)
                 return 0;
@@ -159,11 +129,76 @@ numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *
     return 1;
 }
 
+/* Times of some rows of a column that all rows have. */
+static void
+add_steps(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out)
+{
+    uint64_t now = from->first;
+    Py_ssize_t row = 0, used = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        for (Py_ssize_t stop = rows ? rows[i] : i; row <= stop; row++) {
+            uint8_t step = from->plane[0][row];
+            now += step != ESCAPE ? step : used < from->many ? from->large[used++] : 0;
+        }
+        out[i] = now * from->unit;
+    }
+}
+
+/* The numbers of some rows, ascending, all n where `rows` is NULL, and whether each has one; 0 where a code is beyond its
+ * dictionary.
+ */
+static int
+numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out, uint8_t *has)
+{
+    if (!from->bitmap) {
+        memset(has, 1, (size_t)count);
+        if (from->planes < 0)
+            for (Py_ssize_t i = 0; i < count; i++)
+                out[i] = from->constant;
+        else if (from->steps)
+            add_steps(from, rows, count, out);
+        else
+            return from->planes == 1   ? gather(from, 1, rows, count, out)
+                   : from->planes == 2 ? gather(from, 2, rows, count, out)
+                                       : gather(from, from->planes, rows, count, out);
+        return 1;
+    }
+    uint64_t now = from->first;
+    Py_ssize_t row = 0, place = 0, used = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Py_ssize_t wanted = rows ? rows[i] : i;
+        out[i] = 0;
+        has[i] = has_row(from->bitmap, wanted) != 0;
+        if (from->planes < 0) {
+            out[i] = has[i] ? from->constant : 0;
+            continue;
+        }
+        /* Where the row's number is: those of the rows before it are passed over, its own step is added, too. */
+        for (; row < wanted + (from->steps && has[i]); row++) {
+            if (!has_row(from->bitmap, row))
+                continue;
+            if (from->steps) {
+                uint8_t step = from->plane[0][place];
+                now += step != ESCAPE ? step : used < from->many ? from->large[used++] : 0;
+            }
+            place++;
+        }
+        if (!has[i])
+            continue;
+        if (from->steps)
+            out[i] = now * from->unit;
+        else {
+            int32_t at = (int32_t)place;
+            if (!gather(from, from->planes, &at, 1, &out[i]))
+                return 0;
+        }
+    }
+    return 1;
+}
+
 /* -- expressions --------------------------------------------------------------------------------------------- */
 
-/* Whether a number lies in one of some ranges, ascending and apart. Signed numbers are compared with their sign bit
- * turned over.
- */
+/* Whether a number lies in one of some ranges, ascending and apart: its bits of `mask`, those of `flip` turned over. */
 typedef struct {
     const uint64_t *low, *high;
     Py_ssize_t count;
@@ -254,16 +289,16 @@ typedef struct {
     Ranges ranges;
 } Step;
 
-/* Reads the steps of an expression, in postfix order: AND, OR, NOT, or (column, mask, lows, highs); how deep its stack
- * gets, 0 with an exception set.
+/* Reads the steps of an expression, in postfix order: AND, OR, NOT, or (column, mask, flip, lows, highs); how deep its
+ * stack gets, 0 with an exception set.
  */
 static Py_ssize_t
-hold_steps(Buffers *buffers, PyObject *list, const Stored *columns, Py_ssize_t width, Step *steps, Py_ssize_t count)
+hold_steps(Buffers *buffers, PyObject *list, Py_ssize_t width, Step *steps, Py_ssize_t count)
 {
     Py_ssize_t depth = 0, deepest = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *item = PyList_GetItem(list, i), *lows, *highs;
-        unsigned long long mask;
+        unsigned long long mask, flip;
         if (PyLong_Check(item)) {
             long action = PyLong_AsLong(item);
             steps[i].action = (int)action;
@@ -276,7 +311,7 @@ hold_steps(Buffers *buffers, PyObject *list, const Stored *columns, Py_ssize_t w
         }
         Step *step = &steps[i];
         step->action = -1;
-        if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "iKOO", &step->column, &mask, &lows, &highs))
+        if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "iKKOO", &step->column, &mask, &flip, &lows, &highs))
             return 0;
         if (step->column < 0 || step->column >= width) {
             PyErr_SetString(PyExc_ValueError, "no such column");
@@ -288,7 +323,7 @@ hold_steps(Buffers *buffers, PyObject *list, const Stored *columns, Py_ssize_t w
         if (!(step->ranges.high = hold(buffers, highs, step->ranges.count, 8, 0)))
             return 0;
         step->ranges.mask = mask;
-        step->ranges.flip = columns[step->column].is_signed && mask == UINT64_MAX ? (uint64_t)1 << 63 : 0;
+        step->ranges.flip = flip;
         if (++depth > deepest)
             deepest = depth;
     }
@@ -361,10 +396,9 @@ pick_rows(PyObject *self, PyObject *args)
     for (Py_ssize_t i = 0; good && i < width; i++) {
         PyObject *column = PyTuple_GetItem(tuple, i);
         there[i] = column != Py_None;
-        columns[i].is_signed = 0;
         good = !there[i] || hold_stored(&buffers, column, n, &columns[i]);
     }
-    good = good && (deepest = hold_steps(&buffers, list, columns, width, steps, count)) > 0;
+    good = good && (deepest = hold_steps(&buffers, list, width, steps, count)) > 0;
     if (good && !(stack = malloc((size_t)(deepest * n + 1)))) {
         PyErr_NoMemory();
         good = 0;

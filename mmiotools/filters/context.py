@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mmiotools.events import Kind
+from mmiotools.filters.alive import LiveMaps
 from mmiotools.trace.batch import EOL_CRLF, EOL_NONE, Batch, BoolArray, Column, concatenate
 
 #: Batches of maps emitted again are not longer than this.
@@ -33,18 +34,12 @@ def context_mask(batch: Batch) -> BoolArray:
 class MapContext:
     """Which maps are alive, and which of them a reader of the output takes for alive."""
 
-    def __init__(self) -> None:
-        self._alive: dict[int, Batch] = {}
-        self._told: dict[int, Batch] = {}
-        self._ends: dict[int, Batch] = {}
-        self._stale = False
+    def __init__(self, maps: LiveMaps[Batch] | None = None) -> None:
+        self._maps = LiveMaps[Batch]() if maps is None else maps
 
     def renewed(self) -> MapContext:
         """The same maps alive, of which no reader was told yet."""
-        fresh = MapContext()
-        fresh._alive = dict(self._alive)
-        fresh._stale = bool(fresh._alive)
-        return fresh
+        return MapContext(self._maps.renewed())
 
     def skip(self, batch: Batch) -> None:
         """Follow events that are not emitted."""
@@ -57,30 +52,12 @@ class MapContext:
     def _follow(self, batch: Batch, told: bool) -> None:
         ids, present = batch.data("map"), batch.present("map")
         for row in batch.rows(Kind.MAP, Kind.UNMAP).tolist():
-            if not present[row]:
-                continue
-            map_id = int(ids[row])
-            event = batch.take(np.array([row]))
-            self._alive.pop(map_id, None)
-            if batch.kind[row] == Kind.MAP:
-                self._alive[map_id] = event
-                if told:
-                    self._told[map_id] = event
-            elif told:
-                self._told.pop(map_id, None)
-            elif map_id in self._told:
-                self._ends[map_id] = event
-            self._stale |= not told
+            if present[row]:
+                self._maps.follow(int(ids[row]), batch.take(np.array([row])), batch.kind[row] == Kind.UNMAP, told)
 
     def enter(self) -> Iterator[Batch]:
         """The original UNMAP and MAP events that bring a reader of the output up to date, in order."""
-        if not self._stale:
-            return
-        self._stale = False
-        events = [self._ends[i] for i in self._told if i not in self._alive and i in self._ends]
-        events += [event for i, event in self._alive.items() if self._told.get(i) is not event]
-        self._ends.clear()
-        self._told = dict(self._alive)
+        events = self._maps.enter()
         for start in range(0, len(events), _PIECE):
             yield with_line_ends(concatenate(events[start : start + _PIECE]))
 

@@ -6,10 +6,8 @@ One pass and flat memory; only `tail` keeps what it may still have to emit.
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -20,6 +18,7 @@ from mmiotools.filters.columns import compare
 from mmiotools.filters.compile import Predicate
 from mmiotools.filters.context import MapContext, context_mask, lasting_mask
 from mmiotools.filters.patterns import MAX_SEARCHED
+from mmiotools.filters.window import Window
 from mmiotools.trace.batch import Batch, BoolArray
 
 
@@ -41,25 +40,6 @@ class Chunk(NamedTuple):
 def context_of(batch: Batch) -> Chunk:
     """A batch of context that nobody selected."""
     return Chunk(batch, np.zeros(len(batch), np.bool_))
-
-
-@dataclass(slots=True)
-class Window:
-    """Where a stream is cut. Each border is included; None is no border.
-
-    from_mark, to_mark  the first MARK that matches, and the first match after it (of any MARK without from_mark)
-    first, last         nanoseconds on the trace's clock; an event without a time goes with the one before it
-    """
-
-    from_mark: re.Pattern[bytes] | None = None
-    to_mark: re.Pattern[bytes] | None = None
-    first: int | None = None
-    last: int | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nothing is cut."""
-        return self == Window()
 
 
 def judge(batches: Iterable[Batch], predicate: Predicate, invert: bool = False) -> Iterator[Chunk]:

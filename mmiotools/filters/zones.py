@@ -10,7 +10,7 @@ from mmiotools.events import Kind
 from mmiotools.filters import blocks
 from mmiotools.filters import expr as tree
 from mmiotools.filters.columns import compare
-from mmiotools.filters.stages import Window
+from mmiotools.filters.window import Window
 from mmiotools.trace.batch import Array, BoolArray
 from mmiotools.trace.zones import Choice, Last, Zones
 

@@ -11,8 +11,9 @@ from mmiotools.events import Kind
 from mmiotools.formats import mmiotrace_compiled
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.lines import LineBatches, Parsed, without_end
-from mmiotools.formats.mmiotrace_lines import VERSION, parse_line
+from mmiotools.formats.mmiotrace_lines import parse_line
 from mmiotools.formats.mmiotrace_print import TextWriter
+from mmiotools.formats.mmiotrace_render import VERSION
 from mmiotools.formats.mmiotrace_scan import scan
 from mmiotools.formats.source import ByteSource
 from mmiotools.speed import compiled

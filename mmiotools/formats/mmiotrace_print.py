@@ -11,7 +11,7 @@ import numpy as np
 
 from mmiotools.events import Event, Kind, is_damage
 from mmiotools.formats import mmiotrace_compiled
-from mmiotools.formats.mmiotrace_lines import render
+from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.text_page import Bytes, Mask, Page
 from mmiotools.speed import compiled
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, Batch

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats.native_columns import unpack_planes
-from mmiotools.formats.native_index import PAGES
+from mmiotools.formats.native_table import PAGES
 from mmiotools.trace.batch import Array, Batch
 from mmiotools.trace.hashing import distinct
 from mmiotools.trace.zones import page_set

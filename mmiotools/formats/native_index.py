@@ -12,28 +12,21 @@ from numpy.typing import NDArray
 from mmiotools.formats.native_columns import unpack_planes
 from mmiotools.formats.native_layout import (
     END,
-    FILE_HEADER_SIZE,
     FOOTER,
     FRAME_SIZE,
-    MAX_HEAD,
     TRAILER,
     Frame,
     unpack,
     unpack_frame,
 )
 from mmiotools.formats.native_stream import Stream
-from mmiotools.formats.native_zstd import Corrupt, expand
+from mmiotools.formats.native_table import PAGES, read_table
+from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.formats.source import Extent
 from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.zones import Zones
 
-#: A block takes at least so many bytes: its frame, a head and a body.
-_LEAST = FRAME_SIZE + 2
-#: Fields that hold the four words of `Zones.pages`; older files lack them.
-PAGES = ("pages0", "pages1", "pages2", "pages3")
-#: How many fields of Zones every index has; and those that are signed.
-_STORED = Zones._fields.index("pages")
-_SIGNED = frozenset({"offset", "first", "events", "time_min", "time_max", "kinds"})
+_TYPES = {"q": np.int64, "Q": np.uint64}
 
 
 class Context(NamedTuple):
@@ -123,31 +116,13 @@ def find_context(descriptor: int, size: int, start: int, events: int | None) -> 
 
 
 def _read(descriptor: int, size: int) -> Index:
-    at, end = TRAILER.unpack(os.pread(descriptor, TRAILER.size, max(size - TRAILER.size, 0)))
-    length = size - TRAILER.size - at
-    if end != END or not FRAME_SIZE < length <= FRAME_SIZE + MAX_HEAD + 1:
-        raise Corrupt("no trailer")
-    data = os.pread(descriptor, length, at)
-    frame = unpack_frame(data)
-    if frame is None or frame.type != FOOTER or FRAME_SIZE + frame.head_length + frame.body_length != len(data):
-        raise Corrupt("no footer")
-    packed = data[FRAME_SIZE : FRAME_SIZE + frame.head_length]
-    if zlib.crc32(packed) != frame.head_crc:
-        raise Corrupt("the footer is damaged")
-    head = unpack(packed)
-    blocks, fields = head["blocks"], head["fields"]
-    if type(blocks) is not int or not 0 <= blocks <= at // _LEAST or len(set(fields)) != len(fields):
-        raise Corrupt("an impossible number of blocks")
-    table = np.frombuffer(expand(head["index"], 8 * blocks * len(fields)), "<u8").reshape(len(fields), blocks)
-    columns: dict[str, Any] = {}
-    for name in Zones._fields[:_STORED]:
-        column = np.cumsum(table[fields.index(name)], dtype=np.uint64)
-        columns[name] = column.view(np.int64) if name in _SIGNED else column
-    if set(PAGES) <= set(fields):
-        columns["pages"] = np.stack([np.cumsum(table[fields.index(name)], dtype=np.uint64) for name in PAGES], axis=1)
-    zones = Zones(**columns)
-    _check(zones, at, frame.first)
-    return Index(zones, at, _context(head["context"], frame.first) if "context" in head else None)
+    table = read_table(descriptor, size)
+    columns: dict[str, Any] = {
+        name: np.frombuffer(column, _TYPES[column.typecode]) for name, column in table.columns.items()
+    }
+    pages = [columns.pop(name) for name in PAGES if name in columns]
+    zones = Zones(**columns, pages=np.stack(pages, axis=1) if pages else None)
+    return Index(zones, table.end, None if table.context is None else _context(table.context, table.events))
 
 
 def _context(packed: Any, events: int) -> Context:
@@ -161,14 +136,3 @@ def _context(packed: Any, events: int) -> Context:
     if head["n"] != count:
         raise Corrupt("another number of rows")
     return Context(rows, head, packed["body"])
-
-
-def _check(zones: Zones, end: int, events: int) -> None:
-    """Raises Corrupt where the blocks do not follow each other from the file's beginning to its footer."""
-    ends = np.append(zones.offset[1:], end)
-    if len(zones.offset) and (zones.offset[0] < FILE_HEADER_SIZE or bool((ends - zones.offset < _LEAST).any())):
-        raise Corrupt("blocks overlap")
-    if bool((zones.events < 1).any()) or not np.array_equal(zones.first, np.cumsum(zones.events) - zones.events):
-        raise Corrupt("blocks are missing")
-    if int(zones.events.sum()) != events:
-        raise Corrupt("blocks are missing")

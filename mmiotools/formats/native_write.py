@@ -14,7 +14,6 @@ from mmiotools.formats import native_extras
 from mmiotools.formats.native_block import BlockBatch, Encoded, entry_of, rare_of, values, zone_of
 from mmiotools.formats.native_columns import MSGPACK, Presence, encode, pack_planes
 from mmiotools.formats.native_extras import weight
-from mmiotools.formats.native_index import PAGES
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -30,6 +29,7 @@ from mmiotools.formats.native_layout import (
     pack_frame,
 )
 from mmiotools.formats.native_planes import code
+from mmiotools.formats.native_table import PAGES
 from mmiotools.formats.native_zstd import QUICK, THOROUGH, Effort, squeeze
 from mmiotools.formats.source import is_seekable
 from mmiotools.trace.batch import Batch, Column, concatenate

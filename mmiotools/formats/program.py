@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import Sniff
-from mmiotools.formats.mmiotrace_lines import render
+from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.program_rows import ANY, READ, TEXT, WRITE, Folder, Rows, joined, nothing, pauses, usual_gap
 from mmiotools.formats.source import ByteSource
 from mmiotools.formats.text_page import Bytes, Page, table_of

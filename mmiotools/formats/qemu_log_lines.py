@@ -13,8 +13,8 @@ from typing import Any
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
-from mmiotools.formats.mmiotrace_lines import DAMAGED, META
 from mmiotools.formats.mmiotrace_lines import parse_line as parse_comment
+from mmiotools.formats.mmiotrace_render import DAMAGED, META
 from mmiotools.formats.qemu_events import region_name, short, text_of
 from mmiotools.formats.qemu_log_print import render
 

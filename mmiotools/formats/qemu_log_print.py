@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind, is_damage
 from mmiotools.formats.base import own_spelling
-from mmiotools.formats.mmiotrace_lines import render as render_comment
+from mmiotools.formats.mmiotrace_render import render as render_comment
 from mmiotools.formats.qemu_events import full
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, Batch
 from mmiotools.trace.header import TraceHeader

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 
 
@@ -13,6 +11,8 @@ def keep_freed_memory() -> None:
     Without this every large array is mapped anew, and its pages are faulted in one by one: a third of the time of
     reading a large text.
     """
+    import ctypes  # takes a while, and some reading needs no arrays
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

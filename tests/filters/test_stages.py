@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mmiotools.events import Event, Kind
 from mmiotools.filters.compile import Predicate
-from mmiotools.filters.stages import Window, cut, head, judge, keep_selected, select, tail
+from mmiotools.filters.stages import cut, head, judge, keep_selected, select, tail
+from mmiotools.filters.window import Window
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import LiveMap
 

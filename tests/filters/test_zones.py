@@ -16,7 +16,8 @@ from mmiotools.events import Event, Kind
 from mmiotools.filters.compile import Predicate
 from mmiotools.filters.expr import Expr, Not
 from mmiotools.filters.grammar import parse
-from mmiotools.filters.stages import Chunk, Window, cut, has_more, judge, keep_selected, tail
+from mmiotools.filters.stages import Chunk, cut, has_more, judge, keep_selected, tail
+from mmiotools.filters.window import Window
 from mmiotools.filters.zones import choose
 from mmiotools.formats import native_write, open_trace
 from mmiotools.formats.native_index import read_index

@@ -21,7 +21,7 @@ from mmiotools.errors import MmioToolsError
 from mmiotools.events import Event, Kind
 from mmiotools.filters.compile import Predicate
 from mmiotools.filters.grammar import parse
-from mmiotools.filters.stages import Window
+from mmiotools.filters.window import Window
 from mmiotools.filters.zones import choose
 from mmiotools.formats import FORMATS, lines, open_trace, source
 from mmiotools.formats.base import PreparingWriter, Sniff

@@ -1,0 +1,162 @@
+"""What `mmiotools filter` does. Neither click nor numpy is needed for what is asked most."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+
+from mmiotools.cli.common import Run, choose_format, load_regs, open_bytes
+from mmiotools.errors import EXIT_DIFFERENT, UsageError
+from mmiotools.filters import expr as tree
+from mmiotools.filters.grammar import parse, parse_times
+from mmiotools.filters.lexer import as_bytes
+from mmiotools.filters.patterns import compile_pattern
+from mmiotools.filters.window import Window
+from mmiotools.formats.native_magic import MAGIC
+
+if TYPE_CHECKING:
+    from mmiotools.quick.select import Selection
+    from mmiotools.trace.names import Names
+
+
+class Request(NamedTuple):
+    """The arguments of the command, as it has them; `poll_turns` 0 is the usual number."""
+
+    expression: str | None = None
+    input: str | None = None
+    invert: bool = False
+    bare: bool = False
+    from_mark: str | None = None
+    to_mark: str | None = None
+    times: str | None = None
+    first: int | None = None
+    last: int | None = None
+    fold_polls: bool = False
+    poll_turns: int = 0
+    unfolds: bool = False
+    counts: bool = False
+    exit_status: bool = False
+    explains: bool = False
+    regs: tuple[str, ...] = ()
+    from_format: str | None = None
+    to_format: str | None = None
+    output: str | None = None
+    strict: bool = False
+    quiet: bool = False
+
+
+class Asked(NamedTuple):
+    """What the arguments mean, for a run; `node` is the expression, inverted where that is asked for."""
+
+    request: Request
+    run: Run
+    node: tree.Expr
+    names: Names | None
+    window: Window
+
+
+def filter_trace(request: Request) -> int:
+    """Do it; the exit status."""
+    stages = (request.from_mark, request.to_mark, request.times, request.first, request.last)
+    if request.expression is None and not (
+        any(stage is not None for stage in stages) or request.fold_polls or request.unfolds
+    ):
+        raise UsageError("no expression: say what to keep, as in mmiotools filter 'write and offset < 0x100' FILE")
+    run = Run(request.quiet)
+    names = load_regs(run, request.regs)
+    node = parse(request.expression or "", names)
+    times = (None, None) if request.times is None else parse_times(request.times)
+    window = Window(_pattern("--from-mark", request.from_mark), _pattern("--to-mark", request.to_mark), *times)
+    if request.explains:
+        from mmiotools.filters.explain import explain
+
+        sys.stdout.write(explain(node))
+        return 0
+    asked = Asked(request, run, tree.Not(node) if request.invert else node, names, window)
+    selected = _quickly(asked)
+    if selected is None:
+        from mmiotools.cli.filter_batches import select_batches
+
+        selected = select_batches(asked)
+    if request.counts:
+        sys.stdout.write(f"{selected}\n")
+    if request.exit_status and not selected:
+        run.set_status(EXIT_DIFFERENT)
+    return run.status
+
+
+def _pattern(option: str, source: str | None) -> re.Pattern[bytes] | None:
+    if source is None:
+        return None
+    try:
+        return compile_pattern(as_bytes(source))
+    except ValueError as error:
+        raise UsageError(f"{option} '{source}': bad regular expression: {error}") from error
+
+
+def _quickly(asked: Asked) -> int | None:
+    """From a native file to text, or its count; None where it is something else that is asked for."""
+    request = asked.request
+    stages = (request.from_mark, request.to_mark, request.first, request.last)
+    if any(stage is not None for stage in stages) or request.fold_polls or request.unfolds:
+        return None
+    if request.from_format not in (None, "native") or request.input in (None, "-"):
+        return None
+    if not request.counts and choose_format(request.to_format, request.output, "native") != "mmiotrace":
+        return None
+    try:
+        file = open(str(request.input), "rb", buffering=0)  # noqa: SIM115 - closed below
+    except OSError:
+        return None
+    with file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode) or os.pread(file.fileno(), len(MAGIC), 0) != MAGIC:
+            return None
+        from mmiotools.quick.select import Question, open_selection
+
+        question = Question(asked.node, asked.window.first, asked.window.last, request.bare, request.counts)
+        selection = open_selection(file.fileno(), about.st_size, question)
+        return None if selection is None else _write(asked, selection)
+
+
+def _write(asked: Asked, selection: Selection) -> int | None:
+    from mmiotools.formats.native_stored import Unfit
+
+    request = asked.request
+    selected = 0
+    if request.counts:
+        try:
+            return sum(part.selected for part in selection.parts())
+        except Unfit:
+            return None
+    with open_bytes(request.output, (request.input,), binary=False) as out:
+        written = 0
+        try:
+            for part in selection.parts():
+                out.write(part.text)
+                written += len(part.text)
+                selected += part.selected
+        except Unfit:
+            from mmiotools.cli.filter_batches import select_batches
+
+            # All of it once more: what was written already is the same.
+            selected = select_batches(asked, cast(BinaryIO, _Behind(out, written)))
+    return selected
+
+
+class _Behind:
+    """A stream that has its first bytes already."""
+
+    def __init__(self, out: BinaryIO, there: int) -> None:
+        self._out = out
+        self._there = there
+
+    def write(self, data: bytes) -> int:
+        """Write what is not there yet."""
+        known = min(self._there, len(data))
+        self._there -= known
+        self._out.write(memoryview(data)[known:])
+        return len(data)

@@ -1,0 +1,83 @@
+"""Command lines of the plainest kind, understood without click, whose import takes longer than they take to run.
+
+Only what is spelled as the tables below say; all else, errors included, is click's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Spelling(NamedTuple):
+    """What a command may be given here.
+
+    places   its arguments in order, by the names that the command has for them; the first has to be there
+    flags    option → name
+    values   option that has a value → name
+    """
+
+    places: tuple[str, ...]
+    flags: dict[str, str]
+    values: dict[str, str]
+
+
+FILTER = Spelling(
+    ("expression", "input"),
+    {
+        "-v": "invert",
+        "--invert": "invert",
+        "--bare": "bare",
+        "--count": "counts",
+        "-e": "exit_status",
+        "--exit-status": "exit_status",
+        "--strict": "strict",
+        "-q": "quiet",
+        "--quiet": "quiet",
+    },
+    {
+        "--time": "times",
+        "-f": "from_format",
+        "--from": "from_format",
+        "-t": "to_format",
+        "--to": "to_format",
+        "-o": "output",
+        "--output": "output",
+    },
+)
+
+
+def understood(spelling: Spelling, words: list[str]) -> dict[str, Any] | None:
+    """The arguments by name; None where a word is not of the plainest kind."""
+    found: dict[str, Any] = {}
+    places = list(spelling.places)
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-") or word == "-":
+            if not places:
+                return None
+            found[places.pop(0)] = word
+        elif word in spelling.flags:
+            found[spelling.flags[word]] = True
+        else:
+            option, joined, value = word.partition("=")
+            if not joined:
+                value = next(rest, "-")
+            # A value may look like an option; whether it is one is for click to say.
+            if option not in spelling.values or value.startswith("-") or (joined and not option.startswith("--")):
+                return None
+            found[spelling.values[option]] = value
+    return found if spelling.places[0] in found else None
+
+
+def plain_command(words: list[str]) -> Callable[[], int] | None:
+    """What does the command of a command line; None where click has to look at it."""
+    if not words or "_MMIOTOOLS_COMPLETE" in os.environ:
+        return None
+    if words[0] == "filter" and (arguments := understood(FILTER, words[1:])) is not None:
+        from mmiotools.cli.filtering import Request, filter_trace
+
+        request = Request()._replace(**arguments)
+        return lambda: filter_trace(request)
+    return None

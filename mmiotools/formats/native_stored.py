@@ -1,0 +1,224 @@
+"""A block of a native file for the compiled engine: its columns as they are stored, decompressed where asked for.
+
+It is quick, and does without numpy. Whatever is unusual or wrong is `Unfit`, also times that a line of mmiotrace text
+has no room for: who reads blocks in earnest (native_decode.py) knows what to do about it, and says it.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from array import array
+from types import ModuleType
+from typing import Any
+
+from mmiotools.events import Event, Kind
+from mmiotools.formats import native_extras
+from mmiotools.formats.native_layout import EVENTS, FRAME_SIZE, unpack, unpack_frame
+from mmiotools.formats.native_table import running_sums
+from mmiotools.formats.native_zstd import expand, expand_planes
+
+#: Encodings, as native_columns.py has them.
+_CONSTANT, _PLAIN, _DICTIONARY, _ADDRESS, _DELTA = range(5)
+#: The columns that are taken, with the bits of their types; any other makes a block unfit.
+BITS = {
+    "kind": 8,
+    "time": -64,
+    "width": 8,
+    "map": -64,
+    "addr": 64,
+    "value": 64,
+    "pc": 64,
+    "pid": -64,
+    "opcode": 64,
+    "cpu": -32,
+}
+_MOST_EVENTS = 1 << 16
+_ESCAPE = 255
+#: Kinds that are no accesses, as ranges of an expression; and extras that change how an event is spelled.
+_RARE_FROM, _RARE_TO = array("Q", [Kind.UNKNOWN + 1]), array("Q", [255])
+_SPELLED = frozenset({"value", "eol", "raw"})
+#: What may be wrong with a block.
+_WRONG = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+
+
+class Unfit(Exception):
+    """Not to be read in the quick way."""
+
+
+class Stored:
+    """A block of n events.
+
+    Raises Unfit, as all of its methods do.
+    """
+
+    def __init__(self, fast: ModuleType, n: int, head: Any, body: bytes) -> None:
+        self._fast = fast
+        self.n = n
+        self._columns: dict[str, Any] = {}
+        try:
+            if not 1 <= n <= _MOST_EVENTS or head["n"] != n:
+                raise Unfit
+            self._directory = head["columns"]
+            self._body = unpack(body)
+            self._bitmaps = head.get("present")
+            self._addresses = head.get("addresses")
+            names = self._directory.keys()
+            if not names <= BITS.keys() | {"extras"} or "kind" not in names:
+                raise Unfit
+        except _WRONG as error:
+            raise Unfit from error
+        self._unread = set(names)
+
+    @classmethod
+    def at(cls, fast: ModuleType, descriptor: int, start: int, stop: int, first: int, events: int) -> Stored:
+        """The block at start..stop-1 of an open file, which has the events from number `first` on."""
+        data = os.pread(descriptor, stop - start, start)
+        frame = unpack_frame(data)
+        if frame is None or (frame.type, frame.first, frame.events) != (EVENTS, first, events):
+            raise Unfit
+        body = FRAME_SIZE + frame.head_length
+        packed = data[FRAME_SIZE:body]
+        if len(data) != stop - start or body + frame.body_length != len(data) or zlib.crc32(packed) != frame.head_crc:
+            raise Unfit
+        try:
+            head = unpack(packed)
+        except ValueError as error:
+            raise Unfit from error
+        return cls(fast, events, head, data[body:])
+
+    @property
+    def names(self) -> Any:
+        """Of its columns."""
+        return self._directory.keys()
+
+    def column(self, name: str) -> Any:
+        """A column as compiled/rows.c takes it: (bits, zigzag, planes or a constant, words, bitmap, steps); None where
+        the block has none of that name.
+        """
+        if name not in self._columns:
+            try:
+                self._columns[name] = self._read(name) if name in self._directory else None
+            except _WRONG as error:
+                raise Unfit from error
+        return self._columns[name]
+
+    def _payload(self, name: str) -> Any:
+        payload, entry = self._body.get(name, b""), self._directory[name]
+        if len(payload) != entry[2] or zlib.crc32(payload) != entry[3]:
+            raise Unfit
+        self._unread.discard(name)
+        return payload
+
+    def _read(self, name: str) -> Any:
+        encoding, bits, _, _, parameter, *bitmap = self._directory[name]
+        payload = self._payload(name)
+        if bits != BITS[name]:
+            raise Unfit
+        present, count = None, self.n
+        if bitmap:
+            present = expand(self._bitmaps[bitmap[0]], (self.n + 7) // 8)
+            count = (int.from_bytes(present, "little") & (1 << self.n) - 1).bit_count()
+        if name == "time" and encoding not in (_CONSTANT, _DELTA):
+            raise Unfit
+        if encoding == _CONSTANT:
+            low = -1 << -bits - 1 if bits < 0 else 0
+            if type(parameter) is not int or not low <= parameter < low + (1 << abs(bits)):
+                raise Unfit
+            if name == "time" and parameter % 1000:
+                raise Unfit
+            return bits, 0, parameter, None, present, None
+        parts = unpack(payload)
+        if encoding == _DELTA:
+            first, unit = parameter
+            if bits != -64 or type(first) is not int or type(unit) is not int or unit % 1000:
+                raise Unfit
+            small = expand(parts["v"], count)
+            large: Any = b""
+            escaped = small.count(_ESCAPE)
+            if escaped:
+                large = self._joined(parts["x"] if "x" in parts else parts["z"], escaped, "x" not in parts)
+            return bits, 0, [small], None, present, (first, unit, large)
+        if encoding not in (_PLAIN, _DICTIONARY, _ADDRESS):
+            raise Unfit
+        words, zigzag = None, int(bits < 0)
+        if encoding == _ADDRESS:
+            words, zigzag = self.addresses, 0
+        elif encoding == _DICTIONARY:
+            size, packed = parts["k"]
+            if not 0 < size <= max(count, 1):
+                raise Unfit
+            words = self._joined(packed, size)
+        return bits, zigzag, expand_planes(parts["v"], count), words, present, None
+
+    def _joined(self, planes: Any, count: int, zigzag: bool = False) -> array[int]:
+        out = array("Q", bytes(8 * count))
+        self._fast.join(expand_planes(planes, count), count, None, zigzag, 8, out)
+        return out
+
+    @property
+    def addresses(self) -> array[int]:
+        """The distinct addresses, ascending."""
+        size, planes = self._addresses
+        if not 0 < size <= self.n:
+            raise Unfit
+        return running_sums(self._joined(planes, size))
+
+    def check(self) -> None:
+        """Look at the checksums of what was not read."""
+        try:
+            for name in tuple(self._unread):
+                self._payload(name)
+        except _WRONG as error:
+            raise Unfit from error
+
+    def numbers(self, name: str, rows: array[int] | None = None) -> tuple[memoryview, bytearray]:
+        """The numbers of a column that is there in some rows, ascending, None for all, and a byte each: whether the row
+        has one.
+        """
+        count = self.n if rows is None else len(rows)
+        numbers, has = memoryview(bytearray(8 * count)), bytearray(count)
+        try:
+            self._fast.unpack_rows(self.n, self.column(name), rows, count, numbers, has)
+        except _WRONG as error:
+            raise Unfit from error
+        return numbers.cast("q" if BITS[name] < 0 else "Q"), has
+
+    def pick(self, names: tuple[str, ...], steps: list[Any], within: Any = None) -> array[int]:
+        """The rows that an expression selects, ascending: `steps` as compiled/rows.c takes them, on columns of these
+        names; of the rows with a byte that is not 0 in `within`.
+        """
+        rows = array("i", bytes(4 * self.n))
+        try:
+            count = self._fast.pick_rows(self.n, tuple(map(self.column, names)), steps, within, rows)
+        except _WRONG as error:
+            raise Unfit from error
+        del rows[count:]
+        return rows
+
+    def rare(self) -> dict[int, Event]:
+        """The events that are no accesses, by row. Raises Unfit for kinds that are not known, too, and where an access
+        has something that no column holds, or a processor.
+        """
+        rows = self.pick(("kind",), [(0, 255, 0, _RARE_FROM, _RARE_TO)])
+        extras: dict[int, Any] = {}
+        if "extras" in self.names:
+            try:
+                extras = native_extras.decode(self._directory["extras"], self._payload("extras"), self.n)
+            except _WRONG as error:
+                raise Unfit from error
+        if not extras.keys() <= set(rows) or (not rows and "cpu" in self.names):
+            raise Unfit
+        found: dict[int, Event] = {}
+        columns = {name: self.numbers(name, rows) for name in self.names if name != "extras"} if rows else {}
+        for at, row in enumerate(rows):
+            fields: dict[str, Any] = {name: numbers[at] for name, (numbers, has) in columns.items() if has[at]}
+            kind, extra = fields.pop("kind"), extras.get(row, {})
+            if kind > max(Kind) or "opcode" in fields or fields.get("time", 0) % 1000 or extra.keys() & _SPELLED:
+                raise Unfit
+            found[row] = Event(Kind(kind), extra=extra, **fields)
+        if "cpu" in columns:
+            told = sum(event.cpu is not None for event in found.values() if event.kind == Kind.LOST)
+            if self.numbers("cpu")[1].count(1) != told:
+                raise Unfit
+        return found

@@ -1,0 +1,122 @@
+"""The index in the footer of a native file as plain numbers; native_index.py has it as columns of numpy."""
+
+from __future__ import annotations
+
+import os
+import sys
+import zlib
+from array import array
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from mmiotools.formats.native_layout import (
+    END,
+    FILE_HEADER_SIZE,
+    FOOTER,
+    FRAME_SIZE,
+    MAX_HEAD,
+    TRAILER,
+    unpack,
+    unpack_frame,
+)
+from mmiotools.formats.native_zstd import Corrupt, expand
+from mmiotools.speed import compiled
+from mmiotools.trace.blocks import Zone
+
+#: A block takes at least so many bytes: its frame, a head and a body.
+_LEAST = FRAME_SIZE + 2
+#: Fields that hold the four words of `Zone.pages`; older files lack them.
+PAGES = ("pages0", "pages1", "pages2", "pages3")
+#: The fields that every index has; and those that are signed.
+STORED = Zone._fields[: Zone._fields.index("pages")]
+_SIGNED = frozenset({"offset", "first", "events", "time_min", "time_max", "kinds"})
+#: Numbers that the compiled engine adds up at once; and the step that says that a number is larger.
+_AT_ONCE, _ESCAPE = 1 << 16, b"\xff"
+
+
+class Table(NamedTuple):
+    """What a footer says.
+
+    columns  of the blocks: the fields of STORED, and PAGES where it has them; "q" or "Q", (blocks,) each
+    end      where the blocks end, bytes from the file's beginning
+    events   in the file
+    context  its events that are no accesses, once more, still packed; None where it has none
+    """
+
+    columns: dict[str, array[int]]
+    end: int
+    events: int
+    context: Any
+
+    def zones(self) -> Iterator[Zone]:
+        """Block by block."""
+        each = zip(*(self.columns[name] for name in STORED), strict=True)
+        if PAGES[0] not in self.columns:
+            return map(Zone._make, ((*row, None, None) for row in each))
+        pages = zip(*(self.columns[name] for name in PAGES), strict=True)
+        return map(Zone._make, ((*row, words, None) for row, words in zip(each, pages, strict=True)))
+
+
+def read_table(descriptor: int, size: int) -> Table:
+    """The index of an open file of `size` bytes.
+
+    Raises Corrupt, or another error of unpacking, where the footer is missing or damaged, or is that of one of several
+    files that were joined, so that the file has to be read from its beginning.
+    """
+    at, end = TRAILER.unpack(os.pread(descriptor, TRAILER.size, max(size - TRAILER.size, 0)))
+    length = size - TRAILER.size - at
+    if end != END or not FRAME_SIZE < length <= FRAME_SIZE + MAX_HEAD + 1:
+        raise Corrupt("no trailer")
+    data = os.pread(descriptor, length, at)
+    frame = unpack_frame(data)
+    if frame is None or frame.type != FOOTER or FRAME_SIZE + frame.head_length + frame.body_length != len(data):
+        raise Corrupt("no footer")
+    packed = data[FRAME_SIZE : FRAME_SIZE + frame.head_length]
+    if zlib.crc32(packed) != frame.head_crc:
+        raise Corrupt("the footer is damaged")
+    head = unpack(packed)
+    blocks, fields = head["blocks"], head["fields"]
+    if type(blocks) is not int or not 0 <= blocks <= at // _LEAST or len(set(fields)) != len(fields):
+        raise Corrupt("an impossible number of blocks")
+    index = expand(head["index"], 8 * blocks * len(fields))
+    wanted = STORED + (PAGES if set(PAGES) <= set(fields) else ())
+    columns = {}
+    for name in wanted:
+        place = 8 * blocks * fields.index(name)
+        columns[name] = running_sums(_numbers(index[place : place + 8 * blocks]), "q" if name in _SIGNED else "Q")
+    _check(columns, at, frame.first)
+    return Table(columns, at, frame.first, head.get("context"))
+
+
+def _numbers(data: bytes) -> array[int]:
+    found = array("Q", data)
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found
+
+
+def running_sums(numbers: array[int], typecode: str = "Q") -> array[int]:
+    """The sums of the numbers up to each, modulo 2⁶⁴."""
+    fast = compiled()
+    if fast is None:
+        sums = array("Q", [number & (1 << 64) - 1 for number in accumulate(numbers)])
+    else:
+        sums, before = array("Q", bytes(8 * len(numbers))), 0
+        for start in range(0, len(numbers), _AT_ONCE):
+            part = numbers[start : start + _AT_ONCE]
+            room, n = memoryview(sums)[start : start + len(part)], len(part)
+            fast.sum_steps(_ESCAPE * n, n, part, n, before - (before >> 63 << 64), 1, room)
+            before = room[-1]
+    return sums if typecode == "Q" else array(typecode, sums.tobytes())
+
+
+def _check(columns: dict[str, array[int]], end: int, events: int) -> None:
+    """Raises Corrupt where the blocks do not follow each other from the file's beginning to its footer."""
+    offsets, firsts, counts = columns["offset"], columns["first"], columns["events"]
+    if offsets and offsets[0] < FILE_HEADER_SIZE:
+        raise Corrupt("blocks overlap")
+    if any(after - before < _LEAST for before, after in zip(offsets, [*offsets[1:], end], strict=True)):
+        raise Corrupt("blocks overlap")
+    if any(count < 1 for count in counts) or list(accumulate(counts, initial=0)) != [*firsts, events]:
+        raise Corrupt("blocks are missing")

@@ -1,0 +1,285 @@
+"""Events of a native file that an expression selects, as mmiotrace text."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from types import ModuleType
+from typing import NamedTuple
+
+from mmiotools.events import Event, Kind
+from mmiotools.filters import blocks
+from mmiotools.filters import expr as tree
+from mmiotools.filters.alive import LiveMaps
+from mmiotools.filters.program import Program, compiled_steps
+from mmiotools.formats.mmiotrace_render import render
+from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, unpack, unpack_file_header
+from mmiotools.formats.native_stored import Stored, Unfit
+from mmiotools.formats.native_table import Table, read_table, running_sums
+from mmiotools.formats.native_zstd import expand_planes
+from mmiotools.formats.parallel import ordered_map
+from mmiotools.speed import compiled
+
+#: What passes every expression; and even where a window is shut.
+_LASTING = frozenset({Kind.HEADER, Kind.DEVICE, Kind.LOST})
+_CONTEXT = _LASTING | {Kind.MAP, Kind.UNMAP}
+_ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
+#: Columns of a line, in the order of `print_picked`.
+_PRINTED = ("kind", "width", "time", "map", "pid", "addr", "value", "pc", "opcode")
+#: Blocks that a worker reads at a time.
+_TOGETHER = 16
+_LOW, _HIGH = -1 << 63, (1 << 63) - 1
+_WRONG = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
+
+
+class Question(NamedTuple):
+    """What is asked of a file.
+
+    node         the expression
+    first, last  a window of times, nanoseconds, each border included; None is no border
+    bare         whether what passes every expression is left out, too
+    counts       whether only the number is asked for
+    """
+
+    node: tree.Expr
+    first: int | None
+    last: int | None
+    bare: bool
+    counts: bool
+
+
+class Part(NamedTuple):
+    """Some lines of what is kept, and how many events the expression selected there."""
+
+    text: bytes
+    selected: int
+
+
+def open_selection(descriptor: int, size: int, question: Question) -> Selection | None:
+    """A selection from an open native file of `size` bytes; None where it has to be done the other way."""
+    fast = compiled()
+    program = compiled_steps(question.node)
+    if fast is None or program is None:
+        return None
+    try:
+        header = unpack_file_header(os.pread(descriptor, FILE_HEADER_SIZE, 0))
+        if header is None or header.major > MAJOR or header.map_length > MAX_HEAD:
+            return None
+        if zlib.crc32(os.pread(descriptor, header.map_length, FILE_HEADER_SIZE)) != header.map_crc:
+            return None
+        table = read_table(descriptor, size)
+        if any(kinds >> Kind.NOTE & 1 for kinds in table.columns["kinds"]):
+            return None
+        return Selection(fast, descriptor, table, program, question)
+    except (Unfit, *_WRONG):
+        return None
+
+
+class Selection:
+    """`parts` gives it. Raises Unfit, from the beginning or half-way, where it has to be done the other way."""
+
+    def __init__(
+        self, fast: ModuleType, descriptor: int, table: Table, program: Program, question: Question
+    ) -> None:
+        self._fast = fast
+        self._descriptor = descriptor
+        self._table = table
+        self._program = program
+        self._question = question
+        self._zones = list(table.zones())
+        self._ends = [*(zone.offset for zone in self._zones[1:]), table.end]
+        self._in_footer = table.context is not None
+        self._context: dict[int, Event] = _context(fast, table) if self._in_footer else {}
+        self._context_rows = list(self._context)
+        self._room = bytearray()
+
+    def parts(self) -> Iterator[Part]:
+        """What is kept, in order."""
+        if self._question.first is None and self._question.last is None:
+            return self._all_times()
+        return self._window()
+
+    # -- blocks -------------------------------------------------------------------------------------------
+
+    def _wanted(self) -> list[int]:
+        """The numbers of the blocks to read: the others have no event that is selected, and what else is kept of them
+        is in the footer.
+        """
+        test = blocks.may_select(self._question.node)
+        if self._question.bare or self._in_footer:
+            return [number for number, zone in enumerate(self._zones) if test(zone)]
+        return [n for n, zone in enumerate(self._zones) if zone.kinds & ~_ACCESSES or test(zone)]
+
+    def _stored(self, number: int) -> Stored:
+        zone = self._zones[number]
+        return Stored.at(self._fast, self._descriptor, zone.offset, self._ends[number], zone.first, zone.events)
+
+    def _unread(self, start: int, stop: int) -> dict[int, Event]:
+        """The events of the footer that lie in start..stop-1."""
+        rows = self._context_rows
+        return {row: self._context[row] for row in rows[bisect_left(rows, start) : bisect_left(rows, stop)]}
+
+    def _all_times(self) -> Iterator[Part]:
+        wanted = self._wanted()
+        at = 0
+        for (start, stop), part in ordered_map(self._read, _stretches(wanted)):
+            yield self._skipped(at, self._zones[start].first)
+            yield part
+            at = self._zones[stop - 1].first + self._zones[stop - 1].events
+        yield self._skipped(at, self._table.events)
+
+    def _skipped(self, start: int, stop: int) -> Part:
+        """What is kept of events that are not read."""
+        if self._question.bare or self._question.counts:
+            return Part(b"", 0)
+        return Part(_lines(event for event in self._unread(start, stop).values() if event.kind in _CONTEXT), 0)
+
+    def _read(self, stretch: tuple[int, int]) -> tuple[tuple[int, int], Part]:
+        """The blocks start..stop-1: pure, for a worker."""
+        texts, selected = [], 0
+        for number in range(*stretch):
+            stored = self._stored(number)
+            rare = stored.rare()
+            rows = stored.pick(*self._program)
+            selected += len(rows)
+            if not self._question.counts:
+                texts += self._printed(stored, rows, rare, True)
+            stored.check()
+        return stretch, Part(b"".join(texts), selected)
+
+    def _printed(self, stored: Stored, rows: array[int], rare: dict[int, Event], inside: bool) -> list[bytes]:
+        """The lines of some rows, and of the rare events that pass whatever the expression is, `inside` a window or
+        outside.
+        """
+        if not rare:
+            return [self._accesses(stored, rows)]
+        picked = set(rows) & rare.keys()
+        passing = () if self._question.bare else (row for row in rare if _passes(rare[row], inside))
+        kept = sorted(picked.union(passing))
+        texts, at = [], 0
+        for row in kept:
+            stop = bisect_left(rows, row, at)
+            texts += [self._accesses(stored, rows[at:stop]), _lines([rare[row]])]
+            at = stop + (row in picked)
+        return [*texts, self._accesses(stored, rows[at:])]
+
+    def _accesses(self, stored: Stored, rows: array[int]) -> bytes:
+        """The lines of rows that are accesses."""
+        if not rows:
+            return b""
+        size = len(rows) * self._fast.LINE_MOST
+        if len(self._room) < size:
+            self._room = bytearray(size)
+        columns = tuple(map(stored.column, _PRINTED))
+        try:
+            written = self._fast.print_picked(stored.n, rows, len(rows), columns, self._room)
+        except ValueError as error:
+            raise Unfit from error
+        if written < 0:
+            raise Unfit
+        return bytes(memoryview(self._room)[:written])
+
+    # -- windows ------------------------------------------------------------------------------------------
+
+    def _window(self) -> Iterator[Part]:
+        """In order, because what is inside depends on what came before."""
+        question = self._question
+        low = max(_LOW if question.first is None else question.first, _LOW)
+        high = min(_HIGH if question.last is None else question.last, _HIGH)
+        if low > _HIGH or high < _LOW:
+            raise Unfit
+        test = blocks.may_select(question.node)
+        maps: LiveMaps[Event] = LiveMaps()
+        inside = question.first is None
+        for number, zone in enumerate(self._zones):
+            known = self._in_footer or not zone.kinds & ~_ACCESSES
+            untimed = zone.time_max < zone.time_min
+            if inside:
+                all_inside = untimed or (zone.time_min >= low and zone.time_max <= high)
+                needed = not all_inside or test(zone)
+            else:
+                needed = not untimed and zone.time_max >= low and zone.time_min <= high
+            if needed or not known:
+                part, inside = self._cut(number, low, high, inside, maps)
+                yield part
+            else:
+                unread = self._unread(zone.first, zone.first + zone.events).values()
+                kept = [event for event in unread if self._follow(event, inside, maps)]
+                yield Part(b"" if question.bare or question.counts else _lines(kept), 0)
+
+    def _follow(self, event: Event, inside: bool, maps: LiveMaps[Event]) -> bool:
+        """Take note of a map; whether the event passes whatever the expression is."""
+        if event.map is not None and event.kind in (Kind.MAP, Kind.UNMAP):
+            maps.follow(event.map, event, event.kind == Kind.UNMAP, inside)
+        return _passes(event, inside)
+
+    def _cut(self, number: int, low: int, high: int, before: bool, maps: LiveMaps[Event]) -> tuple[Part, bool]:
+        """What is kept of a block, and whether its last event is inside."""
+        stored = self._stored(number)
+        within = bytearray(stored.n)
+        kind, time = stored.column("kind"), stored.column("time")
+        try:
+            after = self._fast.rows_within(stored.n, kind, time, low, high, before, within)
+        except ValueError as error:
+            raise Unfit from error
+        rare = stored.rare()
+        rows = stored.pick(*self._program, within)
+        stored.check()
+        if self._question.counts:
+            return Part(b"", len(rows)), after
+        texts: list[bytes] = []
+        start = at = 0
+        while start < stored.n:
+            is_in = within[start]
+            stop = within.find(1 - is_in, start)
+            stop = stored.n if stop < 0 else stop
+            if is_in and not self._question.bare:
+                texts.append(_lines(maps.enter()))
+            here = {row: event for row, event in rare.items() if start <= row < stop}
+            for event in here.values():
+                self._follow(event, bool(is_in), maps)
+            last = bisect_left(rows, stop, at)
+            texts += self._printed(stored, rows[at:last], here, bool(is_in))
+            start, at = stop, last
+        return Part(b"".join(texts), len(rows)), after
+
+
+def _passes(event: Event, inside: bool) -> bool:
+    return event.kind in (_CONTEXT if inside else _LASTING)
+
+
+def _stretches(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Numbers side by side, at most _TOGETHER of them: from which one, and up to which."""
+    at = 0
+    while at < len(numbers):
+        stop = at + 1
+        while stop < len(numbers) and stop - at < _TOGETHER and numbers[stop] == numbers[at] + stop - at:
+            stop += 1
+        yield numbers[at], numbers[at] + stop - at
+        at = stop
+
+
+def _lines(events: Iterable[Event]) -> bytes:
+    """Their lines. Raises Unfit where there is none for one, which has to be said."""
+    lines = [render(event) for event in events]
+    if None in lines:
+        raise Unfit
+    return b"".join(line + b"\n" for line in lines if line is not None)
+
+
+def _context(fast: ModuleType, table: Table) -> dict[int, Event]:
+    """The events of a file that are no accesses, by their numbers in it. Raises Unfit, or an error of unpacking."""
+    packed = table.context
+    count, planes = packed["rows"]
+    stored = Stored(fast, count, unpack(packed["head"]), packed["body"])
+    steps = array("Q", bytes(8 * count))
+    fast.join(expand_planes(planes, count), count, None, 0, 8, steps)
+    rows = running_sums(steps)
+    rare = stored.rare()
+    stored.check()
+    if len(rare) != count or any(step == 0 for step in steps[1:]) or rows[-1] >= table.events:
+        raise Unfit
+    return dict(zip(rows, rare.values(), strict=True))
