@@ -37,7 +37,8 @@ class Native:
     def read(self, source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
         """One batch a block. Raises FormatError for a newer major version."""
         # Imported only now, as every input is shown to this format first.
-        from mmiotools.formats.native_read import NativeBatches, NativeReader
+        from mmiotools.formats.native_batches import NativeBatches
+        from mmiotools.formats.native_read import NativeReader
 
         reader = NativeReader(source)
         return reader.header, NativeBatches(reader)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.errors import FormatError
+from mmiotools.events import Event
 from mmiotools.formats.base import damaged
-from mmiotools.formats.native_block import BlockBatch, Harmless, taken_over
-from mmiotools.formats.native_body import EXTRAS
+from mmiotools.formats.native_block import Harmless, taken_over
 from mmiotools.formats.native_decode import NONSENSE, Decoded, decode_block
 from mmiotools.formats.native_index import Context, Index, find_context, find_footer, read_index
 from mmiotools.formats.native_layout import (
@@ -36,7 +36,7 @@ from mmiotools.formats.native_layout import (
     unpack_file_header,
     unpack_frame,
 )
-from mmiotools.formats.native_left import reason, without_extras
+from mmiotools.formats.native_left import lost_columns, what_is_left
 from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.native_stream import Stream
 from mmiotools.formats.native_zstd import Corrupt
@@ -51,43 +51,6 @@ R = TypeVar("R")
 
 #: Blocks that a worker reads at a time.
 _TOGETHER = 8
-
-
-class NativeBatches:
-    """The batches of a reader, as an iterator. `only` may be called before the first."""
-
-    def __init__(self, reader: NativeReader) -> None:
-        self._reader = reader
-        self._batches = reader.batches()
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self
-
-    def __next__(self) -> Batch:
-        return next(self._batches)
-
-    @property
-    def told(self) -> int | None:
-        """How many events the header says there are, None where it does not."""
-        return self._reader.told
-
-    def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
-        """function(batch) for every batch, computed anywhere, given in order."""
-        return self._reader.spread(function)
-
-    def only(self, columns: frozenset[str]) -> None:
-        """Leave out all other columns: their checksums are looked at, no more."""
-        self._reader.wanted = columns
-
-    def with_blocks(self) -> None:
-        """Give each batch with its block, for a writer that takes it over; a column that cannot be read is in it, and
-        is no damage.
-        """
-        self._reader.keep_blocks()
-
-    def choose(self, chosen: Choice) -> None:
-        """Leave out the other blocks: of a file with an index, they are not even read."""
-        self._reader.chosen = chosen
 
 
 class NativeReader:
@@ -125,7 +88,7 @@ class NativeReader:
 
     @property
     def told(self) -> int | None:
-        """See `NativeBatches.told`."""
+        """How many events the header says there are, None where it does not."""
         return self._total
 
     def keep_blocks(self) -> None:
@@ -190,6 +153,11 @@ class NativeReader:
         if self._gap is None:
             self._gap = (self._stream.offset if offset is None else offset, reason)
 
+    def _note(self, event: Event, harmless: bool) -> Batch:
+        batch = Batch.from_events([event], self._regions)
+        harmless &= self._headed
+        return Harmless(batch.kind, batch.columns, batch.extras, batch.regions) if harmless else batch
+
     def _close_gap(self, first: int, *, known: bool = True) -> Iterator[Batch]:
         """The next event is number `first`: report what is missing before it. `known`: it is not only the least."""
         if first > self._expected:
@@ -199,10 +167,7 @@ class NativeReader:
             self._gap = None
             kept = list(self._context(self._expected, first)) if self._with_blocks else []
             missing = first - self._expected - sum(map(len, kept))
-            note = damaged(reason, events=max(missing, 0), offset=offset)
-            batch = Batch.from_events([note], self._regions)
-            whole = known and self._headed and not missing
-            yield Harmless(batch.kind, batch.columns, batch.extras, batch.regions) if whole else batch
+            yield self._note(damaged(reason, events=max(missing, 0), offset=offset), known and not missing)
             yield from kept
         self._expected = max(first, self._expected)
 
@@ -253,7 +218,9 @@ class NativeReader:
         yield from self._close_gap(stop, known=False)
 
     def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
-        """See `NativeBatches.spread`: a file with an index is read by worker processes, some blocks at a time."""
+        """function(batch) for every batch, given in order: a file with an index is read by worker processes, some
+        blocks at a time.
+        """
         result = partial(Spread.of, function)
         indexed = self._indexed()
         if indexed is None:
@@ -392,14 +359,18 @@ class NativeReader:
             if not isinstance(head, dict):
                 raise Corrupt("its head is no map")
             batch = note = None
+            lost: list[str] = []
             sound = True
             if frame.type == EVENTS:
                 body = data[FRAME_SIZE + frame.head_length :]
                 found = self._decode(frame.events, head, body)
-                if found.batch is not None and found.sound and self._with_blocks:
-                    found = found._replace(batch=taken_over(found.batch, head, head_bytes, body))
-                batch, note = self._left(frame, found, start)
-                sound = found.sound
+                batch, sound = found.batch, found.sound
+                if sound and batch is not None and self._with_blocks:
+                    batch = taken_over(batch, head, head_bytes, body)
+                lost = lost_columns(found, batch, self._with_blocks)
+                if lost or not sound:
+                    apart = self._apart(frame.first, frame.first + frame.events) if self._with_blocks else None
+                    batch, note = what_is_left(batch, frame, lost, apart, start)
         except NONSENSE as error:
             self._damage(f"a block of {frame.events} events is damaged: {error}", start)
             stream.skip(1)
@@ -413,7 +384,7 @@ class NativeReader:
             stream.seek_mark()
         yield from self._close_gap(frame.first)
         if note is not None:
-            yield note
+            yield self._note(note, not lost)
         if batch is not None:
             self._expected += frame.events
             if len(batch):
@@ -428,22 +399,6 @@ class NativeReader:
         """Whether a block, a file or the end of the input follows so many bytes ahead."""
         ahead = self._stream.peek(size + FRAME_SIZE)[size:]
         return not ahead or unpack_frame(ahead) is not None or unpack_file_header(ahead) is not None
-
-    def _left(self, frame: Frame, found: Decoded, at: int) -> tuple[Batch | None, Batch | None]:
-        """What is left of a block at byte `at`, and a note of what is damaged in it."""
-        batch, lost, gone = found.batch, list(found.lost), 0
-        if self._with_blocks and not isinstance(batch, BlockBatch):
-            lost += found.unread  # it is to be made anew
-        if found.sound and not lost:
-            return batch, None
-        if batch is not None and EXTRAS in lost:
-            apart = self._apart(frame.first, frame.first + frame.events) if self._with_blocks else None
-            left = without_extras(batch, None if apart is None else (apart[0] - frame.first, apart[1]))
-            gone, batch = len(batch) - len(left), left
-        note = Batch.from_events([damaged(reason(frame.events, lost, gone), events=gone, offset=at)], self._regions)
-        if not lost and self._headed:
-            note = Harmless(note.kind, note.columns, note.extras, note.regions)
-        return batch, note
 
     def _footer(self, head: dict[str, Any], at: int) -> Iterator[Batch]:
         self._footer_due = False

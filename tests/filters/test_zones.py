@@ -20,8 +20,9 @@ from mmiotools.filters.stages import Chunk, cut, has_more, judge, keep_selected,
 from mmiotools.filters.window import Window
 from mmiotools.filters.zones import choose
 from mmiotools.formats import native_write, open_trace
+from mmiotools.formats.native_batches import NativeBatches
 from mmiotools.formats.native_index import read_index
-from mmiotools.formats.native_read import NativeBatches, NativeReader
+from mmiotools.formats.native_read import NativeReader
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
