@@ -18,6 +18,7 @@ from mmiotools.formats import native_layout as layout
 from mmiotools.formats import open_trace
 from mmiotools.formats.native import FORMAT
 from mmiotools.formats.native_body import read_body
+from mmiotools.formats.native_magic import SYNC
 from mmiotools.formats.native_write import NativeWriter
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
@@ -61,7 +62,7 @@ class Place:
     def __init__(self, data: bytes, number: int = 0) -> None:
         self.at = -1
         for _ in range(number + 1):
-            self.at = data.index(layout.SYNC, self.at + 1)
+            self.at = data.index(SYNC, self.at + 1)
         frame = layout.unpack_frame(data[self.at : self.at + layout.FRAME_SIZE])
         assert frame is not None and frame.type == layout.EVENTS
         self.body = self.at + layout.FRAME_SIZE + frame.head_length
