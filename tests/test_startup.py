@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from mmiotools.speed import compiled
+
 
 def imported(top: Path, *arguments: str) -> set[str]:
     """Top-level packages that `mmiotools ARGUMENTS...` imports."""
@@ -39,3 +43,16 @@ def test_completion_of_commands_imports_none_of_them(top: Path) -> None:
         [sys.executable, "-c", code], cwd=top, env=environment, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.splitlines() == ["plain,record", "plain,replay", "False"]
+
+
+def test_a_filter_from_native_to_text_imports_neither_click_nor_numpy(top: Path) -> None:
+    if compiled() is None:
+        pytest.skip("the compiled engine was not built")
+    trace = "samples/native/nvme-linux6.1.mmio"
+    packages = imported(top, "filter", "read", trace, "-t", "mmiotrace", "-o", "/dev/null")
+    assert not packages & {"click", "numpy", "construct", "rich", "dataclasses", "multiprocessing"}
+
+
+def test_a_plain_filter_imports_no_click(top: Path) -> None:
+    packages = imported(top, "filter", "read", "samples/mmiotrace/nvme-linux6.1.mmiotrace", "-o", "/dev/null")
+    assert not packages & {"click", "construct", "rich"}

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from mmiotools.cli.progress import with_progress
 from mmiotools.errors import EXIT_DAMAGED, EXIT_OK, TargetCannotHold, UsageError, combine
 from mmiotools.events import events_lost
 from mmiotools.formats import FORMATS, format_for_path, open_trace
@@ -76,6 +75,8 @@ class Run:
         if (path is None or path == "-") and sys.stdin.isatty():
             raise UsageError("no input: name a file, or pipe a trace in")
         keep_freed_memory()
+        from mmiotools.cli.progress import with_progress
+
         trace = open_trace(path, format_name, columns, choice, blocks=blocks)
         show = progress and not self.quiet and sys.stderr.isatty()
         batches, spread, counting = trace.batches, trace.spread, trace.counting

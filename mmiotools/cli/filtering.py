@@ -8,13 +8,14 @@ import stat
 import sys
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from mmiotools.cli.common import Run, choose_format, load_regs, open_bytes
+from mmiotools.cli.common import Run, load_regs, open_bytes
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.filters import expr as tree
 from mmiotools.filters.grammar import parse, parse_times
 from mmiotools.filters.lexer import as_bytes
 from mmiotools.filters.patterns import compile_pattern
 from mmiotools.filters.window import Window
+from mmiotools.formats import format_for_path
 from mmiotools.formats.native_magic import MAGIC
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _quickly(asked: Asked) -> int | None:
         return None
     if request.from_format not in (None, "native") or request.input in (None, "-"):
         return None
-    if not request.counts and choose_format(request.to_format, request.output, "native") != "mmiotrace":
+    if not request.counts and not _to_text(request):
         return None
     try:
         file = open(str(request.input), "rb", buffering=0)  # noqa: SIM115 - closed below
@@ -120,6 +121,13 @@ def _quickly(asked: Asked) -> int | None:
         question = Question(asked.node, asked.window.first, asked.window.last, request.bare, request.counts)
         selection = open_selection(file.fileno(), about.st_size, question)
         return None if selection is None else _write(asked, selection)
+
+
+def _to_text(request: Request) -> bool:
+    """Whether the output is mmiotrace text; formats take a while to import."""
+    if request.to_format is not None or request.output in (None, "-"):
+        return request.to_format == "mmiotrace"
+    return format_for_path(str(request.output)) == "mmiotrace"
 
 
 def _write(asked: Asked, selection: Selection) -> int | None:

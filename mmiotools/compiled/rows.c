@@ -31,11 +31,36 @@ has_row(const uint8_t *bitmap, Py_ssize_t row)
     return bitmap[row >> 3] >> (row & 7) & 1;
 }
 
+/* How many of the rows from..to-1 have a number. */
+static Py_ssize_t
+rows_before(const uint8_t *bitmap, Py_ssize_t from, Py_ssize_t to)
+{
+    Py_ssize_t count = 0;
+    for (; from < to && from & 63; from++)
+        count += has_row(bitmap, from);
+    for (; to - from >= 64; from += 64) {
+        uint64_t bits;
+        memcpy(&bits, bitmap + from / 8, sizeof bits);
+        count += __builtin_popcountll(bits);
+    }
+    for (; from < to; from++)
+        count += has_row(bitmap, from);
+    return count;
+}
+
 /* A number as one of the column's type: higher bits are dropped. */
 static inline uint64_t
 within_type(const Stored *from, uint64_t number)
 {
     return ((number & from->mask) ^ from->sign) - from->sign;
+}
+
+static int
+is_tuple(PyObject *object)
+{
+    if (!PyTuple_Check(object))
+        PyErr_SetString(PyExc_TypeError, "no tuple");
+    return PyTuple_Check(object);
 }
 
 /* Reads (bits, zigzag, planes or a constant, words or None, bitmap or None, (first, unit, large) or None) for a block of
@@ -47,7 +72,7 @@ hold_stored(Buffers *buffers, PyObject *object, Py_ssize_t n, Stored *to)
     PyObject *planes, *words, *bitmap, *steps, *large;
     int bits;
     *to = (Stored){.planes = -1, .count = n};
-    if (!PyTuple_Check(object) || !PyArg_ParseTuple(object, "iiOOOO", &bits, &to->zigzag, &planes, &words, &bitmap, &steps))
+    if (!is_tuple(object) || !PyArg_ParseTuple(object, "iiOOOO", &bits, &to->zigzag, &planes, &words, &bitmap, &steps))
         return 0;
     to->is_signed = bits < 0;
     bits = bits < 0 ? -bits : bits;
@@ -60,9 +85,7 @@ hold_stored(Buffers *buffers, PyObject *object, Py_ssize_t n, Stored *to)
     if (bitmap != Py_None) {
         if (!(to->bitmap = hold(buffers, bitmap, (n + 7) / 8, 1, 0)))
             return 0;
-        to->count = 0;
-        for (Py_ssize_t row = 0; row < n; row++)
-            to->count += has_row(to->bitmap, row);
+        to->count = rows_before(to->bitmap, 0, n);
     }
     if (PyLong_Check(planes)) {
         to->constant = within_type(to, PyLong_AsUnsignedLongLongMask(planes));
@@ -82,12 +105,12 @@ hold_stored(Buffers *buffers, PyObject *object, Py_ssize_t n, Stored *to)
     }
     if (steps == Py_None)
         return 1;
-    if (to->planes != 1 || !PyTuple_Check(steps)) {
+    if (to->planes != 1) {
         PyErr_SetString(PyExc_ValueError, "steps are one plane");
         return 0;
     }
     PyObject *first, *unit;
-    if (!PyArg_ParseTuple(steps, "OOO", &first, &unit, &large) || !(to->large = hold(buffers, large, 0, 8, 0)))
+    if (!is_tuple(steps) || !PyArg_ParseTuple(steps, "OOO", &first, &unit, &large) || !(to->large = hold(buffers, large, 0, 8, 0)))
         return 0;
     to->steps = 1;
     to->many = buffers->views[buffers->held - 1].len / 8;
@@ -164,30 +187,24 @@ numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *
         return 1;
     }
     uint64_t now = from->first;
-    Py_ssize_t row = 0, place = 0, used = 0;
+    Py_ssize_t row = 0, place = 0, added = 0, used = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
         Py_ssize_t wanted = rows ? rows[i] : i;
+        place += rows_before(from->bitmap, row, wanted);
+        row = wanted;
         out[i] = 0;
         has[i] = has_row(from->bitmap, wanted) != 0;
-        if (from->planes < 0) {
-            out[i] = has[i] ? from->constant : 0;
-            continue;
-        }
-        /* Where the row's number is: those of the rows before it are passed over, its own step is added, too. */
-        for (; row < wanted + (from->steps && has[i]); row++) {
-            if (!has_row(from->bitmap, row))
-                continue;
-            if (from->steps) {
-                uint8_t step = from->plane[0][place];
-                now += step != ESCAPE ? step : used < from->many ? from->large[used++] : 0;
-            }
-            place++;
-        }
         if (!has[i])
             continue;
-        if (from->steps)
+        if (from->planes < 0)
+            out[i] = from->constant;
+        else if (from->steps) {
+            for (; added <= place; added++) {
+                uint8_t step = from->plane[0][added];
+                now += step != ESCAPE ? step : used < from->many ? from->large[used++] : 0;
+            }
             out[i] = now * from->unit;
-        else {
+        } else {
             int32_t at = (int32_t)place;
             if (!gather(from, from->planes, &at, 1, &out[i]))
                 return 0;
@@ -311,7 +328,7 @@ hold_steps(Buffers *buffers, PyObject *list, Py_ssize_t width, Step *steps, Py_s
         }
         Step *step = &steps[i];
         step->action = -1;
-        if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "iKKOO", &step->column, &mask, &flip, &lows, &highs))
+        if (!is_tuple(item) || !PyArg_ParseTuple(item, "iKKOO", &step->column, &mask, &flip, &lows, &highs))
             return 0;
         if (step->column < 0 || step->column >= width) {
             PyErr_SetString(PyExc_ValueError, "no such column");

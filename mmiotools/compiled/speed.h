@@ -50,7 +50,8 @@ hold(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t size, int 
         PyErr_SetString(PyExc_ValueError, "a buffer is too small");
         return NULL;
     }
-    if ((uintptr_t)view->buf % (uintptr_t)size) {
+    /* That of an empty one may lie anywhere. */
+    if (view->len && (uintptr_t)view->buf % (uintptr_t)size) {
         PyErr_SetString(PyExc_ValueError, "a buffer is not aligned");
         return NULL;
     }

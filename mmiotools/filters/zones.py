@@ -38,6 +38,8 @@ def choose(node: tree.Expr, window: Window, bare: bool = False, last: Last | Non
         if window.first is None:
             # Events before the first time are inside.
             found[: np.flatnonzero(~untimed)[:1].sum() + 1] = True
+        # The first events of the next block may have no time, and go with the last of this one.
+        found[1:] |= found[:-1].copy()
         found &= may_select(node, zones)
         if not bare:
             # Where the window opens, the maps alive are told, whether anything is selected there or not.

@@ -146,14 +146,15 @@ def _spread_with_source_problem(
 def format_for_path(path: str) -> str | None:
     """The writable format with the longest suffix that an output path has, looking below a compression suffix."""
     bare = strip_compression(path).lower()
-    plain = PLAIN_SUFFIXES.get(bare[max(bare.rfind("."), 0) :])
-    if plain is not None:
+    name = bare.rpartition("/")[2]
+    plain = PLAIN_SUFFIXES.get(name[max(name.rfind("."), 0) :])
+    if plain is not None or "." not in name:
         return plain
     longest = 0
     chosen = None
-    for name in FORMATS.names():
+    for known in FORMATS.names():
         try:
-            candidate = FORMATS.get(name)
+            candidate = FORMATS.get(known)
         except UsageError:
             continue
         if candidate.writable:

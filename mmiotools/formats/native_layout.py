@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgpack
@@ -114,6 +115,9 @@ def pack(content: Any) -> bytes:
 
 def unpack(data: bytes) -> Any:
     """What `pack` was given. Raises ValueError for anything that is not exactly one msgpack object, or too large."""
+    if len(data) < MAX_OBJECTS // 2:
+        # An item takes a byte at least, and a list or map is an item: there cannot be too many, whatever it says.
+        return _unpacked(data, None)
     items = 0
 
     def counted(container: Any) -> Any:
@@ -123,12 +127,16 @@ def unpack(data: bytes) -> Any:
             raise ValueError("too many objects")
         return container
 
+    return _unpacked(data, counted)
+
+
+def _unpacked(data: bytes, hook: Callable[[Any], Any] | None) -> Any:
     try:
         return msgpack.unpackb(
             data,
             ext_hook=_extension,
-            object_hook=counted,
-            list_hook=counted,
+            object_hook=hook,
+            list_hook=hook,
             strict_map_key=False,
             unicode_errors="surrogatepass",
             max_array_len=MAX_OBJECTS,

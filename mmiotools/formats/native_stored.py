@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import zlib
 from array import array
+from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
-from mmiotools.events import Event, Kind
+from mmiotools.events import NOTHING, Event, Kind
 from mmiotools.formats import native_extras
 from mmiotools.formats.native_layout import EVENTS, FRAME_SIZE, unpack, unpack_frame
 from mmiotools.formats.native_table import running_sums
@@ -96,12 +97,16 @@ class Stored:
         """A column as compiled/rows.c takes it: (bits, zigzag, planes or a constant, words, bitmap, steps); None where
         the block has none of that name.
         """
-        if name not in self._columns:
-            try:
-                self._columns[name] = self._read(name) if name in self._directory else None
-            except _WRONG as error:
-                raise Unfit from error
-        return self._columns[name]
+        try:
+            return self._columns[name]
+        except KeyError:
+            pass
+        try:
+            found = self._read(name) if name in self._directory else None
+        except _WRONG as error:
+            raise Unfit from error
+        self._columns[name] = found
+        return found
 
     def _payload(self, name: str) -> Any:
         payload, entry = self._body.get(name, b""), self._directory[name]
@@ -144,6 +149,8 @@ class Stored:
         words, zigzag = None, int(bits < 0)
         if encoding == _ADDRESS:
             words, zigzag = self.addresses, 0
+            if words is None:
+                raise Unfit
         elif encoding == _DICTIONARY:
             size, packed = parts["k"]
             if not 0 < size <= max(count, 1):
@@ -156,13 +163,18 @@ class Stored:
         self._fast.join(expand_planes(planes, count), count, None, zigzag, 8, out)
         return out
 
-    @property
-    def addresses(self) -> array[int]:
-        """The distinct addresses, ascending."""
-        size, planes = self._addresses
-        if not 0 < size <= self.n:
-            raise Unfit
-        return running_sums(self._joined(planes, size))
+    @cached_property
+    def addresses(self) -> array[int] | None:
+        """The distinct addresses, ascending; None where no event has one."""
+        if self._addresses is None:
+            return None
+        try:
+            size, planes = self._addresses
+            if not 0 < size <= self.n:
+                raise Unfit
+            return running_sums(self._joined(planes, size))
+        except _WRONG as error:
+            raise Unfit from error
 
     def check(self) -> None:
         """Look at the checksums of what was not read."""
@@ -196,9 +208,9 @@ class Stored:
         del rows[count:]
         return rows
 
-    def rare(self) -> dict[int, Event]:
-        """The events that are no accesses, by row. Raises Unfit for kinds that are not known, too, and where an access
-        has something that no column holds, or a processor.
+    def rare(self) -> Rare:
+        """The events that are no accesses. Raises Unfit for kinds that are not known, too, and where an access has
+        something that no column holds, or a processor.
         """
         rows = self.pick(("kind",), [(0, 255, 0, _RARE_FROM, _RARE_TO)])
         extras: dict[int, Any] = {}
@@ -207,18 +219,40 @@ class Stored:
                 extras = native_extras.decode(self._directory["extras"], self._payload("extras"), self.n)
             except _WRONG as error:
                 raise Unfit from error
-        if not extras.keys() <= set(rows) or (not rows and "cpu" in self.names):
-            raise Unfit
-        found: dict[int, Event] = {}
-        columns = {name: self.numbers(name, rows) for name in self.names if name != "extras"} if rows else {}
-        for at, row in enumerate(rows):
-            fields: dict[str, Any] = {name: numbers[at] for name, (numbers, has) in columns.items() if has[at]}
-            kind, extra = fields.pop("kind"), extras.get(row, {})
-            if kind > max(Kind) or "opcode" in fields or fields.get("time", 0) % 1000 or extra.keys() & _SPELLED:
+        if not rows:
+            if extras or "cpu" in self.names:
                 raise Unfit
-            found[row] = Event(Kind(kind), extra=extra, **fields)
+            return _NOTHING_RARE
+        if not extras.keys() <= set(rows) or any(not extra.keys().isdisjoint(_SPELLED) for extra in extras.values()):
+            raise Unfit
+        columns = {name: self.numbers(name, rows) for name in self.names if name not in ("kind", "extras")}
+        kinds = self.numbers("kind", rows)[0].tolist()
+        if max(kinds) > max(Kind) or any(columns.pop("opcode", (b"", b""))[1]):
+            raise Unfit
         if "cpu" in columns:
-            told = sum(event.cpu is not None for event in found.values() if event.kind == Kind.LOST)
+            told = sum(has and kind == Kind.LOST for has, kind in zip(columns["cpu"][1], kinds, strict=True))
             if self.numbers("cpu")[1].count(1) != told:
                 raise Unfit
-        return found
+        return Rare(rows, kinds, columns, extras)
+
+
+class Rare(NamedTuple):
+    """The events of a block that are no accesses, ascending: their rows and kinds, and what `event` makes them of."""
+
+    rows: array[int]
+    kinds: list[int]
+    columns: dict[str, tuple[memoryview, bytearray]]
+    extras: dict[int, Any]
+
+    def event(self, at: int) -> Event:
+        """One of them, by its place among them."""
+        fields: dict[str, Any] = {name: numbers[at] for name, (numbers, has) in self.columns.items() if has[at]}
+        return Event(Kind(self.kinds[at]), extra=self.extras.get(self.rows[at], NOTHING), **fields)
+
+    def map_id(self, at: int) -> int | None:
+        """The map that one of them names."""
+        numbers, has = self.columns.get("map", ((), b""))
+        return numbers[at] if has and has[at] else None
+
+
+_NOTHING_RARE = Rare(array("i"), [], {}, {})

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import zstandard
 
-_decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+_decompress = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompress
+_content_size = zstandard.frame_content_size
 
 
 class Corrupt(ValueError):
@@ -15,29 +16,40 @@ class Corrupt(ValueError):
 
 def expand(data: Any, size: int, *, exact: bool = True) -> bytes:
     """The content of a zstd frame: exactly `size` bytes, or at most. Raises Corrupt; never allocates more."""
-    if not isinstance(data, bytes):
-        raise Corrupt("a compressed part is missing")
-    try:
-        if zstandard.frame_content_size(data) > size:
-            raise Corrupt("a compressed part is larger than it may be")
-        content = _decompressor.decompress(data, max_output_size=size)
-    except zstandard.ZstdError as error:
-        raise Corrupt(f"a compressed part is damaged ({error})") from error
+    content = _contents([data], size)[0]
     if exact and len(content) != size:
         raise Corrupt("a compressed part has the wrong length")
     return content
 
 
-def expand_planes(planes: Any, n: int) -> list[Any]:
-    """The planes of n bytes each, decompressed."""
-    if isinstance(planes, list) and len(planes) <= 8:
-        return [expand(plane, n) for plane in planes]
-    if not isinstance(planes, bytes):
+def expand_planes(planes: Any, n: int) -> list[bytes]:
+    """The planes of n bytes each, decompressed. Raises Corrupt."""
+    if type(planes) is list and len(planes) <= 8:
+        apart = _contents(planes, n)
+        if any([len(plane) != n for plane in apart]):
+            raise Corrupt("a compressed part has the wrong length")
+        return apart
+    if type(planes) is not bytes:
         raise Corrupt("byte planes are missing")
-    content = expand(planes, 8 * n, exact=False)
+    content = _contents([planes], 8 * n)[0]
     if n and len(content) % n:
         raise Corrupt("a compressed part has the wrong length")
     return [content[at : at + n] for at in range(0, len(content), n)] if n else []
+
+
+def _contents(frames: list[Any], most: int) -> list[bytes]:
+    """The contents of zstd frames of at most so many bytes each."""
+    found = []
+    try:
+        for frame in frames:
+            if type(frame) is not bytes:
+                raise Corrupt("a compressed part is missing")
+            if _content_size(frame) > most:
+                raise Corrupt("a compressed part is larger than it may be")
+            found.append(_decompress(frame, most))
+    except zstandard.ZstdError as error:
+        raise Corrupt(f"a compressed part is damaged ({error})") from error
+    return found
 
 
 class Effort(NamedTuple):

@@ -6,7 +6,8 @@ import os
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import ModuleType
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from mmiotools.filters.alive import LiveMaps
 from mmiotools.filters.program import Program, compiled_steps
 from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, unpack, unpack_file_header
-from mmiotools.formats.native_stored import Stored, Unfit
+from mmiotools.formats.native_stored import Rare, Stored, Unfit
 from mmiotools.formats.native_table import Table, read_table, running_sums
 from mmiotools.formats.native_zstd import expand_planes
 from mmiotools.formats.parallel import ordered_map
@@ -29,6 +30,8 @@ _CONTEXT = _LASTING | {Kind.MAP, Kind.UNMAP}
 _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
 #: Columns of a line, in the order of `print_picked`.
 _PRINTED = ("kind", "width", "time", "map", "pid", "addr", "value", "pc", "opcode")
+#: An event, made when it is told.
+Told = Callable[[], Event]
 #: Blocks that a worker reads at a time.
 _TOGETHER = 16
 _LOW, _HIGH = -1 << 63, (1 << 63) - 1
@@ -89,11 +92,16 @@ class Selection:
         self._table = table
         self._program = program
         self._question = question
+        self._test = blocks.may_select(question.node)
         self._zones = list(table.zones())
         self._ends = [*(zone.offset for zone in self._zones[1:]), table.end]
         self._in_footer = table.context is not None
-        self._context: dict[int, Event] = _context(fast, table) if self._in_footer else {}
-        self._context_rows = list(self._context)
+        #: Of the footer: its events, their numbers in the file, and which of them are selected.
+        self._context: Rare | None = None
+        self._numbers = array("Q")
+        self._picked: frozenset[int] = frozenset()
+        if self._in_footer:
+            self._context, self._numbers, self._picked = _context(fast, table, program)
         self._room = bytearray()
 
     def parts(self) -> Iterator[Part]:
@@ -108,19 +116,17 @@ class Selection:
         """The numbers of the blocks to read: the others have no event that is selected, and what else is kept of them
         is in the footer.
         """
-        test = blocks.may_select(self._question.node)
         if self._question.bare or self._in_footer:
-            return [number for number, zone in enumerate(self._zones) if test(zone)]
-        return [n for n, zone in enumerate(self._zones) if zone.kinds & ~_ACCESSES or test(zone)]
+            return [number for number, zone in enumerate(self._zones) if self._test(zone)]
+        return [n for n, zone in enumerate(self._zones) if zone.kinds & ~_ACCESSES or self._test(zone)]
 
     def _stored(self, number: int) -> Stored:
         zone = self._zones[number]
         return Stored.at(self._fast, self._descriptor, zone.offset, self._ends[number], zone.first, zone.events)
 
-    def _unread(self, start: int, stop: int) -> dict[int, Event]:
-        """The events of the footer that lie in start..stop-1."""
-        rows = self._context_rows
-        return {row: self._context[row] for row in rows[bisect_left(rows, start) : bisect_left(rows, stop)]}
+    def _unread(self, start: int, stop: int) -> range:
+        """Which events of the footer are number start..stop-1."""
+        return range(bisect_left(self._numbers, start), bisect_left(self._numbers, stop))
 
     def _all_times(self) -> Iterator[Part]:
         wanted = self._wanted()
@@ -133,38 +139,43 @@ class Selection:
 
     def _skipped(self, start: int, stop: int) -> Part:
         """What is kept of events that are not read."""
-        if self._question.bare or self._question.counts:
+        rare = self._context
+        if self._question.bare or self._question.counts or rare is None:
             return Part(b"", 0)
-        return Part(_lines(event for event in self._unread(start, stop).values() if event.kind in _CONTEXT), 0)
+        return Part(_lines(rare.event(at) for at in self._unread(start, stop) if rare.kinds[at] in _CONTEXT), 0)
 
     def _read(self, stretch: tuple[int, int]) -> tuple[tuple[int, int], Part]:
         """The blocks start..stop-1: pure, for a worker."""
         texts, selected = [], 0
         for number in range(*stretch):
-            stored = self._stored(number)
+            stored, zone = self._stored(number), self._zones[number]
+            if self._in_footer and not self._test(zone._replace(addresses=stored.addresses)):
+                # Only its pages looked like it.
+                stored.check()
+                texts.append(self._skipped(zone.first, zone.first + zone.events).text)
+                continue
             rare = stored.rare()
             rows = stored.pick(*self._program)
             selected += len(rows)
             if not self._question.counts:
-                texts += self._printed(stored, rows, rare, True)
+                texts += self._printed(stored, rows, rare, range(len(rare.rows)), True)
             stored.check()
         return stretch, Part(b"".join(texts), selected)
 
-    def _printed(self, stored: Stored, rows: array[int], rare: dict[int, Event], inside: bool) -> list[bytes]:
+    def _printed(self, stored: Stored, rows: array[int], rare: Rare, which: range, inside: bool) -> list[bytes]:
         """The lines of some rows, and of the rare events that pass whatever the expression is, `inside` a window or
         outside.
         """
-        if not rare:
-            return [self._accesses(stored, rows)]
-        picked = set(rows) & rare.keys()
-        passing = () if self._question.bare else (row for row in rare if _passes(rare[row], inside))
-        kept = sorted(picked.union(passing))
         texts, at = [], 0
-        for row in kept:
+        for place in which:
+            row = rare.rows[place]
             stop = bisect_left(rows, row, at)
-            texts += [self._accesses(stored, rows[at:stop]), _lines([rare[row]])]
-            at = stop + (row in picked)
-        return [*texts, self._accesses(stored, rows[at:])]
+            is_picked = stop < len(rows) and rows[stop] == row
+            if not is_picked and (self._question.bare or not _passes(rare.kinds[place], inside)):
+                continue
+            texts += [self._accesses(stored, rows[at:stop]), _lines([rare.event(place)])]
+            at = stop + is_picked
+        return [*texts, self._accesses(stored, rows[at:] if at else rows)]
 
     def _accesses(self, stored: Stored, rows: array[int]) -> bytes:
         """The lines of rows that are accesses."""
@@ -191,32 +202,35 @@ class Selection:
         high = min(_HIGH if question.last is None else question.last, _HIGH)
         if low > _HIGH or high < _LOW:
             raise Unfit
-        test = blocks.may_select(question.node)
-        maps: LiveMaps[Event] = LiveMaps()
+        maps: LiveMaps[Told] = LiveMaps()
         inside = question.first is None
         for number, zone in enumerate(self._zones):
             known = self._in_footer or not zone.kinds & ~_ACCESSES
             untimed = zone.time_max < zone.time_min
             if inside:
                 all_inside = untimed or (zone.time_min >= low and zone.time_max <= high)
-                needed = not all_inside or test(zone)
+                needed = not all_inside or self._test(zone)
             else:
                 needed = not untimed and zone.time_max >= low and zone.time_min <= high
             if needed or not known:
                 part, inside = self._cut(number, low, high, inside, maps)
                 yield part
-            else:
-                unread = self._unread(zone.first, zone.first + zone.events).values()
-                kept = [event for event in unread if self._follow(event, inside, maps)]
-                yield Part(b"" if question.bare or question.counts else _lines(kept), 0)
+            elif self._context is not None:
+                unread = self._unread(zone.first, zone.first + zone.events)
+                kept = self._follow(self._context, unread, inside, maps)
+                if not question.bare:
+                    text = b"" if question.counts else _lines(map(self._context.event, kept))
+                    yield Part(text, len(self._picked.intersection(kept)))
 
-    def _follow(self, event: Event, inside: bool, maps: LiveMaps[Event]) -> bool:
-        """Take note of a map; whether the event passes whatever the expression is."""
-        if event.map is not None and event.kind in (Kind.MAP, Kind.UNMAP):
-            maps.follow(event.map, event, event.kind == Kind.UNMAP, inside)
-        return _passes(event, inside)
+    def _follow(self, rare: Rare, which: range, inside: bool, maps: LiveMaps[Told]) -> list[int]:
+        """Take note of maps; which events pass whatever the expression is."""
+        for at in which:
+            kind = rare.kinds[at]
+            if kind in (Kind.MAP, Kind.UNMAP) and (map_id := rare.map_id(at)) is not None:
+                maps.follow(map_id, partial(rare.event, at), kind == Kind.UNMAP, inside)
+        return [at for at in which if _passes(rare.kinds[at], inside)]
 
-    def _cut(self, number: int, low: int, high: int, before: bool, maps: LiveMaps[Event]) -> tuple[Part, bool]:
+    def _cut(self, number: int, low: int, high: int, before: bool, maps: LiveMaps[Told]) -> tuple[Part, bool]:
         """What is kept of a block, and whether its last event is inside."""
         stored = self._stored(number)
         within = bytearray(stored.n)
@@ -226,7 +240,11 @@ class Selection:
         except ValueError as error:
             raise Unfit from error
         rare = stored.rare()
-        rows = stored.pick(*self._program, within)
+        allowed = within[:]
+        for row, rare_kind in () if self._question.bare else zip(rare.rows, rare.kinds, strict=True):
+            # Outside they pass, too, and then count where the expression selects them.
+            allowed[row] |= rare_kind in _LASTING
+        rows = stored.pick(*self._program, allowed)
         stored.check()
         if self._question.counts:
             return Part(b"", len(rows)), after
@@ -237,18 +255,17 @@ class Selection:
             stop = within.find(1 - is_in, start)
             stop = stored.n if stop < 0 else stop
             if is_in and not self._question.bare:
-                texts.append(_lines(maps.enter()))
-            here = {row: event for row, event in rare.items() if start <= row < stop}
-            for event in here.values():
-                self._follow(event, bool(is_in), maps)
+                texts.append(_lines(event() for event in maps.enter()))
+            here = range(bisect_left(rare.rows, start), bisect_left(rare.rows, stop))
+            self._follow(rare, here, bool(is_in), maps)
             last = bisect_left(rows, stop, at)
-            texts += self._printed(stored, rows[at:last], here, bool(is_in))
+            texts += self._printed(stored, rows[at:last], rare, here, bool(is_in))
             start, at = stop, last
         return Part(b"".join(texts), len(rows)), after
 
 
-def _passes(event: Event, inside: bool) -> bool:
-    return event.kind in (_CONTEXT if inside else _LASTING)
+def _passes(kind: int, inside: bool) -> bool:
+    return kind in (_CONTEXT if inside else _LASTING)
 
 
 def _stretches(numbers: list[int]) -> Iterator[tuple[int, int]]:
@@ -270,16 +287,19 @@ def _lines(events: Iterable[Event]) -> bytes:
     return b"".join(line + b"\n" for line in lines if line is not None)
 
 
-def _context(fast: ModuleType, table: Table) -> dict[int, Event]:
-    """The events of a file that are no accesses, by their numbers in it. Raises Unfit, or an error of unpacking."""
+def _context(fast: ModuleType, table: Table, program: Program) -> tuple[Rare, array[int], frozenset[int]]:
+    """The events of a file that are no accesses, their numbers in it, and which of them a program selects.
+
+    Raises Unfit, or an error of unpacking.
+    """
     packed = table.context
     count, planes = packed["rows"]
     stored = Stored(fast, count, unpack(packed["head"]), packed["body"])
     steps = array("Q", bytes(8 * count))
     fast.join(expand_planes(planes, count), count, None, 0, 8, steps)
     rows = running_sums(steps)
-    rare = stored.rare()
+    rare, picked = stored.rare(), frozenset(stored.pick(*program))
     stored.check()
-    if len(rare) != count or any(step == 0 for step in steps[1:]) or rows[-1] >= table.events:
+    if len(rare.rows) != count or 0 in steps[1:] or rows[-1] >= table.events:
         raise Unfit
-    return dict(zip(rows, rare.values(), strict=True))
+    return rare, rows, picked

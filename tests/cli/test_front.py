@@ -1,0 +1,77 @@
+"""Plain command lines mean the same without click as with it."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mmiotools.cli import filter as filter_command
+from mmiotools.cli import front
+from mmiotools.cli.filtering import Request
+from mmiotools.filters.polls import TURNS
+
+words = st.sampled_from(
+    [
+        *front.FILTER.flags,
+        *front.FILTER.values,
+        "-",
+        "--",
+        "",
+        "read",
+        "trace.mmio",
+        "jsonl",
+        "-vq",
+        "-tjsonl",
+        "--to=csv",
+        "--time=1-2",
+        "-t=csv",
+        "--head",
+        "3",
+        "--no-such",
+        "--co",
+    ]
+)
+
+
+@given(st.lists(words, max_size=6))
+@example(["read", "x", "-o", "-"])
+@example(["read", "--to", ""])
+@example(["read", "-t", "csv", "-t", "tsv"])
+def test_what_is_understood_is_what_click_understands(line: list[str]) -> None:
+    plain = front.understood(front.FILTER, line)
+    if plain is None:
+        return
+    seen: list[Request] = []
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(SystemExit):
+        patch.setattr(filter_command, "filter_trace", lambda request: seen.append(request) or 0)
+        filter_command.command.main(line, standalone_mode=False)
+    assert [Request()._replace(**plain)] == [request._replace(poll_turns=0) for request in seen]
+    assert all(request.poll_turns == TURNS for request in seen)
+
+
+def test_the_plainest_lines_are_understood() -> None:
+    line = ["write and offset < 0x100", "a.mmio", "-t", "mmiotrace", "--time=1-2", "-v", "--count", "-o", "b.mmiotrace"]
+    assert front.understood(front.FILTER, line) == {
+        "expression": "write and offset < 0x100",
+        "input": "a.mmio",
+        "to_format": "mmiotrace",
+        "times": "1-2",
+        "invert": True,
+        "counts": True,
+        "output": "b.mmiotrace",
+    }
+
+
+@pytest.mark.parametrize(
+    "line", [["--help"], ["read", "--tail", "3"], ["--time", "-5"], ["a", "b", "c"], ["x", "-t"], ["-t", "csv"], []]
+)
+def test_all_else_is_left_to_click(line: list[str]) -> None:
+    assert front.understood(front.FILTER, line) is None
+
+
+def test_completion_is_left_to_click(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_MMIOTOOLS_COMPLETE", "bash_complete")
+    assert front.plain_command(["filter", "read"]) is None
