@@ -184,12 +184,16 @@ def test_readers_that_leave_things_out_find_the_same(name: str, text: str, tmp_p
     path.write_bytes(data)
     everything = tmp_path / "x.jsonl"
     assert run(["convert", "-q", str(path), "-o", str(everything)]) == 3
-    results = {}
+    results, lines = {}, []
     for source in (path, everything):
+        printed = tmp_path / f"{source.suffix}.txt"
+        assert run(["filter", "-q", "--bare", "-t", "mmiotrace", text, str(source), "-o", str(printed)]) == 3
+        lines.append([line for line in printed.read_bytes().splitlines() if not line.startswith(b"#")])
         out = tmp_path / f"{source.suffix}.jsonl"
         assert run(["filter", "-q", "--bare", text, str(source), "-o", str(out)]) == 3
         # A block that holds nothing of what is looked for is not read, and its damage not met.
         results[source] = parted(events_of(out))
+    assert lines[0] == lines[1]
     assert results[path][1] == results[everything][1]
     assert all(note in results[everything][0] for note in results[path][0])
     counted = [sum(trace_.result for trace_ in open_trace(str(path)).map(len))]
