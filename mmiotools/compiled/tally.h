@@ -22,7 +22,6 @@ typedef struct {
 
 typedef struct {
     Entry *entries; /* a hash table of 1 << bits, at most half full */
-    Entry *last;    /* the one that was counted last */
     Py_ssize_t count;
     int bits;
 } Tally;
@@ -60,22 +59,18 @@ PyObject *tally_finish(Tally *tally);
 static inline int
 tally_count(Tally *tally, uint8_t kind, uint64_t addr, int64_t map, uint8_t width, uint8_t has)
 {
-    Entry *entry = tally->last;
-    if (!entry || !tally_same(entry, addr, map, width, has)) {
-        entry = tally_find(tally->entries, tally->bits, addr, map, width, has);
-        if (!entry->has) {
-            if ((tally->count + 1) * 2 > (Py_ssize_t)1 << tally->bits) {
-                if (!tally_grow(tally))
-                    return 0;
-                entry = tally_find(tally->entries, tally->bits, addr, map, width, has);
-            }
-            tally->count++;
-            entry->addr = addr;
-            entry->map = map;
-            entry->width = width;
-            entry->has = has;
+    Entry *entry = tally_find(tally->entries, tally->bits, addr, map, width, has);
+    if (!entry->has) {
+        if ((tally->count + 1) * 2 > (Py_ssize_t)1 << tally->bits) {
+            if (!tally_grow(tally))
+                return 0;
+            entry = tally_find(tally->entries, tally->bits, addr, map, width, has);
         }
-        tally->last = entry;
+        tally->count++;
+        entry->addr = addr;
+        entry->map = map;
+        entry->width = width;
+        entry->has = has;
     }
     entry->counts[kind]++;
     return 1;

@@ -7,6 +7,12 @@
 
 /* -- reading a line ------------------------------------------------------------------------------------------ */
 
+typedef struct {
+    uint8_t kind, width;
+    int64_t time, map, pid;
+    uint64_t addr, value, pc, opcode;
+} Line;
+
 /* The value of a lower-case hexadecimal digit, 255 for any other character. */
 static uint8_t digit_of[256];
 
@@ -21,8 +27,7 @@ make_digits(void)
 }
 
 /* Each of these reads a number at *at, which ends at `end` at the latest, and goes on behind it; 0 where there is
- * none, or one that is not spelled canonically (a leading zero, too many digits). Digit by digit: eight at once in one
- * word were tried, and are slower on numbers as short as these.
+ * none, or one that is not spelled canonically (a leading zero, too many digits).
  */
 
 static inline int
@@ -94,73 +99,220 @@ time_and_map(const uint8_t **at, const uint8_t *end, int64_t *time, int64_t *map
 
 /* ` 0x0 0` and the end of the line, LF or CR LF: what follows it; NULL where there is something else. */
 static inline const uint8_t *
-pc_and_pid(const uint8_t *at, const uint8_t *end, uint64_t *pc, int64_t *pid)
+pc_and_pid(const uint8_t *at, const uint8_t *end, Line *line)
 {
     uint64_t number;
-    if (end - at > 6 && !memcmp(at, " 0x0 0", 6)) {
-        *pc = number = 0;
-        at += 6;
-    } else if (!blank(&at, end) || !hexadecimal(&at, end, pc) || !blank(&at, end) || !decimal(&at, end, 9, &number))
+    if (!blank(&at, end) || !hexadecimal(&at, end, &line->pc) || !blank(&at, end) || !decimal(&at, end, 9, &number))
         return NULL;
-    *pid = (int64_t)number;
+    line->pid = (int64_t)number;
     at += at < end && *at == '\r';
     return at < end && *at == '\n' ? at + 1 : NULL;
 }
 
 static inline const uint8_t *
-access_line(const uint8_t *at, const uint8_t *end, const Columns *to, Py_ssize_t row)
+access_line(const uint8_t *at, const uint8_t *end, Line *line)
 {
     if (end - at < 4 || at[1] != ' ' || (uint8_t)(at[2] - '0') > 9 || at[3] != ' ')
         return NULL;
-    to->width[row] = (uint8_t)(at[2] - '0');
+    line->width = (uint8_t)(at[2] - '0');
     at += 4;
-    if (!time_and_map(&at, end, &to->time[row], &to->map[row]) || !hexadecimal(&at, end, &to->addr[row]) ||
-        !blank(&at, end) || !hexadecimal(&at, end, &to->value[row]))
+    if (!time_and_map(&at, end, &line->time, &line->map) || !hexadecimal(&at, end, &line->addr) || !blank(&at, end) ||
+        !hexadecimal(&at, end, &line->value))
         return NULL;
-    to->opcode[row] = 0;
-    return pc_and_pid(at, end, &to->pc[row], &to->pid[row]);
+    return pc_and_pid(at, end, line);
 }
 
 static inline const uint8_t *
-unknown_line(const uint8_t *at, const uint8_t *end, const Columns *to, Py_ssize_t row)
+unknown_line(const uint8_t *at, const uint8_t *end, Line *line)
 {
-    uint64_t opcode = (uint64_t)3 << 56;
     if (end - at < 8 || memcmp(at, "UNKNOWN ", 8))
         return NULL;
     at += 8;
-    if (!time_and_map(&at, end, &to->time[row], &to->map[row]) || !hexadecimal(&at, end, &to->addr[row]) ||
-        !blank(&at, end) || end - at < 8 || at[2] != ',' || at[5] != ',')
+    if (!time_and_map(&at, end, &line->time, &line->map) || !hexadecimal(&at, end, &line->addr) || !blank(&at, end) ||
+        end - at < 8 || at[2] != ',' || at[5] != ',')
         return NULL;
+    line->opcode = (uint64_t)3 << 56;
     for (int i = 0; i < 3; i++) {
         uint8_t high = digit_of[at[3 * i]], low = digit_of[at[3 * i + 1]];
         if (high == 255 || low == 255)
             return NULL;
-        opcode |= (uint64_t)(high << 4 | low) << (16 - 8 * i);
+        line->opcode |= (uint64_t)(high << 4 | low) << (16 - 8 * i);
     }
-    to->opcode[row] = opcode;
-    to->width[row] = 0;
-    to->value[row] = 0;
-    return pc_and_pid(at + 8, end, &to->pc[row], &to->pid[row]);
+    return pc_and_pid(at + 8, end, line);
 }
 
-/* Reads the line at `at` into a row, if it is a canonical access: its kind, and where the next line begins in *next.
- * Else OTHER. What a line is made of cannot contain a line end, so none is looked for first.
+/* Reads the line at `at`, if it is a canonical access, and gives where the next one begins; else NULL. What a line is
+ * made of cannot contain a line end, so none is looked for first.
  */
-static inline uint8_t
-one_line(const uint8_t *at, const uint8_t *end, const Columns *to, Py_ssize_t row, const uint8_t **next)
+static const uint8_t *
+any_line(const uint8_t *at, const uint8_t *end, Line *line)
 {
-    uint8_t kind = *at == 'R' ? READ : *at == 'W' ? WRITE : *at == 'U' ? UNKNOWN : OTHER;
-    if (kind == OTHER)
-        return OTHER;
-    *next = kind == UNKNOWN ? unknown_line(at, end, to, row) : access_line(at, end, to, row);
-    return *next ? kind : OTHER;
+    *line = (Line){.kind = *at == 'R' ? READ : *at == 'W' ? WRITE : *at == 'U' ? UNKNOWN : OTHER};
+    if (line->kind == OTHER)
+        return NULL;
+    return line->kind == UNKNOWN ? unknown_line(at, end, line) : access_line(at, end, line);
+}
+
+/* -- reading a line in words of eight characters ------------------------------------------------------------- */
+
+#define EACH(byte) ((uint64_t)(byte) * 0x0101010101010101u)
+
+/* Eight characters, the first one lowest. */
+static inline uint64_t
+word_at(const uint8_t *at)
+{
+    uint64_t word;
+    memcpy(&word, at, 8);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+/* Which characters are no lower-case hexadecimal digits: the high bit of each. */
+static inline uint64_t
+no_digits(uint64_t word)
+{
+    uint64_t low = word & EACH(0x7f), decimal = (low ^ EACH('0')) + EACH(0x7f - 9), letter = low ^ EACH(0x60);
+    return (word | (decimal & ((letter + EACH(0x7f - 6)) | ~(letter + EACH(0x7f))))) & EACH(0x80);
+}
+
+/* The number of the `count` hexadecimal digits, 1 to 8, that a word begins with. */
+static inline uint64_t
+digits_of(uint64_t word, int count)
+{
+    uint64_t digits = ((word & EACH(0x0f)) + 9 * (word >> 6 & EACH(1))) << (64 - 8 * count);
+    digits = (digits << 4 | digits >> 8) & 0x00ff00ff00ff00ffu;
+    digits = (digits << 8 | digits >> 16) & 0x0000ffff0000ffffu;
+    return (digits << 16 | digits >> 32) & 0xffffffffu;
+}
+
+/* The digits of a hexadecimal number, without 0x: what follows them; NULL where they are not spelled canonically. Whether
+ * there are eight of them or fewer is no branch: it would often be guessed wrong.
+ */
+static inline const uint8_t *
+quick_digits(const uint8_t *at, uint64_t *found)
+{
+    uint64_t word = word_at(at), others = no_digits(word);
+    int count = others ? __builtin_ctzll(others) >> 3 : 8;
+    if (!count || ((count > 1) & (*at == '0')))
+        return NULL;
+    uint64_t number = digits_of(word, count);
+    at += count;
+    if (!others & (*at != ' ')) {
+        word = word_at(at);
+        others = no_digits(word);
+        count = others ? __builtin_ctzll(others) >> 3 : 8;
+        if (!count)
+            return NULL;
+        number = number << 4 * count | digits_of(word, count);
+        at += count;
+    }
+    *found = number;
+    return at;
+}
+
+/* What recurs from line to line, as the text that it was read from: the seconds with the point behind them, and the id
+ * of the map with the ` 0x` behind it. The masks say how long each is.
+ */
+typedef struct {
+    uint64_t seconds_text, seconds_mask, map_text, map_mask;
+    int64_t seconds, map;
+    int seconds_size, map_size;
+} Before;
+
+/* Takes a note of the line at `at`, which was read. */
+static inline void
+remember(Before *before, const uint8_t *at, const Line *line)
+{
+    const uint8_t *from = at + 4, *to = from;
+    while (*to++ != '.')
+        ;
+    int size = (int)(to - from), map_size = 0;
+    const uint8_t *map = to + 7;
+    while (map[map_size] != ' ')
+        map_size++;
+    map_size += 3;
+    if (size > 8 || map_size > 8 || line->kind == UNKNOWN)
+        return;
+    before->seconds_size = size;
+    before->seconds_mask = ~(uint64_t)0 >> (64 - 8 * size);
+    before->seconds_text = word_at(from) & before->seconds_mask;
+    before->seconds = line->time / 1000000000 * 1000000000;
+    before->map_size = map_size;
+    before->map_mask = ~(uint64_t)0 >> (64 - 8 * map_size);
+    before->map_text = word_at(map) & before->map_mask;
+    before->map = line->map;
+}
+
+/* No line that `quick_line` takes is longer, nor does it look further. */
+#define QUICK 96
+
+/* Reads a line of a read or a write that has seconds and map of the one before, and neither pc nor pid; else NULL. There
+ * are at least QUICK bytes.
+ */
+static inline const uint8_t *
+quick_line(const uint8_t *at, const Before *before, Line *line)
+{
+    uint64_t word = word_at(at);
+    uint8_t width = (uint8_t)((word >> 16 & 255) - '0');
+    /* Which of the two it is cannot be guessed, so there is no branch for it. */
+    if (!((*at == 'R') | (*at == 'W')) || (word & 0xff00ff00u) != 0x20002000u || width > 9)
+        return NULL;
+    line->kind = (uint8_t)(*at == 'W');
+    line->width = width;
+    if ((word_at(at + 4) & before->seconds_mask) != before->seconds_text)
+        return NULL;
+    at += 4 + before->seconds_size;
+    word = word_at(at);
+    uint64_t digits = (word ^ 0x303030303030u) & 0xffffffffffffu;
+    if (((digits + 0x767676767676u) | word) & 0x808080808080u || (word >> 48 & 255) != ' ')
+        return NULL;
+    digits = digits * 10 + (digits >> 8);
+    uint64_t micro = (digits & 255) * 10000 + (digits >> 16 & 255) * 100 + (digits >> 32 & 255);
+    line->time = before->seconds + (int64_t)(micro * 1000);
+    at += 7;
+    if ((word_at(at) & before->map_mask) != before->map_text)
+        return NULL;
+    line->map = before->map;
+    at = quick_digits(at + before->map_size, &line->addr);
+    if (at == NULL || at[0] != ' ' || at[1] != '0' || at[2] != 'x')
+        return NULL;
+    at = quick_digits(at + 3, &line->value);
+    if (at == NULL)
+        return NULL;
+    line->pc = line->opcode = 0;
+    line->pid = 0;
+    /* ` 0x0 0` and LF, or CR LF. */
+    word = word_at(at);
+    if ((word & 0xffffffffffffffu) == 0x0a302030783020u)
+        return at + 7;
+    return word == 0x0a0d302030783020u ? at + 8 : NULL;
+}
+
+/* As `any_line`, and takes note of what is likely to come again. */
+static inline const uint8_t *
+one_line(const uint8_t *at, const uint8_t *end, Before *before, Line *line)
+{
+    if (end - at >= QUICK) {
+        const uint8_t *next = quick_line(at, before, line);
+        if (next)
+            return next;
+    }
+    Line other;
+    const uint8_t *next = any_line(at, end, &other);
+    *line = other;
+    if (next && end - at >= QUICK)
+        remember(before, at, line);
+    return next;
 }
 
 /* scan_lines(block, at, rows, kind, width, crlf, time, map, pid, start, end, addr, value, pc, opcode)
  * -> (rows filled, where the next line begins)
  *
- * Reads whole lines of `block` from byte `at` on, at most `rows`, each into a row. `start` and `end` say where the text
- * of each is, its line end left out; `crlf` whether that is CR LF; the rest holds only where `kind` is no OTHER.
+ * Reads whole lines of `block` from byte `at` on, at most `rows`, each into a row. Where `kind` is OTHER, `start` and `end`
+ * say where the text is, its line end left out, and numbers are 0; they are not touched elsewhere. `crlf` says whether
+ * the line ends in CR LF.
  */
 static PyObject *
 scan_lines(PyObject *self, PyObject *args)
@@ -188,27 +340,35 @@ scan_lines(PyObject *self, PyObject *args)
     }
     const Columns to = {memory[0], memory[1], memory[2], memory[3], memory[4],  memory[5],
                         memory[6], memory[7], memory[8], memory[9], memory[10], memory[11]};
-    const uint8_t *line = text + at, *stop = text + buffers.views[0].len;
+    const uint8_t *first = text + at, *stop = text + buffers.views[0].len;
     Py_BEGIN_ALLOW_THREADS
-    for (; row < rows && line < stop; row++) {
-        const uint8_t *next = NULL;
-        uint8_t kind = one_line(line, stop, &to, row, &next);
-        if (kind == OTHER) {
-            next = memchr(line, '\n', (size_t)(stop - line));
+    Before before = {.seconds_mask = 0, .seconds_text = 1}; /* no text is like it */
+    for (; row < rows && first < stop; row++) {
+        Line line;
+        const uint8_t *next = one_line(first, stop, &before, &line);
+        if (next == NULL) {
+            next = memchr(first, '\n', (size_t)(stop - first));
             if (next == NULL)
                 break;
             next++;
+            line = (Line){.kind = OTHER};
+            to.start[row] = first - text;
+            to.end[row] = next - 1 - (next - 1 > first && next[-2] == '\r') - text;
         }
-        const uint8_t *end = next - 1;
-        to.kind[row] = kind;
-        to.crlf[row] = end > line && end[-1] == '\r';
-        end -= to.crlf[row];
-        to.start[row] = line - text;
-        to.end[row] = end - text;
-        line = next;
+        to.kind[row] = line.kind;
+        to.width[row] = line.width;
+        to.crlf[row] = next - 1 > first && next[-2] == '\r';
+        to.time[row] = line.time;
+        to.map[row] = line.map;
+        to.pid[row] = line.pid;
+        to.addr[row] = line.addr;
+        to.value[row] = line.value;
+        to.pc[row] = line.pc;
+        to.opcode[row] = line.opcode;
+        first = next;
     }
     Py_END_ALLOW_THREADS
-    at = line - text;
+    at = first - text;
     let_go(&buffers);
     return Py_BuildValue("nn", row, at);
 }
@@ -249,43 +409,41 @@ tally_lines(PyObject *self, PyObject *args)
         let_go(&buffers);
         return NULL;
     }
-    uint8_t kind, width, crlf;
-    int64_t time = 0, map = 0, pid, first = 0, last = 0, first_row = -1, last_row = -1, low = INT64_MAX, high = INT64_MIN;
-    uint64_t addr = 0, value, pc, opcode;
-    const Columns one = {&kind, &width, &crlf, &time, &map, &pid, NULL, NULL, &addr, &value, &pc, &opcode};
-    const uint8_t *line = text + at, *stop = text + buffers.views[0].len;
+    int64_t first = 0, last = 0, first_row = -1, last_row = -1, low = INT64_MAX, high = INT64_MIN;
+    const uint8_t *begin = text + at, *stop = text + buffers.views[0].len;
     Py_BEGIN_ALLOW_THREADS
-    for (; line < stop && tally.count < MOST_ENTRIES - 1; row++) {
-        const uint8_t *next = NULL;
-        uint8_t found = one_line(line, stop, &one, 0, &next);
-        if (found == OTHER) {
-            next = memchr(line, '\n', (size_t)(stop - line));
+    Before before = {.seconds_mask = 0, .seconds_text = 1}; /* no text is like it */
+    for (; begin < stop && tally.count < MOST_ENTRIES - 1; row++) {
+        Line line;
+        const uint8_t *next = one_line(begin, stop, &before, &line);
+        if (next == NULL) {
+            next = memchr(begin, '\n', (size_t)(stop - begin));
             if (next == NULL || left == room)
                 break;
             next++;
             others[3 * left] = row;
-            others[3 * left + 1] = line - text;
-            others[3 * left + 2] = next - 1 - (next - 1 > line && next[-2] == '\r') - text;
+            others[3 * left + 1] = begin - text;
+            others[3 * left + 2] = next - 1 - (next - 1 > begin && next[-2] == '\r') - text;
             left++;
         } else {
-            uint8_t has = found == UNKNOWN ? HAS_ANY | HAS_ADDR | HAS_MAP : HAS_ANY | HAS_ADDR | HAS_MAP | HAS_WIDTH;
-            if (!(good = tally_count(&tally, found, addr, map, width, has)))
+            uint8_t has = HAS_ANY | HAS_ADDR | HAS_MAP | (line.kind == UNKNOWN ? 0 : HAS_WIDTH);
+            if (!(good = tally_count(&tally, line.kind, line.addr, line.map, line.width, has)))
                 break;
             if (first_row < 0) {
                 first_row = row;
-                first = time;
+                first = line.time;
             }
             last_row = row;
-            last = time;
-            low = time < low ? time : low;
-            high = time > high ? time : high;
+            last = line.time;
+            low = line.time < low ? line.time : low;
+            high = line.time > high ? line.time : high;
         }
-        line = next;
+        begin = next;
     }
     Py_END_ALLOW_THREADS
     int64_t told[6] = {first, last, first_row, last_row, low, high};
     memcpy(times, told, sizeof told);
-    at = line - text;
+    at = begin - text;
     let_go(&buffers);
     if (!good) {
         free(tally.entries);

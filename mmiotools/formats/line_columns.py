@@ -12,6 +12,8 @@ from mmiotools.trace.batch import Column
 
 #: A line this far into a block may be looked at from the right without looking before the block.
 MARGIN = 96
+#: So many rows may be worth looking for runs in them.
+_MANY = 256
 
 
 def text_ends(data: NDArray[np.uint8], starts: Index, ends: Index) -> tuple[Index, Mask | None]:
@@ -53,13 +55,15 @@ class Lines:
 
 
 class Place:
-    """Row numbers, ascending, that values go to: as runs where there are few, which is several times faster."""
+    """Row numbers, ascending, that values go to: many of them as runs if these are few, which is much faster."""
 
     def __init__(self, rows: Index) -> None:
         self._rows = rows
         self._runs: list[tuple[int, int, int]] | None = None
+        if len(rows) < _MANY:
+            return
         breaks = np.flatnonzero(rows[1:] - rows[:-1] != 1) + 1
-        if len(rows) and len(breaks) < 32:
+        if len(breaks) < 32:
             firsts = [0, *breaks.tolist()]
             self._runs = [
                 (int(rows[first]), first, last) for first, last in zip(firsts, [*firsts[1:], len(rows)], strict=True)
@@ -79,16 +83,11 @@ class Store:
 
     def __init__(self, n: int) -> None:
         self._n = n
-        self._columns: dict[str, tuple[NDArray[Any], NDArray[np.bool_]]] = {}
+        self._columns: dict[str, tuple[NDArray[Any], Mask | None]] = {}
 
     def adopt(self, name: str, data: NDArray[Any], present: Mask | None) -> None:
-        """Take a column that is there already, for the rows that are present; None for all."""
-        if present is None:
-            present = np.ones(self._n, np.bool_)
-        else:
-            data[~present] = 0
-            present = present.copy()
-        self._columns[name] = (data, present)
+        """Take a column that is there already, for the rows that are present; None for all. Others hold 0."""
+        self._columns[name] = (data, None if present is None else present.copy())
 
     def put(self, name: str, place: Place, values: NDArray[Any]) -> None:
         """Give rows their value of a column."""
@@ -98,8 +97,12 @@ class Store:
             self._columns[name] = (np.zeros(self._n, values.dtype), np.zeros(self._n, np.bool_))
         data, present = self._columns[name]
         place.into(data, values)
-        place.into(present, np.True_)
+        if present is not None:
+            place.into(present, np.True_)
 
     def columns(self) -> dict[str, Column]:
         """The columns; absent rows hold 0."""
-        return {name: Column(data, None if here.all() else here) for name, (data, here) in self._columns.items()}
+        return {
+            name: Column(data, None if here is None or here.all() else here)
+            for name, (data, here) in self._columns.items()
+        }

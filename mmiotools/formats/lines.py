@@ -26,6 +26,8 @@ MAX_LINE = 1 << 21
 #: Most events that are no accesses in what a worker gives at once, and some more: each takes some hundred bytes, and a
 #: line may be empty.
 MAX_RARE = 1 << 16
+#: Bytes of a file from which on all processors are at work at once.
+LARGE = 1 << 24
 #: How far back a record that spans lines may begin, in bytes.
 REACH = 1 << 17
 
@@ -162,7 +164,7 @@ class LineBatches:
         pieces: Iterator[Any]
         pieces = self._blocks(self._source.chunks()) if extents is None else self._whole(extents)
         line = 1
-        for piece, results in ordered_map(work, pieces):
+        for piece, results in ordered_map(work, pieces, many=extents is not None and (self._source.size or 0) > LARGE):
             found: Iterable[tuple[Spread[R], int]] | None = results
             # A worker does not know how many lines came before. Where that matters, or where its results would be too
             # much to hold at once, the piece is read again.

@@ -84,6 +84,7 @@ def _time_and_map(words: Words, start: Index, end: Index) -> _Stamp:
         good &= usable
         figures = np.where(usable, figures, 1)
     early &= LAST[figures]
+    early |= figures.view(np.uint64) << u64(56)  # at most 7: a NUL before the same seconds is no equal text
     changes = np.flatnonzero(early[1:] != early[:-1])
     changes += 1
     firsts = np.concatenate([_FIRST, changes])

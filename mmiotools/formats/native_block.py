@@ -4,6 +4,7 @@ without being made anew.
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,11 +21,12 @@ from mmiotools.trace.zones import page_set
 
 #: Of what a block says about itself without its columns: the least and the most of each, in the order of the index.
 _RANGES = {"time": (0, -1), "addr": (0, 0)}
+_PAGES = struct.Struct(f"<{len(PAGES)}Q")
 
 
 class Encoded(NamedTuple):
     """A block before its place in the file is known: packed head and body, its line of the footer's index, what it
-    could not hold, and its events that are no accesses with their rows.
+    could not hold, and its events that are no accesses with their rows; perhaps those of the next blocks, too.
     """
 
     events: int
@@ -63,11 +65,10 @@ def zone_of(batch: Batch, addresses: NDArray[np.uint64] | None) -> dict[str, Any
     return zone
 
 
-def entry_of(zone: dict[str, Any], addresses: NDArray[np.uint64] | None) -> tuple[int, ...]:
-    """A block's line of the index, from its zone map and its distinct addresses."""
+def entry_of(zone: dict[str, Any], pages: bytes) -> tuple[int, ...]:
+    """A block's line of the index, from its zone map and the set of the pages of its addresses, lowest bit first."""
     ranges = [number for name, none in _RANGES.items() for number in zone.get(name, none)]
-    pages = [0] * len(PAGES) if addresses is None else page_set(addresses).tolist()
-    return (*ranges, zone["kinds"], *pages)
+    return (*ranges, zone["kinds"], *_PAGES.unpack(pages))
 
 
 def rare_of(batch: Batch) -> tuple[Any, Batch] | None:
@@ -92,7 +93,7 @@ def taken_over(batch: Batch, head: dict[str, Any], packed: bytes, body: bytes) -
         said = {name: zone[name] for name in (*_RANGES, "kinds") if name in zone}
         true = said == zone_of(batch, there) | {name: zone[name] for name in unread}
         true &= "addr" in unread or _same(addresses, there)
-        entry = entry_of(zone, addresses)
+        entry = entry_of(zone, bytes(_PAGES.size) if addresses is None else page_set(addresses).astype("<u8").tobytes())
         true &= len(entry) == 5 + len(PAGES) and all(type(number) is int for number in entry)
     except (ValueError, TypeError, LookupError):
         return batch

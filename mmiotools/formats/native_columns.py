@@ -7,47 +7,50 @@ signed ones are zigzagged first.
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgpack
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from mmiotools.formats.native_layout import pack, unpack
+from mmiotools.formats.native_layout import unpack
 from mmiotools.formats.native_planes import (
+    ADDRESS,
+    CONSTANT,
+    DELTA,
+    DICTIONARY,
     ESCAPE,
+    PLAIN,
     U64,
     Array,
-    Coded,
+    Packed,
     Steps,
-    alike,
-    code,
+    What,
     from_steps,
     join,
     look_up,
+    pack_column,
     split,
-    to_steps,
     unzigzag,
-    zigzag,
 )
 from mmiotools.formats.native_zstd import THOROUGH, Corrupt, Effort, expand, expand_planes, squeeze
 from mmiotools.trace.batch import Column
 
-#: Encodings of a column, as the directory numbers them.
-CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA, MSGPACK = range(6)
-
 #: Up to so many numbers, all byte planes may go into one frame.
 _FEW = 512
+_packer = msgpack.Packer()
 
 
 def pack_planes(numbers: U64, compressor: zstandard.ZstdCompressor = THOROUGH.usual) -> list[bytes] | bytes:
     """Byte planes, lowest first; planes above the highest byte in use are left out. A list with a frame for each
     plane or, where there are few numbers and it is smaller, one frame with all the planes.
     """
-    return _frames(split(numbers), len(numbers), compressor)
+    return frames(split(numbers), len(numbers), compressor)
 
 
-def _frames(planes: list[Any], n: int, compressor: zstandard.ZstdCompressor) -> list[bytes] | bytes:
+def frames(planes: list[Any], n: int, compressor: zstandard.ZstdCompressor) -> list[bytes] | bytes:
+    """The same for planes of n bytes each."""
     apart = [compressor.compress(plane) for plane in planes]
     if n <= _FEW:
         together = compressor.compress(b"".join(planes))
@@ -87,63 +90,51 @@ class Presence:
         return found
 
 
-def encode(
-    name: str, column: Column, addresses: Coded | None, presence: Presence, effort: Effort
-) -> tuple[list[Any], bytes]:
-    """A column as (its entry in the block's directory, its payload).
+#: Of columns that are not like any: what they are.
+_WHAT = {"kind": What.KINDS, "time": What.TIMES, "addr": What.ADDRESSES}
+
+
+class Encoded(NamedTuple):
+    """A column in a block: its entry in the directory, its payload, what it was made of, and of addresses the planes
+    of their dictionary.
+    """
+
+    entry: list[Any]
+    payload: bytes
+    packed: Packed
+    addresses: list[bytes] | bytes | None
+
+
+def encode(name: str, column: Column, presence: Presence, effort: Effort) -> Encoded | None:
+    """A column as a block has it, None where no row has it.
 
     The entry is [encoding, bits, payload length, CRC-32, parameter] and, for a column that some rows lack, the
-    number of its presence bitmap; bits are negative for a signed type. `addresses` are those of the block, coded.
+    number of its presence bitmap; bits are negative for a signed type.
     """
     data, present = column
-    payload: dict[str, Any] = {}
-    bitmap = []
-    if present is not None and not present.all():
-        bitmap = [presence.number(present)]
-        data = data[present]
+    packed = pack_column(column, _WHAT.get(name, What.ANY))
+    encoding, rows = packed.encoding, packed.rows
+    if not rows:
+        return None
     bits = data.dtype.itemsize * (-8 if data.dtype.kind == "i" else 8)
-    parameter: Any = None
-    if alike(data):
-        encoding, parameter = CONSTANT, int(data[0])
-    elif name == "time":
-        encoding = DELTA
-        parameter = _encode_time(data, payload, effort)
-    elif name == "addr" and addresses is not None:
-        encoding = ADDRESS
-        payload["v"] = _frames(addresses.planes, len(data), effort.pattern)
+    bitmap = [] if present is None or rows == len(data) else [presence.number(present)]
+    addresses = frames(packed.word_planes, packed.words, effort.usual) if name == "addr" else None
+    if encoding == CONSTANT:
+        return Encoded([CONSTANT, bits, 0, 0, packed.low, *bitmap], b"", packed, addresses)
+    parameter = None
+    parts: dict[str, Any] = {}
+    if encoding == DELTA:
+        parameter = [packed.first, packed.unit]
+        parts["v"] = effort.usual.compress(packed.planes[0])
+        if packed.words:
+            parts["z" if packed.negative else "x"] = frames(packed.word_planes, packed.words, effort.usual)
     else:
-        numbers = zigzag(data) if bits < 0 else data.astype(np.uint64, copy=False)
-        encoding = PLAIN
-        if name == "kind":
-            payload["v"] = pack_planes(numbers, effort.pattern)
-        else:
-            encoding = _encode_plain(numbers, payload, effort.usual)
-    packed = pack(payload) if payload else b""
-    return [encoding, bits, len(packed), zlib.crc32(packed), parameter, *bitmap], packed
-
-
-def _encode_time(data: Array, payload: dict[str, Any], effort: Effort) -> list[int]:
-    """Differences in the coarsest unit that is exact; one byte each, the rare large or negative ones apart."""
-    steps = to_steps(data)
-    payload["v"] = effort.usual.compress(steps.small)
-    if len(steps.large):
-        if int(steps.large.min()) >= 0:
-            payload["x"] = pack_planes(steps.large.view(np.uint64), effort.usual)
-        else:
-            payload["z"] = pack_planes(zigzag(steps.large), effort.usual)
-    return [steps.first, steps.unit]
-
-
-def _encode_plain(numbers: U64, payload: dict[str, Any], compressor: zstandard.ZstdCompressor) -> int:
-    """A dictionary where values recur, else the numbers themselves."""
-    if int(numbers.max()) > 255:
-        coded = code(numbers, len(numbers) // 4)
-        if coded is not None:
-            payload["k"] = [len(coded.values), pack_planes(coded.values, compressor)]
-            payload["v"] = _frames(coded.planes, len(numbers), compressor)
-            return DICTIONARY
-    payload["v"] = pack_planes(numbers, compressor)
-    return PLAIN
+        if encoding == DICTIONARY:
+            parts["k"] = [packed.words, frames(packed.word_planes, packed.words, effort.usual)]
+        patterned = name in ("kind", "addr")
+        parts["v"] = frames(packed.planes, rows, effort.pattern if patterned else effort.usual)
+    payload: bytes = _packer.pack(parts)
+    return Encoded([encoding, bits, len(payload), zlib.crc32(payload), parameter, *bitmap], payload, packed, addresses)
 
 
 def check(entry: Any, payload: bytes) -> None:

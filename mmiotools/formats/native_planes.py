@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.speed import compiled
+from mmiotools.trace.batch import Column
 from mmiotools.trace.hashing import distinct
+from mmiotools.trace.zones import page_set
 
 U64 = NDArray[np.uint64]
 Array = NDArray[Any]
 
+#: Encodings of a column, as the directory of a block numbers them.
+CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA, MSGPACK = range(6)
 #: The step that stands for one that does not fit a byte.
 ESCAPE = 255
 #: Units that times are counted in, nanoseconds.
 UNITS = (1_000_000, 1000, 1)
 _BEYOND = "a code is beyond its dictionary"
+
+
+class What(IntEnum):
+    """What a column is: only times become steps, only addresses go to the block's dictionary, kinds to none."""
+
+    ANY = 0
+    KINDS = 1
+    TIMES = 2
+    ADDRESSES = 3
+
+
+class Packed(NamedTuple):
+    """A column ready to be compressed. The planes hold until the next column is packed.
+
+    encoding     one of those above
+    rows         that have the column; if none has, nothing else holds
+    low, high    the least and the most of times and of addresses, and of a constant
+    planes       byte planes of the numbers, signed ones zigzagged; of their places in the dictionary; or the steps
+    words        how many numbers are in the dictionary, or how many steps are no byte
+    word_planes  their byte planes: of addresses as differences, of steps zigzagged if any is negative
+    first, unit  of times; `negative` whether any step is
+    members      of kinds, a set of 256 bits, the lowest in the first byte; of addresses, that of their pages
+    """
+
+    encoding: int
+    rows: int
+    low: int = 0
+    high: int = 0
+    planes: list[Any] = []
+    words: int = 0
+    word_planes: list[Any] = []
+    first: int = 0
+    unit: int = 0
+    negative: bool = False
+    members: bytes = bytes(32)
 
 
 class Coded(NamedTuple):
@@ -122,7 +162,7 @@ def to_steps(times: NDArray[np.int64]) -> Steps:
     fast = compiled()
     if fast is not None:
         n = len(times)
-        room, large = bytearray(n), np.empty(n, np.int64)
+        room, large = bytearray(n), np.empty(n + 1, np.int64)
         first, unit, many = fast.steps(np.ascontiguousarray(times), n, room, large)
         return Steps(first, unit, room, large[:many])
     unit = next(unit for unit in UNITS if not (times % unit).any())
@@ -143,3 +183,79 @@ def from_steps(steps: Steps) -> NDArray[np.int64]:
     found = np.frombuffer(steps.small, np.uint8).astype(np.int64)
     found[found == ESCAPE] = steps.large
     return (np.cumsum(found) + np.int64(steps.first)) * np.int64(steps.unit)
+
+
+#: Where the compiled engine puts what it made of a column.
+_room = memoryview(b"")
+
+
+def pack_column(column: Column, what: What) -> Packed:
+    """The rows that have a column, of times as int64, of kinds as uint8, of addresses as unsigned numbers."""
+    global _room
+    fast = compiled()
+    data, present = column
+    if fast is None:
+        return _packed(data if present is None else data[present], what)
+    n, signed = len(data), data.dtype.kind == "i"
+    part = 8 * (n + 1)
+    if len(_room) < 4 * part:
+        _room = memoryview(bytearray(4 * part))
+    found = fast.pack_column(
+        np.ascontiguousarray(data),
+        n,
+        data.dtype.itemsize,
+        signed,
+        None if present is None else np.ascontiguousarray(present),
+        what,
+        _room,
+    )
+    encoding, rows, low, high, planes, words, word_planes, first, unit, negative, members = found
+    return Packed(
+        encoding,
+        rows,
+        low,
+        high,
+        [_room[at : at + rows] for at in range(0, planes * rows, rows)] if planes else [],
+        words,
+        [_room[at : at + words] for at in range(2 * part, 2 * part + word_planes * words, words)] if words else [],
+        first,
+        unit,
+        bool(negative),
+        members,
+    )
+
+
+def _packed(data: Array, what: What) -> Packed:
+    """The same by numpy."""
+    rows = len(data)
+    if not rows:
+        return Packed(CONSTANT, 0)
+    constant = alike(data)
+    members = bytes(32)
+    if what == What.KINDS:
+        there = np.zeros(256, np.bool_)
+        there[data] = True
+        members = np.packbits(there, bitorder="little").tobytes()
+    if what == What.ADDRESSES:
+        coded = code(data.astype(np.uint64, copy=False), rows)
+        assert coded is not None, "there are no more addresses than rows"
+        low, high = int(data.min()), int(data.max())
+        members = page_set(coded.values).astype("<u8").tobytes()
+        steps = split(np.diff(coded.values, prepend=np.uint64(0)))
+        encoding = CONSTANT if constant else ADDRESS
+        return Packed(encoding, rows, low, high, coded.planes, len(coded.values), steps, members=members)
+    if constant:
+        return Packed(CONSTANT, rows, int(data[0]), int(data[0]), members=members)
+    if what == What.TIMES:
+        first, unit, small, large = to_steps(data)
+        negative = bool((large < 0).any())
+        escaped = split(zigzag(large) if negative else large.view(np.uint64))
+        low, high = int(data.min()), int(data.max())
+        return Packed(DELTA, rows, low, high, [small], len(large), escaped, first, unit, negative)
+    numbers = zigzag(data) if data.dtype.kind == "i" else data.astype(np.uint64, copy=False)
+    if what == What.ANY and int(numbers.max()) > 255:
+        coded = code(numbers, rows // 4)
+        if coded is not None:
+            values = coded.values
+            return Packed(DICTIONARY, rows, 0, 0, coded.planes, len(values), split(values))
+    return Packed(PLAIN, rows, 0, 0, split(numbers), members=members)

@@ -11,8 +11,8 @@ import numpy as np
 
 from mmiotools import __version__
 from mmiotools.formats import native_extras
-from mmiotools.formats.native_block import BlockBatch, Encoded, entry_of, rare_of, values, zone_of
-from mmiotools.formats.native_columns import MSGPACK, Presence, encode, pack_planes
+from mmiotools.formats.native_block import BlockBatch, Encoded, entry_of, rare_of, values
+from mmiotools.formats.native_columns import Presence, encode, pack_planes
 from mmiotools.formats.native_extras import weight
 from mmiotools.formats.native_layout import (
     END,
@@ -28,7 +28,7 @@ from mmiotools.formats.native_layout import (
     pack_file_header,
     pack_frame,
 )
-from mmiotools.formats.native_planes import code
+from mmiotools.formats.native_planes import MSGPACK
 from mmiotools.formats.native_table import PAGES
 from mmiotools.formats.native_zstd import QUICK, THOROUGH, Effort, squeeze
 from mmiotools.formats.source import is_seekable
@@ -119,13 +119,17 @@ class NativeWriter:
         if len(batch) <= self._lone:
             # The first piece may be all there is.
             return self._encode(batch, QUICK if self._index else THOROUGH)
-        pieces = -(-len(batch) // self._block)
-        cuts = [len(batch) * piece // pieces for piece in range(pieces + 1)]
-        return [made for start, stop in pairwise(cuts) for made in self._encode(batch.slice(start, stop), QUICK)]
+        return self._encode(batch, QUICK, -(-len(batch) // self._block))
 
-    def _encode(self, batch: Batch, effort: Effort) -> list[Encoded]:
-        """A batch as one block; more where its extras are too much for one."""
-        return [encode_block(piece, effort) for piece in _split(batch) if len(piece)]
+    def _encode(self, batch: Batch, effort: Effort, blocks: int = 1) -> list[Encoded]:
+        """A batch as so many blocks; more where its extras are too much for them. The first has what is rare in all."""
+        cuts = [len(batch) * block // blocks for block in range(blocks + 1)]
+        pieces = [piece for start, stop in pairwise(cuts) for piece in _split(batch.slice(start, stop)) if len(piece)]
+        made = [encode_block(piece, effort) for piece in pieces]
+        rare = rare_of(batch)
+        if rare is not None:
+            made[0] = made[0]._replace(rare=rare)
+        return made
 
     def accept(self, prepared: list[Encoded]) -> None:
         """Append what `prepare` made of the next batch."""
@@ -204,28 +208,33 @@ class _Context:
 
 
 def encode_block(batch: Batch, effort: Effort) -> Encoded:
-    """A batch of at least one event as a block."""
-    batch = batch.without([name for name, column in batch.columns.items() if not _anywhere(column)])
-    addresses = None
-    if "addr" in batch.columns:
-        places = values(batch, "addr")
-        # Few, as a rule, and then it is faster not to make room for all of them.
-        addresses = code(places, len(places) // 4) or code(places, len(places))
-        assert addresses is not None, "there are no more addresses than events"
-    distinct_addresses = None if addresses is None else addresses.values
-    zone = zone_of(batch, distinct_addresses)
+    """A batch of at least one event as a block; what is rare in it is left to others."""
+    zone: dict[str, Any] = {}
     head: dict[str, Any] = {"n": len(batch), "zone": zone}
-    if distinct_addresses is not None:
-        steps = np.diff(distinct_addresses, prepend=np.uint64(0))
-        head["addresses"] = [len(steps), pack_planes(steps, effort.usual)]
-    if "region" in batch.columns:
-        codes = distinct(values(batch, "region")).tolist()
-        head["regions"] = {code: [batch.regions.names[code], batch.regions.spaces[code]] for code in codes}
+    times: dict[str, list[int]] = {}
+    pages = bytes(8 * len(PAGES))
     directory: dict[str, Any] = {}
     body: dict[str, bytes] = {}
     presence = Presence()
     for name, column in (("kind", Column(batch.kind)), *batch.columns.items()):
-        directory[name], body[name] = encode(name, column, addresses, presence, effort)
+        encoded = encode(name, column, presence, effort)
+        if encoded is None:
+            continue
+        directory[name], payload, packed, addresses = encoded
+        if payload:
+            body[name] = payload
+        if name == "kind":
+            zone["kinds"] = int.from_bytes(packed.members, "little")
+        elif name == "time":
+            times = {"time": [packed.low, packed.high]}
+        elif name == "addr":
+            zone["addr"] = [packed.low, packed.high]
+            head["addresses"] = [packed.words, addresses]
+            pages = packed.members
+    zone.update(times)
+    if "region" in directory:
+        codes = distinct(values(batch, "region")).tolist()
+        head["regions"] = {code: [batch.regions.names[code], batch.regions.spaces[code]] for code in codes}
     if presence.packed:
         head["present"] = presence.packed
     lost: Counter[str] = Counter()
@@ -234,8 +243,8 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
         directory["extras"] = [MSGPACK, 0, len(payload), zlib.crc32(payload), None]
         body["extras"] = payload
     head["columns"] = directory
-    packed = pack({name: payload for name, payload in body.items() if payload})
-    return Encoded(len(batch), pack(head), packed, entry_of(zone, distinct_addresses), lost, rare_of(batch))
+    entry = entry_of(zone, pages)
+    return Encoded(len(batch), pack(head), pack(body), entry, lost, None)
 
 
 def _block(kind: int, head: bytes, body: bytes, first: int, events: int) -> bytes:
@@ -259,7 +268,3 @@ def header_map(header: TraceHeader) -> dict[str, Any]:
         "time_digits": header.time_digits,
         "meta": header.meta,
     }
-
-
-def _anywhere(column: Column) -> bool:
-    return column.present is None or bool(column.present.any())

@@ -1,28 +1,34 @@
 """One function over many pieces in worker processes, results in order: for reading, which is the most work.
 
 Workers are forked, so the function and what it closes over need no pickling; pieces and results travel by pipe.
-At most one piece is with each worker, so memory stays flat.
+A worker has at most two pieces: the next one lies in its pipe when it is done with the first. So memory stays flat.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from mmiotools.errors import MmioToolsError
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 #: Pieces that are worked on here before the first worker is started: small inputs never start one.
 ALONE = 3
+#: A piece of at most so many bytes, pickled, may be given before the one before it is answered: a worker has read all
+#: of a piece when it begins with it, and no system's empty pipe holds less than a page.
+_FITS = 1 << 11
+#: Bytes that a pipe of results is to hold.
+_WIDTH = 1 << 20
+#: Bytes before each pickled object: how many follow.
+_LENGTH = 8
 
 
 def workers_wanted() -> int:
@@ -37,10 +43,13 @@ def workers_wanted() -> int:
     return 0 if processors < 2 or not hasattr(os, "fork") else min(processors, 8)
 
 
-def ordered_map(function: Callable[[P], R], pieces: Iterable[P]) -> Iterator[R]:
-    """function(piece) for every piece, in order. An exception of the function is raised here, in its place."""
+def ordered_map(function: Callable[[P], R], pieces: Iterable[P], *, many: bool = False) -> Iterator[R]:
+    """function(piece) for every piece, in order. An exception of the function is raised here, in its place.
+
+    many  whether there are surely far more than ALONE: then only the first is worked on here
+    """
     remaining = iter(pieces)
-    for piece in islice(remaining, ALONE):
+    for piece in islice(remaining, 1 if many else ALONE):
         yield function(piece)
     ahead = list(islice(remaining, 1))
     wanted = workers_wanted() if ahead else 0
@@ -51,73 +60,121 @@ def ordered_map(function: Callable[[P], R], pieces: Iterable[P]) -> Iterator[R]:
         pool: list[_Worker] = []
         for _ in range(wanted):
             pool.append(stack.enter_context(_Worker(function, pool)))
-        waiting: list[_Worker] = []
+        waiting: deque[_Worker] = deque()
         for number, piece in enumerate(chain(ahead, remaining)):
             worker = pool[number % wanted]
-            if len(waiting) == wanted:
-                yield waiting.pop(0).result()
+            if len(waiting) == 2 * wanted:
+                yield waiting.popleft().result()
             worker.give(piece)
             waiting.append(worker)
         while waiting:
-            yield waiting.pop(0).result()
+            yield waiting.popleft().result()
 
 
 class _Worker:
-    """A forked process that answers one piece at a time. A context manager: leaving it ends the process."""
+    """A forked process that answers pieces in order. A context manager: leaving it ends the process."""
 
     def __init__(self, function: Callable[[Any], Any], older: list[_Worker]) -> None:
-        import multiprocessing  # takes a while, and few inputs are so large that there are workers
-
-        context = multiprocessing.get_context("fork")
-        self._connection, theirs = context.Pipe()
-        # A worker ends when its pipe's other end is closed, so no worker may hold that end of any.
-        ours = [self._connection, *(worker._connection for worker in older)]
-        self._process = context.Process(target=_serve, args=(function, theirs, ours), daemon=True)
-        self._process.start()
-        theirs.close()
+        self._answers: deque[bytearray] = deque()
+        self._asked = 0
+        pieces, self._pieces = os.pipe()
+        self._results, results = os.pipe()
+        _widen(results)
+        self._process = os.fork()
+        if not self._process:
+            # A worker ends when its pipe's other end is closed, so no worker may hold that end of any.
+            parents = [end for worker in (self, *older) for end in (worker._pieces, worker._results)]
+            _serve(function, pieces, results, parents)
+        os.close(pieces)
+        os.close(results)
 
     def __enter__(self) -> _Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
-        self._process.terminate()
-        self._process.join()
+        os.close(self._pieces)
+        os.close(self._results)
+        # Where nobody wants to be told of children that ended, it may be gone.
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self._process, signal.SIGKILL)
+            os.waitpid(self._process, 0)
 
     def give(self, piece: Any) -> None:
-        """Hand over a piece; the result of the one before must have been taken."""
-        try:
-            self._connection.send(piece)
-        except OSError as error:
-            raise MmioToolsError("a worker process died") from error
+        """Hand over a piece; of those before, one may not have been answered yet."""
+        packed = pickle.dumps(piece, pickle.HIGHEST_PROTOCOL)
+        with contextlib.suppress(EOFError, OSError):  # it died; whoever asks for the result is told so
+            if self._asked and len(packed) > _FITS:
+                self._take()  # else each might wait for the other to read
+            _send(self._pieces, packed)
+            self._asked += 1
 
     def result(self) -> Any:
-        """The result for the piece given last."""
-        try:
-            good, value = self._connection.recv()
-        except (EOFError, OSError) as error:
-            raise MmioToolsError("a worker process died") from error
+        """The next result, in the order of the pieces."""
+        if not self._answers:
+            try:
+                self._take()
+            except (EOFError, OSError) as error:
+                raise MmioToolsError("a worker process died") from error
+        good, value = pickle.loads(self._answers.popleft())
         if not good:
             raise value
         return value
 
+    def _take(self) -> None:
+        self._answers.append(_receive(self._results))
+        self._asked -= 1
 
-def _serve(function: Callable[[Any], Any], connection: Connection, parents: list[Connection]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for parent in parents:
-        parent.close()
-    while True:
-        try:
-            piece = connection.recv()
-        except (EOFError, OSError):
-            return
-        answer: tuple[bool, Any]
-        try:
-            answer = (True, function(piece))
-        except Exception as error:
-            answer = (False, error)
-        try:
-            connection.send(answer)
-        except OSError:
-            return
+
+def _widen(pipe: int) -> None:
+    """Let a pipe hold a result, where the system can: its worker goes on while the results before are waited for."""
+    import fcntl  # not everywhere, but wherever there is fork
+
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _WIDTH)
+
+
+def _serve(function: Callable[[Any], Any], pieces: int, results: int, parents: list[int]) -> NoReturn:
+    """What the process does. It never returns: what is left to do at the end of a process is its parent's."""
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for end in parents:
+            os.close(end)
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                _send(results, _answer(function, _receive(pieces)))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _answer(function: Callable[[Any], Any], packed: bytearray) -> bytes:
+    """Whether all was well, and what the function gave or raised."""
+    try:
+        return pickle.dumps((True, function(pickle.loads(packed))), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        return pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
+
+
+def _send(descriptor: int, packed: bytes) -> None:
+    """A pickled object, with its length before it."""
+    rest = memoryview(len(packed).to_bytes(_LENGTH, "little") + packed)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _receive(descriptor: int) -> bytearray:
+    """The next one. Raises EOFError where the other end is closed."""
+    return _exactly(descriptor, int.from_bytes(_exactly(descriptor, _LENGTH), "little"))
+
+
+def _exactly(descriptor: int, size: int) -> bytearray:
+    found = bytearray(size)
+    rest = memoryview(found)
+    while rest:
+        count = os.readv(descriptor, [rest])
+        if not count:
+            raise EOFError
+        rest = rest[count:]
+    return found

@@ -99,6 +99,18 @@ class Batch:
     def __len__(self) -> int:
         return len(self.kind)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Small batches travel between processes by the hundred: as bytes, which are several times as fast to pickle
+        and to unpickle as arrays.
+        """
+        if type(self) is not Batch:
+            return object.__reduce_ex__(self, protocol)
+        columns = [
+            (name, data.dtype.str, bytearray(data), None if present is None else bytearray(present))
+            for name, (data, present) in self.columns.items()
+        ]
+        return _unpickled, (bytearray(self.kind), columns, self.extras, self.regions)
+
     # -- columns ------------------------------------------------------------------------------------------
 
     def data(self, name: str) -> Array:
@@ -164,9 +176,10 @@ class Batch:
         for name, column in self.columns.items():
             present = None if column.present is None else column.present[rows]
             if present is not None:
-                if not present.any():
+                count = np.count_nonzero(present)
+                if not count:
                     continue
-                if present.all():
+                if count == len(present):
                     present = None
             columns[name] = Column(column.data[rows], present)
         extras: dict[int, dict[str, Any]] = {}
@@ -248,6 +261,20 @@ class Batch:
         for event in events:
             builder.append(event)
         return builder.finish()
+
+
+def _unpickled(
+    kind: bytearray,
+    columns: list[tuple[str, str, bytearray, bytearray | None]],
+    extras: dict[int, dict[str, Any]],
+    regions: Regions,
+) -> Batch:
+    """The batch that was pickled so."""
+    made = {
+        name: Column(np.frombuffer(data, dtype), None if present is None else np.frombuffer(present, np.bool_))
+        for name, dtype, data, present in columns
+    }
+    return Batch(np.frombuffer(kind, np.uint8), made, extras, regions)
 
 
 def _of_kind(kind: NDArray[np.uint8], kinds: tuple[Kind, ...]) -> BoolArray:

@@ -17,9 +17,22 @@ from test_native import EVENT
 from mmiotools import speed
 from mmiotools.events import Event
 from mmiotools.formats import native_planes, open_trace
-from mmiotools.formats.native_planes import Coded, Steps, alike, code, from_steps, join, look_up, split, to_steps
+from mmiotools.formats.native_planes import (
+    Coded,
+    Packed,
+    Steps,
+    What,
+    alike,
+    code,
+    from_steps,
+    join,
+    look_up,
+    pack_column,
+    split,
+    to_steps,
+)
 from mmiotools.formats.native_write import NativeWriter
-from mmiotools.trace.batch import Batch
+from mmiotools.trace.batch import Batch, Column
 from mmiotools.trace.header import TraceHeader
 
 FAST = speed.compiled.__wrapped__()
@@ -58,7 +71,7 @@ def on_both(function: Callable[[], R]) -> list[R]:
 
 def plain(made: Any) -> Any:
     """Arrays and buffers as what can be compared."""
-    if isinstance(made, Coded | Steps | list | tuple):
+    if isinstance(made, Coded | Packed | Steps | list | tuple):
         return [plain(part) for part in made]
     if isinstance(made, np.ndarray):
         return [str(made.dtype), made.tolist()]
@@ -118,6 +131,43 @@ def test_whatever_the_steps_say(small: bytes, first: int, unit: int, data: st.Da
     same(lambda: from_steps(Steps(first, unit, small, np.array(large, np.int64))))
 
 
+COLUMNS = st.sampled_from(
+    [(dtype, What.ANY) for dtype in TYPES] + [("i8", What.TIMES), ("u1", What.KINDS), ("u8", What.ADDRESSES)]
+)
+
+
+@needs_engine
+@settings(max_examples=300)
+@given(st.one_of(NUMBERS, TIMES.map(lambda times: [time % (1 << 64) for time in times])), COLUMNS, st.data())
+def test_whole_columns_are_packed_alike(numbers: list[int], kind: tuple[str, What], data: st.DataObject) -> None:
+    dtype, what = kind
+    column = words(numbers).astype(dtype)
+    rows = data.draw(st.none() | st.lists(st.booleans(), min_size=len(numbers), max_size=len(numbers)))
+    present = None if rows is None else np.array(rows, np.bool_)
+    if present is not None:
+        column[~present] = 0
+    values = column if present is None else column[present]
+
+    made = same(lambda: flat(pack_column(Column(column, present), what)))
+    assert made.rows == len(values)
+    if what in (What.TIMES, What.ADDRESSES) and len(values):
+        assert (made.low, made.high) == (values.min(), values.max())
+
+
+@needs_engine
+@pytest.mark.parametrize("count", [255, 256, 257, 300, 65_535, 65_536])
+def test_dictionaries_of_any_size(count: int) -> None:
+    numbers = np.random.default_rng(count).permutation(65_536)[:count].astype(np.uint64) << np.uint64(20)
+    for rows in (numbers, np.concatenate([numbers] * 4)[: 1 << 16]):
+        for what in (What.ANY, What.ADDRESSES):
+            assert same(lambda rows=rows, what=what: flat(pack_column(Column(rows), what))).rows == len(rows)  # type: ignore[misc]
+
+
+def flat(made: Packed) -> Packed:
+    """What lasts: the planes of the compiled engine are overwritten by the next."""
+    return made._replace(planes=[bytes(p) for p in made.planes], word_planes=[bytes(p) for p in made.word_planes])
+
+
 def stored(batches: list[Batch], block: int) -> bytes:
     out = io.BytesIO()
     writer = NativeWriter(out, TraceHeader(), block)
@@ -147,8 +197,8 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
     def length() -> int:
         return rng.choice((0, 1, 7, 40, 40, 40, 41, 70_000, -1, 1 << 62))
 
-    def room() -> bytearray:
-        return bytearray(rng.randbytes(8 * rng.choice((0, 1, 7, 40, 40, 40, 80))))
+    def room(times: int = 1) -> bytearray:
+        return bytearray(rng.randbytes(8 * times * rng.choice((0, 1, 7, 40, 40, 41, 80))))
 
     for _ in range(rounds):
         planes = [rng.randbytes(rng.choice((40, 40, 40, 7))) for _ in range(rng.randrange(10))]
@@ -159,6 +209,10 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
             lambda planes=planes: engine.join(
                 planes, length(), rng.choice((None, room())), 1, rng.choice(SIZES), room()
             ),
+            lambda: engine.pack_column(
+                room(), length(), rng.choice(SIZES), 0, rng.choice((None, room())), rng.randrange(5), room(4)
+            ),
+            lambda: engine.pack_column(room(), length(), 8, 1, rng.choice((None, room())), What.TIMES, room(4)),
             lambda: engine.steps(room(), length(), room(), room()),
             lambda: engine.sum_steps(room(), length(), room(), length(), rng.getrandbits(63), -9, room()),
             lambda: engine.tally_rows(length(), room(), room(), room(), room(), None, None, room()),

@@ -75,6 +75,30 @@ def test_lines_are_read_and_printed_alike(rows: list[bytes]) -> None:
         printed(batches, patch)
 
 
+#: What is next to digits, letters and blanks in any code that tests for them; CR, and bytes beyond ASCII.
+CHARACTERS = b"09/:afAFg`@G \t\r!x.,RWSVU\x00\x7f\x80\xb0\xe1\xff"
+LINES = (
+    b"R 4 12.345678 3 0xfebc0008 0x1f2e3d4c 0x0 0",
+    b"W 8 7.000000 12 0x380000000010 0xfedcba9876543210 0x0 0\r",
+    b"R 1 123456789.999999 999999999 0x0 0x0 0xffffffff81234567 1234",
+    b"UNKNOWN 12.345678 3 0xfebc0008 0f,b6,c0 0x0 0",
+)
+
+
+@needs_engine
+@pytest.mark.parametrize("line", LINES)
+def test_lines_with_one_other_character_are_read_alike(line: bytes) -> None:
+    """Each behind the whole line, of which the engine remembers what is likely to come again."""
+    others = []
+    for at in range(len(line)):
+        others.append(line[:at] + line[at + 1 :])
+        for character in CHARACTERS:
+            others += [line[:at] + bytes([character]) + line[at + 1 :], line[:at] + bytes([character]) + line[at:]]
+    both(b"".join(line + b"\n" + other + b"\n" for other in others))
+    for other in others[::7]:
+        both(line + b"\n" + other + b"\n")
+
+
 @needs_engine
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_samples_are_read_and_printed_alike(path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmiotools.events import Event, Kind
+from mmiotools.formats.native_block import BlockBatch, Encoded
 from mmiotools.trace.batch import Batch, Builder, Column, concatenate, pack_opcode, unpack_opcode
 
 U64 = st.integers(0, 2**64 - 1)
@@ -80,3 +84,30 @@ def test_an_unknown_column_keeps_its_type_when_joined() -> None:
 @pytest.mark.parametrize("opcode", [b"", b"\x00", b"\xf3\xa5\xf6", bytes(range(7))])
 def test_opcodes_pack(opcode: bytes) -> None:
     assert unpack_opcode(pack_opcode(opcode)) == opcode
+
+
+@given(st.lists(events(), max_size=20))
+def test_batches_travel_between_processes(some: list[Event]) -> None:
+    batch = Batch.from_events(some)
+    made = pickle.loads(pickle.dumps(batch))
+    assert list(made.events()) == list(batch.events()) and made.regions == batch.regions
+    for name, (data, present) in batch.columns.items():
+        column = made.columns[name]
+        assert column.data.dtype == data.dtype and np.array_equal(column.data, data)
+        assert (column.present is None) == (present is None)
+        assert present is None or np.array_equal(column.present, present)
+
+
+def test_batches_of_other_kinds_travel_with_all_they_have() -> None:
+    block = Encoded(1, b"head", b"body", (1, 2), Counter(), None)
+    batch = BlockBatch(np.zeros(1, np.uint8), {}, {0: {"text": b"x"}}, block=block)
+    made = pickle.loads(pickle.dumps(batch))
+    assert type(made) is BlockBatch and made.block == block and made.extras == batch.extras
+
+
+def test_every_other_row_travels_alone() -> None:
+    present = np.array([0, 1, 1, 1, 0, 0], np.bool_)
+    batch = Batch(np.arange(6, dtype=np.uint8)[::2], {"time": Column(np.arange(6)[::2], present[::2])})
+    made = pickle.loads(pickle.dumps(batch))
+    assert made.kind.tolist() == [0, 2, 4] and made.data("time").tolist() == [0, 2, 4]
+    assert made.present("time").tolist() == [False, True, False] and made.data("time").flags.writeable
