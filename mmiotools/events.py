@@ -88,6 +88,14 @@ class Event(NamedTuple):
         """Whether it stands for what could not be read."""
         return is_damage(self.kind, self.extra)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # NOTHING itself cannot be pickled.
+        return _event, (*self[:-1], dict(self.extra))
+
+
+def _event(*fields: Any) -> Event:
+    return Event._make((*fields[:-1], fields[-1] or NOTHING))
+
 
 #: Fields of `Event` that are numeric columns in a batch, in canonical order.
 NUMERIC_FIELDS = ("time", "width", "map", "addr", "offset", "value", "pc", "pid", "cpu")

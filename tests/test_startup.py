@@ -45,6 +45,22 @@ def test_completion_of_commands_imports_none_of_them(top: Path) -> None:
     assert done.stdout.splitlines() == ["plain,record", "plain,replay", "False"]
 
 
+@pytest.mark.skipif(compiled() is None, reason="the compiled engine was not built")
+@pytest.mark.parametrize("native", [False, True])
+def test_counting_a_trace_needs_neither_numpy_nor_click(top: Path, tmp_path: Path, native: bool) -> None:
+    path = top / "samples" / "mmiotrace" / "nvme-linux6.1.mmiotrace"
+    if native:
+        subprocess.run([sys.executable, "-m", "mmiotools", "convert", path, "-o", tmp_path / "x.mmio"], check=True)
+        path = tmp_path / "x.mmio"
+    code = (
+        "import sys; from mmiotools.cli.info_screen import summarise\n"
+        f"summarise(({str(path)!r},))\n"
+        "print({'numpy', 'click'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
 def test_a_filter_from_native_to_text_imports_neither_click_nor_numpy(top: Path) -> None:
     if compiled() is None:
         pytest.skip("the compiled engine was not built")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from mmiotools.cli.common import Run, open_output
-from mmiotools.cli.info import seconds
+from mmiotools.cli.info_screen import seconds
 from mmiotools.cli.options import from_option, quiet_option
 from mmiotools.errors import EXIT_DIFFERENT, EXIT_OK, MmioToolsError, UsageError, combine
 from mmiotools.formats import format_for_path

@@ -8,15 +8,15 @@ import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
 from mmiotools.errors import EXIT_DAMAGED, EXIT_OK, TargetCannotHold, UsageError, combine
-from mmiotools.events import events_lost
+from mmiotools.events import Kind, events_lost, is_damage
 from mmiotools.formats import FORMATS, format_for_path, open_trace
 from mmiotools.formats.base import NamingWriter, PreparingWriter
 from mmiotools.formats.source import compression_of, compressor, describe
-from mmiotools.trace.header import Spread, Trace, TraceHeader
+from mmiotools.trace.header import Spread, Tallied, Trace, TraceHeader
 from mmiotools.trace.memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mmiotools.trace.zones import Choice
 
 T = TypeVar("T")
+Extra: TypeAlias = Mapping[str, Any]
 
 #: What a file that is being written meets where there is no room for it.
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -80,27 +81,28 @@ class Run:
         trace = open_trace(path, format_name, columns, choice, blocks=blocks)
         show = progress and not self.quiet and sys.stderr.isatty()
         batches, spread, counting = trace.batches, trace.spread, trace.counting
-        trace.batches = self._watch(with_progress(batches, trace, len) if show else batches, trace, _itself)
 
-        def watched(results: Iterator[Spread[Any]]) -> Iterator[Spread[Any]]:
-            return self._watch(with_progress(results, trace, _events) if show else results, trace, _rare)
+        def watched(items: Iterator[T], size: Callable[[T], int], notes: Callable[[T], Iterator[Extra]]) -> Iterator[T]:
+            return self._watch(with_progress(items, trace, size) if show else items, trace, notes)
 
+        trace.batches = watched(batches, len, _notes)
         if spread is not None:
-            trace.spread = lambda function: watched(spread(function))
+            trace.spread = lambda function: watched(spread(function), _events, lambda item: _notes(item.rare))
         if counting is not None:
-            trace.counting = lambda function: watched(counting(function))
+            trace.counting = lambda function: watched(counting(function), _events, _notes_of)
         return trace
 
-    def _watch(self, items: Iterator[T], trace: Trace, rare: Callable[[T], Batch]) -> Iterator[T]:
+    def _watch(self, items: Iterator[T], trace: Trace, notes: Callable[[T], Iterator[Extra]]) -> Iterator[T]:
         for item in items:
-            for _, extra in rare(item).damage():
-                self._report(trace.name, extra)
+            for extra in notes(item):
+                if is_damage(Kind.NOTE, extra):
+                    self._report(trace.name, extra)
             yield item
         if self._damaged[trace.name]:
             places, events = self._damaged[trace.name], self._lost[trace.name]
             self.say(f"{trace.name}: damaged in {places} place{'s' * (places != 1)}, events lost: {events}")
 
-    def _report(self, name: str, extra: dict[str, Any]) -> None:
+    def _report(self, name: str, extra: Extra) -> None:
         self.set_status(EXIT_DAMAGED)
         self._damaged[name] += 1
         self._lost[name] += events_lost(extra)
@@ -114,15 +116,21 @@ def _itself(batch: Batch) -> Batch:
     return batch
 
 
-def _rare(item: Spread[Any]) -> Batch:
-    return item.rare
+def _notes(batch: Batch) -> Iterator[Extra]:
+    """The extras of the notes of a batch."""
+    if batch.extras:
+        yield from (batch.extras.get(row, {}) for row in batch.rows(Kind.NOTE).tolist())
 
 
-def _events(item: Spread[Any]) -> int:
+def _notes_of(item: Tallied[Any]) -> Iterator[Extra]:
+    return (event.extra for event in item.rare if event.kind == Kind.NOTE)
+
+
+def _events(item: Spread[Any] | Tallied[Any]) -> int:
     return item.events
 
 
-def where_damaged(name: str, extra: dict[str, Any]) -> str:
+def where_damaged(name: str, extra: Extra) -> str:
     """`file:line` or `file: byte N` of a damaged NOTE."""
     if "line" in extra:
         return f"{name}:{extra['line']}"

@@ -9,13 +9,14 @@ from typing import Any
 import click
 
 from mmiotools.cli.common import Run, load_regs, want_color
-from mmiotools.cli.info import seconds
+from mmiotools.cli.info_screen import seconds
 from mmiotools.cli.options import color_option, from_option, quiet_option, regs_option
 from mmiotools.events import Event, Kind
+from mmiotools.trace.address_space import register_name
 from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import PciDevice
-from mmiotools.trace.matching import OP_LETTERS, register_name
+from mmiotools.trace.matching import OP_LETTERS
 from mmiotools.trace.names import Found, Names
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).

@@ -1,35 +1,16 @@
 /* Rows of a native block, straight from its columns as they are stored: which of them an expression selects, their
  * numbers, and their lines of mmiotrace text. Only what is asked for is decoded.
  */
+#include "stored.h"
 #include "text.h"
 
 #include <stdlib.h>
 
-/* What one call takes: rows of a block, columns that an expression looks at, steps of the expression. */
-#define MOST_ROWS 65536
+/* What one call takes: columns that an expression looks at, steps of the expression. */
 #define MOST_COLUMNS 8
 #define MOST_STEPS 64
-enum { LOST = 6 };
-#define ESCAPE 255
 
 /* -- stored columns ------------------------------------------------------------------------------------------ */
-
-/* A column: a constant (planes -1), or byte planes of `count` numbers: codes of `words` where it has those, or steps of
- * time. Row i has a number where bit i of `bitmap` is set; without a bitmap all rows have.
- */
-typedef struct {
-    int zigzag, is_signed, planes, steps;
-    const uint8_t *plane[8], *bitmap;
-    const uint64_t *words, *large;
-    uint64_t known, constant, mask, sign, first, unit;
-    Py_ssize_t count, many;
-} Stored;
-
-static inline int
-has_row(const uint8_t *bitmap, Py_ssize_t row)
-{
-    return bitmap[row >> 3] >> (row & 7) & 1;
-}
 
 /* How many of the rows from..to-1 have a number. */
 static Py_ssize_t
@@ -48,13 +29,6 @@ rows_before(const uint8_t *bitmap, Py_ssize_t from, Py_ssize_t to)
     return count;
 }
 
-/* A number as one of the column's type: higher bits are dropped. */
-static inline uint64_t
-within_type(const Stored *from, uint64_t number)
-{
-    return ((number & from->mask) ^ from->sign) - from->sign;
-}
-
 static int
 is_tuple(PyObject *object)
 {
@@ -63,10 +37,7 @@ is_tuple(PyObject *object)
     return PyTuple_Check(object);
 }
 
-/* Reads (bits, zigzag, planes or a constant, words or None, bitmap or None, (first, unit, large) or None) for a block of
- * n rows; 0 with an exception set. `bits` are negative for a signed type.
- */
-static int
+int
 hold_stored(Buffers *buffers, PyObject *object, Py_ssize_t n, Stored *to)
 {
     PyObject *planes, *words, *bitmap, *steps, *large;

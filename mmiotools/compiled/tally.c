@@ -94,7 +94,52 @@ tally_rows(PyObject *self, PyObject *args)
     return good ? tally_finish(&tally) : NULL;
 }
 
+/* add_up(entries) -> entries
+ *
+ * Makes one of those that have the same address, map and width. Any bytes will do, as long as they are whole entries.
+ */
+static PyObject *
+add_up(PyObject *self, PyObject *args)
+{
+    PyObject *from;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O", &from))
+        return NULL;
+    Buffers buffers = {.held = 0};
+    const uint8_t *bytes = hold(&buffers, from, 0, 1, 0);
+    if (!bytes)
+        return NULL;
+    Py_ssize_t size = buffers.views[0].len;
+    Tally tally = {.count = 0};
+    int good = 1;
+    if (size % (Py_ssize_t)sizeof(Entry)) {
+        PyErr_SetString(PyExc_ValueError, "a part of an entry");
+        good = 0;
+    } else if (!(good = tally_start(&tally)))
+        PyErr_NoMemory();
+    if (good) {
+        Py_BEGIN_ALLOW_THREADS
+        for (Py_ssize_t at = 0; at < size; at += (Py_ssize_t)sizeof(Entry)) {
+            Entry one;
+            memcpy(&one, bytes + at, sizeof one);
+            Entry *entry = tally_entry(&tally, one.addr, one.map, one.width, one.has | HAS_ANY);
+            if (!(good = entry != NULL))
+                break;
+            for (int kind = 0; kind < 3; kind++)
+                entry->counts[kind] += one.counts[kind];
+        }
+        Py_END_ALLOW_THREADS
+        if (!good) {
+            free(tally.entries);
+            PyErr_NoMemory();
+        }
+    }
+    let_go(&buffers);
+    return good ? tally_finish(&tally) : NULL;
+}
+
 PyMethodDef tally_functions[] = {
+    {"add_up", add_up, METH_VARARGS, "Entries of the same address, map and width as one."},
     {"tally_rows", tally_rows, METH_VARARGS, "Counts of accesses by address, map and width."},
     {NULL, NULL, 0, NULL},
 };

@@ -12,7 +12,7 @@
 /* Bits of Entry.has. */
 enum { HAS_ANY = 1, HAS_ADDR = 2, HAS_MAP = 4, HAS_WIDTH = 8 };
 
-/* As numpy sees it in stats/tally.py. */
+/* As trace/tally.py packs it. */
 typedef struct {
     uint64_t addr;
     int64_t map;
@@ -55,15 +55,17 @@ int tally_grow(Tally *tally);
 /* The entries as bytes, the table freed; NULL with an exception set. */
 PyObject *tally_finish(Tally *tally);
 
-/* Counts one access; 0 where there is no memory for it. What is absent must be 0. */
-static inline int
-tally_count(Tally *tally, uint8_t kind, uint64_t addr, int64_t map, uint8_t width, uint8_t has)
+/* The entry of these, added if it is new; NULL where there is no memory for it. What is absent must be 0. The entries
+ * move when the table grows: what was given before is none any more where `entries` changes.
+ */
+static inline Entry *
+tally_entry(Tally *tally, uint64_t addr, int64_t map, uint8_t width, uint8_t has)
 {
     Entry *entry = tally_find(tally->entries, tally->bits, addr, map, width, has);
     if (!entry->has) {
         if ((tally->count + 1) * 2 > (Py_ssize_t)1 << tally->bits) {
             if (!tally_grow(tally))
-                return 0;
+                return NULL;
             entry = tally_find(tally->entries, tally->bits, addr, map, width, has);
         }
         tally->count++;
@@ -72,6 +74,16 @@ tally_count(Tally *tally, uint8_t kind, uint64_t addr, int64_t map, uint8_t widt
         entry->width = width;
         entry->has = has;
     }
+    return entry;
+}
+
+/* Counts one access; 0 where there is no memory for it. What is absent must be 0. */
+static inline int
+tally_count(Tally *tally, uint8_t kind, uint64_t addr, int64_t map, uint8_t width, uint8_t has)
+{
+    Entry *entry = tally_entry(tally, addr, map, width, has);
+    if (!entry)
+        return 0;
     entry->counts[kind]++;
     return 1;
 }

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mmiotools.trace.addrmap import AddressMap, Resolved
     from mmiotools.trace.names import Names
 
+#: Fields that are no columns of a batch, or not always.
+_MADE = frozenset({"kind", "op", "offset", "bar"})
 _BAR_NAME = re.compile(r"(?:.*/)?(?:BAR([0-5])|ROM)", re.DOTALL)
 
 
@@ -45,7 +47,7 @@ class Predicate:
         self.expr = parse(expression, names) if isinstance(expression, str) else expression
         check_names(self.expr, names)
         #: Whether an event alone tells, without the maps and devices before it.
-        self.is_local = not any(_touches_regions(node) for node in tree.walk(self.expr))
+        self.is_local = not any(touches_regions(node) for node in tree.walk(self.expr))
         self._names = names
         self._tables: dict[int, list[bool]] = {}
         self._patterns = {
@@ -78,6 +80,15 @@ class Predicate:
             return rows.batch.of_kind(*tree.WORDS[node.name])
         if isinstance(node, tree.Not):
             return ~self._evaluate(node.operand, rows)
+        if isinstance(node, tree.And) and self.is_local:
+            # Addresses first: where none will do, nothing else of a block need be read.
+            operands = sorted(node.operands, key=lambda operand: getattr(operand, "name", None) != "addr")
+            found = self._evaluate(operands[0], rows)
+            for operand in operands[1:]:
+                if not found.any():
+                    break
+                found = found & self._evaluate(operand, rows)
+            return found
         if isinstance(node, tree.Joined):
             found = self._evaluate(node.operands[0], rows)
             join = np.logical_and if isinstance(node, tree.And) else np.logical_or
@@ -117,11 +128,20 @@ class Predicate:
             return bars, bars >= 0
         return rows.batch.data(name), rows.batch.present(name)
 
+    def _where(self, name: str, test: Callable[[Array], BoolArray], rows: _Rows) -> BoolArray:
+        """The rows that have a field with a number that passes a test, (n,)."""
+        if name not in _MADE:
+            return rows.batch.where(name, test)
+        data, present = self._column(name, rows)
+        return test(data) & present
+
     def _compare(self, node: tree.Compare, rows: _Rows) -> BoolArray:
-        data, present = self._column(node.name, rows)
-        if node.mask is not None:
-            data = masked(data, node.mask)
-        found = compare(data, node.op, node.value) & present
+        mask = node.mask
+        found = self._where(
+            node.name,
+            lambda data: compare(data if mask is None else masked(data, mask), node.op, node.value),
+            rows,
+        )
         if node.name == "value":
             test = OPERATORS[node.op]
             for row, wide in rows.wide():
@@ -130,8 +150,7 @@ class Predicate:
 
     def _member(self, node: tree.Member, rows: _Rows) -> BoolArray:
         plain = [span for span in node.spans if span.region is None]
-        data, present = self._column(node.name, rows)
-        found = within(data, plain) & present
+        found = self._where(node.name, lambda data: within(data, plain), rows)
         if node.name == "value":
             for row, wide in rows.wide():
                 found[row] = contains(wide, plain)
@@ -219,7 +238,8 @@ def _search(pattern: re.Pattern[bytes], text: bytes) -> bool:
     return pattern.search(text, 0, MAX_SEARCHED) is not None
 
 
-def _touches_regions(node: tree.Expr) -> bool:
+def touches_regions(node: tree.Expr) -> bool:
+    """Whether a node, without those below it, asks for more than an event alone tells."""
     if isinstance(node, tree.Member) and (node.named or any(span.region is not None for span in node.spans)):
         return True
     if isinstance(node, (tree.Place, AtRegister, RegisterValue, RegisterMember)):

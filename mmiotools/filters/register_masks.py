@@ -18,7 +18,7 @@ from mmiotools.filters.registers import AtRegister, RegisterMember, RegisterSpan
 from mmiotools.trace.batch import Array, Batch, BoolArray
 
 if TYPE_CHECKING:
-    from mmiotools.trace.addrmap import Region
+    from mmiotools.trace.address_space import Region
     from mmiotools.trace.names import Names, Place
 
 #: Bits that a column of values has.

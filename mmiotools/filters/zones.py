@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -10,8 +11,9 @@ from mmiotools.events import Kind
 from mmiotools.filters import blocks
 from mmiotools.filters import expr as tree
 from mmiotools.filters.columns import compare
+from mmiotools.filters.compile import Predicate, touches_regions
 from mmiotools.filters.window import Window
-from mmiotools.trace.batch import Array, BoolArray
+from mmiotools.trace.batch import Array, Batch, BoolArray
 from mmiotools.trace.zones import Choice, Last, Zones
 
 _ACCESSES, _ALL = (1 << (Kind.UNKNOWN + 1)) - 1, (1 << len(Kind)) - 1
@@ -28,8 +30,8 @@ def choose(node: tree.Expr, window: Window, bare: bool = False, last: Last | Non
     """
     kinds = _always(node, window, bare)
     if window.first is None and window.last is None:
-        test = blocks.may_select(node)
-        return Choice(partial(may_select, node), kinds, False, lambda zones: test(next(zones.each())), last)
+        rows, test = _rows(node) if window.is_open else None, blocks.may_select(node)
+        return Choice(partial(may_select, node), kinds, False, lambda zones: test(next(zones.each())), last, rows)
 
     def timed(zones: Zones) -> BoolArray:
         untimed = zones.time_max < zones.time_min
@@ -50,6 +52,12 @@ def choose(node: tree.Expr, window: Window, bare: bool = False, last: Last | Non
         return found
 
     return Choice(timed, kinds, timed=True, last=last)
+
+
+def _rows(node: tree.Expr) -> Callable[[Batch], BoolArray] | None:
+    """What tells the rows that are selected; None where it takes all rows to tell."""
+    predicate = None if any(map(touches_regions, tree.walk(node))) else Predicate(node)
+    return None if predicate is None else predicate.mask
 
 
 def _always(node: tree.Expr, window: Window, bare: bool) -> int:

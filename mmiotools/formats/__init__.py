@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from mmiotools.errors import FormatError, NotATrace, UsageError
+from mmiotools.events import Event
 from mmiotools.formats.base import Format, Sniff, damaged
 from mmiotools.formats.source import ByteSource, open_source, strip_compression
-from mmiotools.trace.header import Spread, Trace
+from mmiotools.trace.header import Spread, Tallied, Trace
 from mmiotools.trace.registry import Registry
+from mmiotools.trace.tally import Counted
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch
     from mmiotools.trace.zones import Choice
+
+T = TypeVar("T")
 
 FORMATS: Registry[Format] = Registry(
     "format",
@@ -109,38 +113,42 @@ def open_trace(
     if blocks and hasattr(batches, "with_blocks"):
         batches.with_blocks()
     told = getattr(batches, "told", None)
-    batches = _with_source_problem(batches, source)
-    trace = Trace(header, batches, source.name, source.size, lambda: source.consumed, chosen.name, told)
+    trace = Trace(
+        header,
+        _with_problem(batches, _noted, source),
+        source.name,
+        source.size,
+        lambda: source.consumed,
+        chosen.name,
+        told,
+    )
     if spread is not None:
-        trace.spread = lambda function: _spread_with_source_problem(spread(function), function, source)
+        trace.spread = lambda function: _with_problem(
+            spread(function), lambda note: Spread.of(function, _noted(note)), source
+        )
     if counting is not None:
-        from mmiotools.trace.tally import uncounted
-
-        trace.counting = lambda function: _spread_with_source_problem(
-            counting(function), lambda batch: function(uncounted(batch)), source
+        trace.counting = lambda function: _with_problem(
+            counting(function), lambda note: Tallied.of(function, Counted(1, rest=[note], rows=[0])), source
         )
     return trace
 
 
-def _with_source_problem(batches: Iterator[Batch], source: ByteSource) -> Iterator[Batch]:
-    """The batches, then a damaged NOTE if the input's compression broke off, then the input is closed."""
+def _with_problem(items: Iterator[T], noted: Callable[[Event], T], source: ByteSource) -> Iterator[T]:
+    """The items, then what `noted` makes of a damaged NOTE if the input's compression broke off; then the input is
+    closed.
+    """
     try:
-        yield from batches
+        yield from items
         if source.problem is not None:
-            from mmiotools.trace.batch import Batch
-
-            yield Batch.from_events([damaged(source.problem, events=0, offset=source.consumed)])
+            yield noted(damaged(source.problem, events=0, offset=source.consumed))
     finally:
         source.close()
 
 
-def _spread_with_source_problem(
-    results: Iterator[Spread[Any]], function: Callable[[Batch], Any], source: ByteSource
-) -> Iterator[Spread[Any]]:
-    """The same for a stream that is read through `spread` or `counting`."""
-    yield from results
-    for note in _with_source_problem(iter(()), source):
-        yield Spread(function(note), len(note), note)
+def _noted(note: Event) -> Batch:
+    from mmiotools.trace.batch import Batch
+
+    return Batch.from_events([note])
 
 
 def format_for_path(path: str) -> str | None:

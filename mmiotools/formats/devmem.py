@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mmiotools.formats.program import ProgramFormat, ProgramWriter, template, uint
 from mmiotools.formats.program_rows import ANY, READ, UNTIL, WHILE, Rows
 from mmiotools.formats.text_page import Mask, Page, table_of
-from mmiotools.trace.addrmap import Region
+from mmiotools.trace.address_space import Region
 
 _HEAD, _TAIL = template("program.sh.in")
 _OPS = table_of([b"r ", b"a ", b"w ", b"", b"u "])

@@ -8,18 +8,22 @@ last line without end, and worker processes. Memory: a few blocks of about 2 MiB
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
-from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions
-from mmiotools.trace.header import Spread
-from mmiotools.trace.tally import Counted, uncounted
+from mmiotools.trace.header import Spread, Tallied
+from mmiotools.trace.tally import Counted
+
+if TYPE_CHECKING:
+    from mmiotools.trace.batch import Batch, Regions
 
 R = TypeVar("R")
+T = TypeVar("T", Spread[Any], Tallied[Any])
 
 #: No record of any dialect is near this long; what is longer goes through in pieces, as notes.
 MAX_LINE = 1 << 21
@@ -55,7 +59,7 @@ class BlockParser(Protocol):
 class BlockCounter(Protocol):
     """The same, but what it can it only counts. Only given blocks of whole lines."""
 
-    def __call__(self, block: bytes, line: int, regions: Regions) -> Iterator[Counted]: ...
+    def __call__(self, block: bytes, line: int) -> Iterator[Counted]: ...
 
 
 class LineParser(Protocol):
@@ -75,7 +79,7 @@ class LineBatches:
     count   for who only counts: then there is `counting`, too
     hold    for records that span lines: how many of the last bytes of these whole lines (at most REACH of them are
             given) are not to be read without what follows
-    notice  is given the batches in order, or only their rows that are no accesses, before anybody else
+    notice  is given the HEADER events, in order, before anybody else is given what they are in
     """
 
     def __init__(
@@ -85,15 +89,20 @@ class LineBatches:
         *,
         count: BlockCounter | None = None,
         hold: Callable[[bytes], int] | None = None,
-        notice: Callable[[Batch], None] | None = None,
+        notice: Callable[[Event], None] | None = None,
     ) -> None:
         self._source = source
         self._parser = parse
         self._counter = count
         self._hold = hold
         self._notice = notice
-        self._regions = Regions()
         self._batches = self._one_by_one()
+
+    @cached_property
+    def _regions(self) -> Regions:
+        from mmiotools.trace.batch import Regions
+
+        return Regions()
 
     def __iter__(self) -> Iterator[Batch]:
         return self._batches
@@ -112,9 +121,18 @@ class LineBatches:
         for block in self._blocks(self._source.chunks()):
             for batch, lines in self._parse(block, line):
                 line += lines
-                if self._notice is not None:
-                    self._notice(batch)
+                self._tell(batch)
                 yield batch
+
+    def _tell(self, rare: Batch | Sequence[Event]) -> None:
+        if self._notice is None:
+            return
+        if isinstance(rare, Sequence):
+            headers = [event for event in rare if event.kind == Kind.HEADER]
+        else:
+            headers = [rare.event(row) for row in rare.rows(Kind.HEADER).tolist()] if rare.extras else []
+        for event in headers:
+            self._notice(event)
 
     def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """function(batch) for every batch, computed anywhere, given in order."""
@@ -123,35 +141,39 @@ class LineBatches:
             for batch, lines in self._parse(block, line):
                 yield Spread.of(function, batch), lines
 
-        return self._spread(make)
+        return self._spread(make, lambda item: item.rare.extras.values())
 
     @property
-    def counting(self) -> Callable[[Callable[[Counted], R]], Iterator[Spread[R]]] | None:
+    def counting(self) -> Callable[[Callable[[Counted], R]], Iterator[Tallied[R]]] | None:
         """The same for a function of what was counted; None where nothing can be."""
         return None if self._counter is None else self._counting
 
-    def _counting(self, function: Callable[[Counted], R]) -> Iterator[Spread[R]]:
-        def make(block: bytes, line: int) -> Iterator[tuple[Spread[R], int]]:
+    def _counting(self, function: Callable[[Counted], R]) -> Iterator[Tallied[R]]:
+        def make(block: bytes, line: int) -> Iterator[tuple[Tallied[R], int]]:
             if self._counter is None or not block.endswith(b"\n"):
                 for batch, lines in self._parse(block, line):
-                    yield Spread.of(lambda batch: function(uncounted(batch)), batch), lines
+                    yield Tallied.of(function, Counted(len(batch), batch=batch)), lines
                 return
-            for counted in self._counter(block, line, self._regions):
-                yield Spread(function(counted), counted.events, counted.rest.rare), counted.events
+            for counted in self._counter(block, line):
+                yield Tallied.of(function, counted), counted.events
 
-        return self._spread(make)
+        return self._spread(make, lambda item: (event.extra for event in item.rare))
 
-    def _spread(self, make: Callable[[bytes, int], Iterator[tuple[Spread[R], int]]]) -> Iterator[Spread[R]]:
-        """What `make` makes of every block, with the lines that it takes, computed anywhere, given in order."""
+    def _spread(
+        self, make: Callable[[bytes, int], Iterator[tuple[T, int]]], extras: Callable[[T], Iterable[Mapping[str, Any]]]
+    ) -> Iterator[T]:
+        """What `make` makes of every block, with the lines that it takes, computed anywhere, given in order; `extras`
+        gives those of its events that are no accesses.
+        """
 
         # A piece is an Extent, which the worker reads itself, or bytes.
-        def one_by_one(piece: Any, line: int) -> Iterator[tuple[Spread[R], int]]:
+        def one_by_one(piece: Any, line: int) -> Iterator[tuple[T, int]]:
             for block in [piece] if isinstance(piece, bytes) else self._blocks(piece.chunks()):
                 for result, lines in make(block, line):
                     yield result, lines
                     line += lines
 
-        def work(piece: Any) -> tuple[Any, list[tuple[Spread[R], int]] | None]:
+        def work(piece: Any) -> tuple[Any, list[tuple[T, int]] | None]:
             results, rare = [], 0
             for result, lines in one_by_one(piece, 1):
                 results.append((result, lines))
@@ -165,17 +187,16 @@ class LineBatches:
         pieces = self._blocks(self._source.chunks()) if extents is None else self._whole(extents)
         line = 1
         for piece, results in ordered_map(work, pieces, many=extents is not None and (self._source.size or 0) > LARGE):
-            found: Iterable[tuple[Spread[R], int]] | None = results
+            found: Iterable[tuple[T, int]] | None = results
             # A worker does not know how many lines came before. Where that matters, or where its results would be too
             # much to hold at once, the piece is read again.
             if results is None or (
-                line > 1 and any("line" in extra for item, _ in results for extra in item.rare.extras.values())
+                line > 1 and any("line" in extra for item, _ in results for extra in extras(item))
             ):
                 found = one_by_one(piece, line)
             for result, lines in found or ():
                 line += lines
-                if self._notice is not None:
-                    self._notice(result.rare)
+                self._tell(result.rare)
                 yield result
 
     def _blocks(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -200,6 +221,8 @@ class LineBatches:
 
     def _parse(self, block: bytes, line: int) -> Iterator[Parsed]:
         if len(block) >= MAX_LINE and not block.endswith(b"\n"):
+            from mmiotools.trace.batch import Batch
+
             yield Parsed(Batch.from_events([_too_long(block, line)], self._regions), 1)
         else:
             yield from self._parser(block, line, self._regions)
@@ -220,6 +243,8 @@ def by_line(parse: LineParser) -> BlockParser:
     """
 
     def parse_block(block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:
+        from mmiotools.trace.batch import MAX_EVENTS, Batch
+
         ended = block.endswith(b"\n")
         lines = block.split(b"\n")
         if ended:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
-from typing import BinaryIO, ClassVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
-from mmiotools.events import Kind
-from mmiotools.formats import mmiotrace_compiled
+from mmiotools.events import Event
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.lines import LineBatches, Parsed, without_end
+from mmiotools.formats.mmiotrace_count import count
 from mmiotools.formats.mmiotrace_lines import parse_line
-from mmiotools.formats.mmiotrace_print import TextWriter
 from mmiotools.formats.mmiotrace_render import VERSION
-from mmiotools.formats.mmiotrace_scan import scan
 from mmiotools.formats.source import ByteSource
 from mmiotools.speed import compiled
-from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
+
+if TYPE_CHECKING:
+    from mmiotools.formats.mmiotrace_print import TextWriter
+    from mmiotools.trace.batch import Batch, Regions
 
 _RECORD = re.compile(
     rb"(?:^|\n)[ \t]*(?:VERSION +\S+|PCIDEV +[0-9a-fA-F]{4} |[RW] +\d+ +\d+\.\d+ "
@@ -53,15 +54,22 @@ class Mmiotrace:
         """Batches of at most 64 Ki lines; one event a line, whatever the line holds."""
         header = TraceHeader(self.name, "boot", 6)
         fast = compiled()
-        count = None if fast is None else partial(mmiotrace_compiled.count, fast)
-        return header, LineBatches(source, _parse, count=count, notice=partial(_notice, header))
+        counter = None if fast is None else partial(count, fast)
+        return header, LineBatches(source, _parse, count=counter, notice=partial(_notice, header))
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> TextWriter:
         """Lines onto `out`; as they were spelled where they were lines of this dialect."""
+        from mmiotools.formats.mmiotrace_print import TextWriter
+
         return TextWriter(out, spelled=header.format in ("", self.name, "native", "jsonl"))
 
 
 def _parse(block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:
+    # Imported only now: who only counts needs no columns.
+    from mmiotools.formats import mmiotrace_compiled
+    from mmiotools.formats.mmiotrace_scan import scan
+    from mmiotools.trace.batch import Batch
+
     if block.endswith(b"\n"):
         fast = compiled()
         found = scan(block, line, regions) if fast is None else mmiotrace_compiled.scan(fast, block, line, regions)
@@ -71,15 +79,12 @@ def _parse(block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:
         yield Parsed(Batch.from_events([without_end(parse_line(block, line, ended=False))], regions), 1)
 
 
-def _notice(header: TraceHeader, batch: Batch) -> None:
-    """Take what HEADER events say into the stream's header; an unknown version is read all the same."""
-    if batch.extras:
-        for row in batch.rows(Kind.HEADER).tolist():
-            extra = batch.extras[row]
-            if extra.get("format") == "mmiotools":
-                header.meta.update(extra.get("meta", {}))
-            elif extra.get("version") != VERSION:
-                header.meta.setdefault("unknown_version", extra.get("version"))
+def _notice(header: TraceHeader, event: Event) -> None:
+    """Take what a HEADER event says into the stream's header; an unknown version is read all the same."""
+    if event.extra.get("format") == "mmiotools":
+        header.meta.update(event.extra.get("meta", {}))
+    elif event.extra.get("version") != VERSION:
+        header.meta.setdefault("unknown_version", event.extra.get("version"))
 
 
 FORMAT = Mmiotrace()

@@ -10,9 +10,8 @@ import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.formats.line_columns import Store
-from mmiotools.formats.mmiotrace_scan import complete, parse_alone
+from mmiotools.formats.mmiotrace_scan import complete
 from mmiotools.trace.batch import DTYPES, EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions
-from mmiotools.trace.tally import ENTRY, Counted, Times
 
 #: The columns that the engine fills, in its order.
 _BYTES, _WORDS = ("kind", "width", "crlf"), ("time", "map", "pid", "start", "end", "addr", "value", "pc", "opcode")
@@ -56,23 +55,6 @@ def _batch(block: bytes, columns: dict[str, Any], first_line: int, regions: Regi
     if crlf.any():
         found["eol"] = Column(np.where(crlf, np.uint8(EOL_CRLF), np.uint8(EOL_LF)))
     return Batch(kind, found, extras, regions)
-
-
-#: Lines that are not counted, of which places are taken note at once.
-_OTHERS = 1 << 16
-
-
-def count(fast: ModuleType, block: bytes, first_line: int, regions: Regions) -> Iterator[Counted]:
-    """The lines of a block, canonical accesses only counted. Line ends are not looked at."""
-    at = 0
-    places, told = np.empty((_OTHERS, 3), np.int64), np.empty(6, np.int64)
-    while at < len(block):
-        lines, at, left, entries = fast.tally_lines(block, at, _OTHERS, places, told)
-        times = Times(*told.tolist())
-        rows, starts, ends = places[:left].T.copy()
-        rest = Batch.from_events(parse_alone(block, rows, starts, ends, first_line), regions)
-        yield Counted(lines, np.frombuffer(entries, ENTRY), None if times.first_row < 0 else times, rest, rows)
-        first_line += lines
 
 
 def print_regular(fast: ModuleType, batch: Batch) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
@@ -271,3 +272,15 @@ def is_second_half(before: Event, event: Event) -> bool:
         and not event.damaged
         and _NUMBERS.match(event.extra["text"]) is not None
     )
+
+
+def parse_alone(block: bytes, spans: Sequence[tuple[int, int, int]], first_line: int) -> list[Event]:
+    """The events of some lines of a block: of each its number from 0, and where its text begins and ends."""
+    events = [parse_line(block[start:end], first_line + row) for row, start, end in spans]
+    for at in range(1, len(spans)):
+        row = spans[at][0]
+        # A record that a stray line end cut in two is one loss, not two.
+        if spans[at - 1][0] == row - 1 and is_second_half(events[at - 1], events[at]):
+            text = events[at].extra["text"]
+            events[at] = damaged("the rest of the record before it", text=text, events=0, line=first_line + row)
+    return events

@@ -12,10 +12,12 @@ import numpy as np
 from mmiotools.events import Event, Kind, is_damage
 from mmiotools.formats import mmiotrace_compiled
 from mmiotools.formats.mmiotrace_render import render
-from mmiotools.formats.text_page import Bytes, Mask, Page
+from mmiotools.formats.text_page import Bytes, Mask, Page, table_of
 from mmiotools.speed import compiled
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, Batch
 
+#: What lines of READ, WRITE and UNKNOWN begin with; the last is longer.
+_OPS = table_of([b"R ", b"W ", b"\0\0"])
 #: Lines that are printed at once.
 _PAGE = 1 << 13
 
@@ -112,7 +114,8 @@ class TextWriter:
                 self.lost[name] += int(batch.present(name).sum())
         if "cpu" in batch.columns:
             self.lost["cpu"] += int((batch.present("cpu") & (batch.kind != Kind.LOST)).sum())
-        fine = np.flatnonzero(batch.data("time") % 1000)
+        time = batch.data("time")
+        fine = np.flatnonzero(time // 1000 * 1000 != time)
         if len(fine):
             spelled = sum("raw" in batch.extras.get(row, {}) for row in fine.tolist())
             self.lost["time below one microsecond"] += len(fine) - spelled
@@ -160,8 +163,7 @@ def _print(batch: Batch) -> tuple[bytes, Bytes]:
         mixed, known = unknown, ~unknown
         page.literal(b"UNKNOWN ", mixed)
     if not unknown.all():
-        page.literal(b"W ", (batch.kind == Kind.WRITE))
-        page.literal(b"R ", (batch.kind == Kind.READ))
+        page.words(_OPS, batch.kind)
         page.decimal(batch.data("width").astype(np.uint64), known)
         page.literal(b" ", known)
     micro = batch.data("time").astype(np.uint64) // np.uint64(1000)

@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.events import Event, Kind
-from mmiotools.formats.base import damaged
+from mmiotools.events import Kind
 from mmiotools.formats.line_columns import Lines, Place, Store
-from mmiotools.formats.mmiotrace_lines import is_second_half, parse_line
+from mmiotools.formats.mmiotrace_lines import parse_alone
 from mmiotools.formats.text_numbers import (
     BLANKS,
     LAST,
@@ -243,26 +242,11 @@ def complete(
     """Read the lines that no scanner took one by one; their kinds and columns go to their rows, their extras are
     returned by row.
     """
-    events = parse_alone(block, others, starts[others], ends[others], first_line)
+    spans = zip(others.tolist(), starts[others].tolist(), ends[others].tolist(), strict=True)
+    events = parse_alone(block, list(spans), first_line)
     slow = columnise(events, regions)
     kind[others] = slow.kind
     for name, column in slow.columns.items():
         present = slice(None) if column.present is None else column.present
         store.put(name, Place(others[present]), column.data[present])
     return {int(others[row]): extra for row, extra in slow.extras.items()}
-
-
-def parse_alone(block: bytes, rows: Index, starts: Index, ends: Index, first_line: int) -> list[Event]:
-    """The events of some lines of a block: their numbers from 0 and where the text of each is, (m,)."""
-    spans = zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True)
-    events: list[Event] = [parse_line(block[start:end], first_line + row) for row, start, end in spans]
-    _join_halves(events, rows, first_line)
-    return events
-
-
-def _join_halves(events: list[Event], rows: Index, first_line: int) -> None:
-    """A record that a stray line end cut in two is one loss, not two."""
-    for at in (np.flatnonzero(np.diff(rows) == 1) + 1).tolist():
-        if is_second_half(events[at - 1], events[at]):
-            text, line = events[at].extra["text"], first_line + int(rows[at])
-            events[at] = damaged("the rest of the record before it", text=text, events=0, line=line)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.source import ByteSource
-from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
 
 if TYPE_CHECKING:
     from mmiotools.formats.native_write import NativeWriter
+    from mmiotools.trace.batch import Batch
 
 
 class Native:
@@ -37,11 +37,10 @@ class Native:
     def read(self, source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
         """One batch a block. Raises FormatError for a newer major version."""
         # Imported only now, as every input is shown to this format first.
-        from mmiotools.formats.native_batches import NativeBatches
-        from mmiotools.formats.native_read import NativeReader
+        from mmiotools.formats.native_open import NativeBatches
 
-        reader = NativeReader(source)
-        return reader.header, NativeBatches(reader)
+        batches = NativeBatches(source)
+        return batches.header, batches
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> NativeWriter:
         """Blocks onto `out`, which may be a pipe."""

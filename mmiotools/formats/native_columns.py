@@ -14,27 +14,18 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from mmiotools.formats.native_layout import unpack
 from mmiotools.formats.native_planes import (
-    ADDRESS,
     CONSTANT,
     DELTA,
     DICTIONARY,
-    ESCAPE,
-    PLAIN,
     U64,
-    Array,
     Packed,
-    Steps,
     What,
-    from_steps,
     join,
-    look_up,
     pack_column,
     split,
-    unzigzag,
 )
-from mmiotools.formats.native_zstd import THOROUGH, Corrupt, Effort, expand, expand_planes, squeeze
+from mmiotools.formats.native_zstd import THOROUGH, Effort, expand, expand_planes, squeeze
 from mmiotools.trace.batch import Column
 
 #: Up to so many numbers, all byte planes may go into one frame.
@@ -71,6 +62,7 @@ class Presence:
         self.packed: list[bytes] = packed or []
         self._numbers: dict[bytes, int] = {}
         self._unpacked: dict[Any, tuple[NDArray[np.bool_], int]] = {}
+        self._absent: dict[Any, NDArray[np.intp]] = {}
 
     def number(self, present: NDArray[np.bool_]) -> int:
         """The number of a bitmap, added if it is new."""
@@ -88,6 +80,13 @@ class Presence:
             present = np.unpackbits(bits, count=n, bitorder="little").view(np.bool_)
             found = self._unpacked[number] = (present, int(np.count_nonzero(present)))
         return found
+
+    def places(self, number: Any, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Which of the rows of a bitmap, from 0, some of them are; it was gotten before."""
+        absent = self._absent.get(number)
+        if absent is None:
+            absent = self._absent[number] = np.flatnonzero(~self._unpacked[number][0])
+        return rows - np.searchsorted(absent, rows)
 
 
 #: Of columns that are not like any: what they are.
@@ -135,71 +134,3 @@ def encode(name: str, column: Column, presence: Presence, effort: Effort) -> Enc
         parts["v"] = frames(packed.planes, rows, effort.pattern if patterned else effort.usual)
     payload: bytes = _packer.pack(parts)
     return Encoded([encoding, bits, len(payload), zlib.crc32(payload), parameter, *bitmap], payload, packed, addresses)
-
-
-def check(entry: Any, payload: bytes) -> None:
-    """Of a column that nobody wants to see, only the checksum. Raises Corrupt."""
-    if zlib.crc32(payload) != entry[3]:
-        raise Corrupt("its checksum is wrong")
-
-
-def decode(entry: Any, payload: bytes, n: int, addresses: U64 | None, presence: Presence) -> Column | None:
-    """The column of a directory entry and its payload; None when its encoding is not known. Raises Corrupt."""
-    encoding, bits, _, crc, parameter, *bitmap = entry
-    if zlib.crc32(payload) != crc:
-        raise Corrupt("its checksum is wrong")
-    if encoding not in (CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA):
-        return None
-    try:
-        parts = unpack(payload) if payload else {}
-        present = None
-        count = n
-        if bitmap:
-            present, count = presence.get(bitmap[0], n)
-        dtype = np.dtype(f"{'i' if bits < 0 else 'u'}{abs(bits) // 8}")
-        values = _decode_values(encoding, parts, parameter, count, dtype, addresses)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
-        raise Corrupt(str(error)) from error
-    if present is None:
-        return Column(values)
-    data = np.zeros(n, dtype)
-    data[present] = values
-    return Column(data, present)
-
-
-def _decode_values(
-    encoding: int, parts: dict[str, Any], parameter: Any, n: int, dtype: np.dtype[Any], addresses: U64 | None
-) -> Array:
-    if encoding == CONSTANT:
-        if type(parameter) is not int:
-            raise Corrupt("its value is no integer")
-        return np.full(n, parameter, dtype)
-    if encoding == DELTA:
-        first, unit = parameter
-        if type(first) is not int or type(unit) is not int:
-            raise Corrupt("its times begin nowhere")
-        small = expand(parts["v"], n)
-        large = np.zeros(0, np.int64)
-        escaped = small.count(ESCAPE)
-        if escaped:
-            large = (
-                unpack_planes(parts["x"], escaped).view(np.int64)
-                if "x" in parts
-                else unzigzag(unpack_planes(parts["z"], escaped))
-            )
-        return from_steps(Steps(first, unit, small, large)).astype(dtype, copy=False)
-    planes = expand_planes(parts["v"], n)
-    values = None
-    if encoding == ADDRESS:
-        if addresses is None:
-            raise Corrupt("the address dictionary is missing")
-        values = addresses
-    elif encoding == DICTIONARY:
-        size, packed = parts["k"]
-        if not 0 < size <= max(n, 1):
-            raise Corrupt("its dictionary has an impossible size")
-        values = unpack_planes(packed, size)
-    if values is not None and encoding == ADDRESS:
-        # Addresses are stored as they are, also where the type is signed.
-        return look_up(planes, n, values, np.dtype(np.uint64)).astype(dtype, copy=False)
-    return look_up(planes, n, values, dtype)

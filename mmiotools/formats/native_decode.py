@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 from mmiotools.events import Kind
 from mmiotools.formats import native_extras
 from mmiotools.formats.native_body import EXTRAS, NEEDED, read_body
-from mmiotools.formats.native_columns import Presence, decode, unpack_planes
+from mmiotools.formats.native_columns import Presence, unpack_planes
+from mmiotools.formats.native_late import NONSENSE, LateBatch, decoded
+from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_zstd import Corrupt
-from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch, Column, Regions
+from mmiotools.trace.batch import MAX_EVENTS, Batch, BoolArray, Column, Regions
 from mmiotools.trace.zones import Zones
 
 #: Most columns of a block: each may be a few bytes in the file and half a megabyte here.
 MAX_COLUMNS = 256
 #: Columns without which a batch is none.
 _ALWAYS = ("kind", "extras")
-#: What a block that checks out may still raise when it says nonsense.
-NONSENSE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+_LAST_KIND = max(Kind)
 
 
 class Decoded(NamedTuple):
@@ -46,12 +47,17 @@ def decode_block(
     regions: Regions,
     wanted: frozenset[str] | None,
     leaves_out: Callable[[Zones], bool] | None,
+    rows: Callable[[Batch], BoolArray] | None = None,
+    alone: bool = True,
 ) -> Decoded:
     """The batch of a block of n events, and what it lacks.
 
     regions     of the stream; its codes are the batch's
     wanted      the columns to decode, None for all; of the others the checksums are looked at, no more
     leaves_out  whether nobody wants to see a block, by what its head says: then None is its batch
+    rows        which accesses of a batch somebody wants to see, (n,): the others are not in it, and columns are decoded
+                no further than it takes to know; None for all
+    alone       whether what is no access is wanted of a block of which no access is; else None is its batch
 
     Raises Corrupt, or another of NONSENSE.
     """
@@ -69,10 +75,11 @@ def decode_block(
     if NEEDED in lost:
         raise Corrupt(f"column '{NEEDED}': its checksum is wrong")
     # Without the extras, it takes the kinds to know what is lost.
-    if leaves_out is not None and EXTRAS not in lost and leaves_out(_zones(head["zone"], n, addresses)):
+    may_pass = EXTRAS not in lost
+    if leaves_out is not None and may_pass and leaves_out(_zones(head["zone"], n, addresses)):
         return Decoded(None, [], lost, sound)
     presence = Presence(head.get("present"))
-    columns: dict[str, Column] = {}
+    stored: dict[str, StoredColumn] = {}
     extras: dict[int, dict[str, Any]] = {}
     unread = []
     for name, entry in head["columns"].items():
@@ -81,23 +88,36 @@ def decode_block(
             continue
         try:
             if name == "extras":
-                extras = native_extras.decode(entry, payload, n)
+                extras = native_extras.decode(payload, n)
                 continue
-            column = decode(entry, payload, n, addresses, presence)
-            if column is not None and name in DTYPES:
-                column = _as_expected(name, column)
+            column = StoredColumn(entry, payload, n, addresses, presence)
         except NONSENSE as error:
             raise Corrupt(f"column '{name}': {error}") from error
-        if column is None:
-            unread.append(name)
+        if column.known:
+            stored[str(name)] = column
         else:
-            columns[str(name)] = column
-    kind = columns.pop("kind").data
-    if kind.dtype != np.uint8 or int(kind.max()) > max(Kind):
+            unread.append(name)
+    kind = stored.pop("kind").column().data
+    most = int(kind.max())
+    if kind.dtype != np.uint8 or most > _LAST_KIND:
         raise Corrupt("it holds kinds of events that this version does not know")
-    if "region" in columns:
-        columns["region"] = _translate(columns["region"], head["regions"], regions)
-    return Decoded(Batch(kind, columns, extras, regions), unread, lost, sound)
+    if rows is None:
+        batch = Batch(kind, {name: _whole(name, column) for name, column in stored.items()}, extras, regions)
+    else:
+        late = LateBatch(kind, {}, extras, regions, stored)
+        found = rows(late)
+        if not alone and may_pass and not found.any():
+            return Decoded(None, unread, lost, sound)
+        batch = late.decoded(np.flatnonzero(found | (kind > Kind.UNKNOWN) if most > Kind.UNKNOWN else found))
+    if "region" in batch.columns:
+        batch.columns["region"] = _translate(batch.columns["region"], head["regions"], regions)
+    return Decoded(batch, unread, lost, sound)
+
+
+def _whole(name: str, stored: StoredColumn) -> Column:
+    column = decoded(name, stored)
+    assert column is not None
+    return column
 
 
 def _translate(column: Column, names: dict[int, list[str]], regions: Regions) -> Column:
@@ -121,19 +141,3 @@ def _zones(zone: dict[str, Any], events: int, addresses: NDArray[np.uint64] | No
     )
     low, high = (np.array([number], np.uint64) for number in places)
     return Zones(offset, first, count, least, most, low, high, kinds, addresses=addresses)
-
-
-def _as_expected(name: str, column: Column) -> Column:
-    """A well-known column with the type that everybody relies on. Raises Corrupt when a value does not fit."""
-    data, present = column
-    wanted = DTYPES[name]
-    if data.dtype != wanted:
-        cast = data.astype(wanted)
-        if not np.array_equal(cast, data):
-            raise Corrupt("a value is beyond its type")
-        data = cast
-    if name == "eol" and int(data.max()) > EOL_NONE:
-        raise Corrupt("a line end that is none")
-    if name == "opcode" and int(data.max()) >> 56 > 7:
-        raise Corrupt("an opcode is too long")
-    return Column(data, present)

@@ -113,7 +113,7 @@ def pack(content: Any) -> bytes:
     return packed
 
 
-def unpack(data: bytes) -> Any:
+def unpack(data: Any) -> Any:
     """What `pack` was given. Raises ValueError for anything that is not exactly one msgpack object, or too large."""
     if len(data) < MAX_OBJECTS // 2:
         # An item takes a byte at least, and a list or map is an item: there cannot be too many, whatever it says.
@@ -130,7 +130,7 @@ def unpack(data: bytes) -> Any:
     return _unpacked(data, counted)
 
 
-def _unpacked(data: bytes, hook: Callable[[Any], Any] | None) -> Any:
+def _unpacked(data: Any, hook: Callable[[Any], Any] | None) -> Any:
     try:
         return msgpack.unpackb(
             data,

@@ -98,6 +98,8 @@ def join(planes: list[Any], n: int) -> U64:
         out = np.empty(n, np.uint64)
         fast.join(planes, n, None, False, 8, out)
         return out
+    if len(planes) == 1:
+        return np.frombuffer(planes[0], np.uint8).astype(np.uint64)
     bytes_ = np.zeros((n, 8), np.uint8)
     for place, plane in enumerate(planes):
         bytes_[:, place] = np.frombuffer(plane, np.uint8)
@@ -113,6 +115,8 @@ def look_up(planes: list[Any], n: int, values: U64 | None, dtype: np.dtype[Any])
         out = np.empty(n, dtype)
         fast.join(planes, n, values, dtype.kind == "i", dtype.itemsize, out)
         return out
+    if values is None and len(planes) == 1 and dtype == np.uint8:
+        return np.frombuffer(planes[0], np.uint8)
     numbers = join(planes, n)
     if values is not None:
         if n and int(numbers.max()) >= len(values):
@@ -121,6 +125,21 @@ def look_up(planes: list[Any], n: int, values: U64 | None, dtype: np.dtype[Any])
     if dtype.kind == "i":
         return unzigzag(numbers).astype(dtype, copy=False)
     return numbers.astype(dtype, copy=False)
+
+
+def place_of(planes: list[Any], n: int) -> Array:
+    """The places behind byte planes, (n,) of some unsigned type: those are less than 2¹⁶, or it raises ValueError."""
+    if len(planes) == 1:
+        return np.frombuffer(planes[0], np.uint8)
+    if len(planes) == 2:
+        bytes_ = np.empty((n, 2), np.uint8)
+        for place, plane in enumerate(planes):
+            bytes_[:, place] = np.frombuffer(plane, np.uint8)
+        return bytes_.view("<u2").reshape(n)
+    numbers = join(planes, n)
+    if n and int(numbers.max()) >> 16:
+        raise ValueError(_BEYOND)
+    return numbers.astype(np.uint16)
 
 
 def alike(data: Array) -> bool:
@@ -172,17 +191,21 @@ def to_steps(times: NDArray[np.int64]) -> Steps:
     return Steps(int(ticks[0]), unit, np.where(small, steps, ESCAPE).astype(np.uint8).tobytes(), steps[~small])
 
 
-def from_steps(steps: Steps) -> NDArray[np.int64]:
-    """The inverse of `to_steps`; modulo 2⁶⁴ where what it was given is no such thing."""
+def from_steps(steps: Steps, rows: NDArray[np.intp] | None = None) -> NDArray[np.int64]:
+    """The inverse of `to_steps`, of all times or those at some rows; modulo 2⁶⁴ where what it was given is no such
+    thing.
+    """
     n = len(steps.small)
     fast = compiled()
     if fast is not None:
         out = np.empty(n, np.int64)
         fast.sum_steps(steps.small, n, steps.large, len(steps.large), steps.first, steps.unit, out)
-        return out
-    found = np.frombuffer(steps.small, np.uint8).astype(np.int64)
-    found[found == ESCAPE] = steps.large
-    return (np.cumsum(found) + np.int64(steps.first)) * np.int64(steps.unit)
+        return out if rows is None else out[rows]
+    small = np.frombuffer(steps.small, np.uint8)
+    found = small.astype(np.int64)
+    found[np.flatnonzero(small == ESCAPE)] = steps.large
+    passed = found.cumsum()
+    return ((passed if rows is None else passed[rows]) + np.int64(steps.first)) * np.int64(steps.unit)
 
 
 #: Where the compiled engine puts what it made of a column.

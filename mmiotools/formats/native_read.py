@@ -18,8 +18,9 @@ from mmiotools.errors import FormatError
 from mmiotools.events import Event
 from mmiotools.formats.base import damaged
 from mmiotools.formats.native_block import Harmless, taken_over
-from mmiotools.formats.native_decode import NONSENSE, Decoded, decode_block
+from mmiotools.formats.native_decode import Decoded, decode_block
 from mmiotools.formats.native_index import Context, Index, find_context, find_footer, read_index
+from mmiotools.formats.native_late import NONSENSE
 from mmiotools.formats.native_layout import (
     END,
     EVENTS,
@@ -38,7 +39,8 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.native_left import lost_columns, what_is_left
 from mmiotools.formats.native_magic import MAGIC, SYNC
-from mmiotools.formats.native_stream import Stream
+from mmiotools.formats.native_pieces import Piece, joined, pieces
+from mmiotools.formats.native_stream import Stream, take_header
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
@@ -48,9 +50,6 @@ from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
 
 R = TypeVar("R")
-
-#: Blocks that a worker reads at a time.
-_TOGETHER = 8
 
 
 class NativeReader:
@@ -88,7 +87,7 @@ class NativeReader:
 
     @property
     def told(self) -> int | None:
-        """How many events the header says there are, None where it does not."""
+        """See `NativeBatches.told`."""
         return self._total
 
     def keep_blocks(self) -> None:
@@ -139,11 +138,7 @@ class NativeReader:
         if self._headed or not isinstance(content, dict):
             return
         self._headed = True
-        header = self.header
-        for name, kind in (("format", str), ("clock", str), ("time_digits", int), ("meta", dict)):
-            if isinstance(content.get(name), kind):
-                setattr(header, name, content[name])
-        header.time_digits = min(max(header.time_digits, 0), 9)
+        take_header(self.header, content)
 
     # -- damage -------------------------------------------------------------------------------------------
 
@@ -217,10 +212,23 @@ class NativeReader:
         yield from self._blocks()
         yield from self._close_gap(stop, known=False)
 
-    def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
-        """function(batch) for every batch, given in order: a file with an index is read by worker processes, some
-        blocks at a time.
+    def stretch(self, extent: Extent, first: int, stop: int) -> tuple[list[Batch], bool]:
+        """Blocks that are known to have the events first..stop-1, and whether there is damage in them: it may go on
+        behind them, so that they are to be read again by `rest`.
         """
+        self._hurt, unknown = False, set(self._unknown)
+        found = list(self._stretch(extent, first, stop))
+        self._unknown = unknown
+        return found, self._hurt
+
+    def rest(self, extent: Extent, first: int) -> Iterator[Batch]:
+        """All from a block on whose first event has that number."""
+        self._expected = self._told = first
+        self._stream = Stream.of_extent(extent)
+        return chain(self._blocks(), self._end_of_file())
+
+    def spread(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
+        """See `NativeBatches.spread`: a file with an index is read by worker processes, some blocks at a time."""
         result = partial(Spread.of, function)
         indexed = self._indexed()
         if indexed is None:
@@ -231,40 +239,38 @@ class NativeReader:
         wanted = np.ones(len(zones.first), np.bool_)
         if self.chosen is not None:
             wanted = self.chosen.wanted(zones, self._take_context(index, self.chosen))
-        pieces = [
-            (at, min(at + _TOGETHER, stop))
-            for start, stop in stretches(wanted).tolist()
-            for at in range(start, stop, _TOGETHER)
-        ]
         offsets, firsts = index.borders()
 
-        def work(piece: tuple[int, int]) -> tuple[tuple[int, int], list[Spread[R]], bool]:
-            start, stop = piece
+        def read(piece: Piece) -> Iterator[Batch]:
+            for seen, start, stop in piece:
+                yield from self._context(firsts[seen], firsts[start])
+                extent = Extent(descriptor, offsets[start], offsets[stop])
+                yield from self._stretch(extent, firsts[start], firsts[stop])
+
+        def work(piece: Piece) -> tuple[Piece, list[Spread[R]], bool]:
             self._hurt, unknown = False, set(self._unknown)
-            extent = Extent(descriptor, offsets[start], offsets[stop])
-            found = list(map(result, self._stretch(extent, firsts[start], firsts[stop])))
+            batches = read(piece)
+            found = list(map(result, batches if self._rows() is None else joined(batches)))
             self._unknown = unknown
             return piece, found, self._hurt
 
         at = 0
-        for piece, found, hurt in ordered_map(work, pieces):
+        for piece, found, hurt in ordered_map(work, pieces(wanted)):
             if hurt:
                 # Damage may go on in the next piece, and is to be told once: from here on all is read in order.
-                wanted[: piece[0]] = False
+                wanted[: piece[0][1]] = False
                 break
-            yield from map(result, self._context(at, firsts[piece[0]]))
             yield from found
-            at = firsts[piece[1]]
-            self._source.consumed = offsets[piece[1]]
+            at = firsts[piece[-1][2]]
+            self._source.consumed = offsets[piece[-1][2]]
         else:
             wanted[:] = False
-        self._expected = self._told = at
         if self.chosen is not None:
+            self._expected = self._told = at
             yield from map(result, self._stretches(descriptor, index, wanted))
             return
         start = int(np.argmax(wanted)) if wanted.any() else len(wanted)
-        self._stream = Stream.of_extent(Extent(descriptor, offsets[start], size))
-        yield from map(result, chain(self._blocks(), self._end_of_file()))
+        yield from map(result, self.rest(Extent(descriptor, offsets[start], size), at))
 
     def _take_context(self, index: Index, choice: Choice) -> NDArray[np.bool_]:
         """The blocks, (n,), whose events of the wanted kinds are in the footer."""
@@ -414,7 +420,8 @@ class NativeReader:
 
     def _decode(self, n: int, head: dict[str, Any], body: bytes) -> Decoded:
         """A block of n events. An encoding that is not known is told the first time."""
-        found = decode_block(n, head, body, self._regions, self.wanted, self._leaves_out())
+        rows, leaves_out = self._rows(), self._leaves_out()
+        found = decode_block(n, head, body, self._regions, self.wanted, leaves_out, rows, alone=self._rare is None)
         for name in found.unread:
             if name not in self._unknown and not self._with_blocks:
                 self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")
@@ -423,7 +430,11 @@ class NativeReader:
 
     def _leaves_out(self) -> Callable[[Zones], bool] | None:
         """Whether nobody wants to see a block, by what its head says; None where all are wanted."""
-        if self.chosen is None or (ask := self.chosen.block) is None:
+        if self.chosen is None or (ask := self.chosen.block) is None or self._rows() is not None:
             return None
         kinds = self.chosen.kinds if self._rare is None else 0
         return lambda zone: not (zone.kinds[0] & kinds or ask(zone))
+
+    def _rows(self) -> Callable[[Batch], NDArray[np.bool_]] | None:
+        """Which rows somebody wants to see; None for all, and for those who take blocks over."""
+        return None if self.chosen is None or self._with_blocks else self.chosen.rows

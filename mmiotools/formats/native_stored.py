@@ -1,7 +1,7 @@
 """A block of a native file for the compiled engine: its columns as they are stored, decompressed where asked for.
 
-It is quick, and does without numpy. Whatever is unusual or wrong is `Unfit`, also times that a line of mmiotrace text
-has no room for: who reads blocks in earnest (native_decode.py) knows what to do about it, and says it.
+It is quick, and does without numpy. Whatever is unusual or wrong is `Unfit`: who reads blocks in earnest
+(native_decode.py) knows what to do about it, and says it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import zlib
 from array import array
 from functools import cached_property
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from mmiotools.events import NOTHING, Event, Kind
 from mmiotools.formats import native_extras
@@ -36,6 +36,8 @@ BITS = {
 }
 _MOST_EVENTS = 1 << 16
 _ESCAPE = 255
+#: What is no number of 64 bits, with a sign.
+_TOP = 1 << 63
 #: Kinds that are no accesses, as ranges of an expression; and extras that change how an event is spelled.
 _RARE_FROM, _RARE_TO = array("Q", [Kind.UNKNOWN + 1]), array("Q", [255])
 _SPELLED = frozenset({"value", "eol", "raw"})
@@ -48,39 +50,51 @@ class Unfit(Exception):
 
 
 class Stored:
-    """A block of n events.
+    """A block of n events. Times that a line of mmiotrace text has no room for, and columns that it does not know, make
+    it unfit; a class derived from this one may see it differently.
 
     Raises Unfit, as all of its methods do.
     """
 
-    def __init__(self, fast: ModuleType, n: int, head: Any, body: bytes) -> None:
+    #: Nanoseconds that a time is a multiple of.
+    unit = 1000
+    #: Columns that are not to be there; None: all but those of BITS.
+    without: frozenset[str] | None = None
+
+    def __init__(self, fast: ModuleType, n: int, head: Any, body: Any) -> None:
         self._fast = fast
         self.n = n
         self._columns: dict[str, Any] = {}
+        self._unpacked: dict[Any, tuple[bytes, int]] = {}
         try:
             if not 1 <= n <= _MOST_EVENTS or head["n"] != n:
                 raise Unfit
             self._directory = head["columns"]
             self._body = unpack(body)
             self._bitmaps = head.get("present")
-            self._addresses = head.get("addresses")
+            self._head = head
             names = self._directory.keys()
-            if not names <= BITS.keys() | {"extras"} or "kind" not in names:
+            strange = names - BITS.keys() - {"extras"} if self.without is None else names & self.without
+            if strange or "kind" not in names:
                 raise Unfit
         except _WRONG as error:
             raise Unfit from error
         self._unread = set(names)
 
     @classmethod
-    def at(cls, fast: ModuleType, descriptor: int, start: int, stop: int, first: int, events: int) -> Stored:
+    def at(cls, fast: ModuleType, descriptor: int, start: int, stop: int, first: int, events: int) -> Self:
         """The block at start..stop-1 of an open file, which has the events from number `first` on."""
-        data = os.pread(descriptor, stop - start, start)
-        frame = unpack_frame(data)
+        return cls.of(fast, os.pread(descriptor, stop - start, start), stop - start, first, events)
+
+    @classmethod
+    def of(cls, fast: ModuleType, data: Any, size: int, first: int, events: int) -> Self:
+        """The block that these bytes are, if they are `size`."""
+        frame = unpack_frame(bytes(data[:FRAME_SIZE]))
         if frame is None or (frame.type, frame.first, frame.events) != (EVENTS, first, events):
             raise Unfit
         body = FRAME_SIZE + frame.head_length
         packed = data[FRAME_SIZE:body]
-        if len(data) != stop - start or body + frame.body_length != len(data) or zlib.crc32(packed) != frame.head_crc:
+        if len(data) != size or body + frame.body_length != size or zlib.crc32(packed) != frame.head_crc:
             raise Unfit
         try:
             head = unpack(packed)
@@ -122,21 +136,22 @@ class Stored:
             raise Unfit
         present, count = None, self.n
         if bitmap:
-            present = expand(self._bitmaps[bitmap[0]], (self.n + 7) // 8)
-            count = (int.from_bytes(present, "little") & (1 << self.n) - 1).bit_count()
+            present, count = self._bitmap(bitmap[0])
         if name == "time" and encoding not in (_CONSTANT, _DELTA):
             raise Unfit
         if encoding == _CONSTANT:
             low = -1 << -bits - 1 if bits < 0 else 0
             if type(parameter) is not int or not low <= parameter < low + (1 << abs(bits)):
                 raise Unfit
-            if name == "time" and parameter % 1000:
+            if name == "time" and parameter % self.unit:
                 raise Unfit
             return bits, 0, parameter, None, present, None
         parts = unpack(payload)
         if encoding == _DELTA:
             first, unit = parameter
-            if bits != -64 or type(first) is not int or type(unit) is not int or unit % 1000:
+            if bits != -64 or type(first) is not int or type(unit) is not int or unit % self.unit:
+                raise Unfit
+            if not (-_TOP <= first < _TOP and -_TOP <= unit < _TOP):
                 raise Unfit
             small = expand(parts["v"], count)
             large: Any = b""
@@ -158,6 +173,14 @@ class Stored:
             words = self._joined(packed, size)
         return bits, zigzag, expand_planes(parts["v"], count), words, present, None
 
+    def _bitmap(self, number: Any) -> tuple[bytes, int]:
+        """A bitmap, and how many rows of the block have their bits set."""
+        if number not in self._unpacked:
+            bits = expand(self._bitmaps[number], (self.n + 7) // 8)
+            count = (int.from_bytes(bits, "little") & (1 << self.n) - 1).bit_count()
+            self._unpacked[number] = (bits, count)
+        return self._unpacked[number]
+
     def _joined(self, planes: Any, count: int, zigzag: bool = False) -> array[int]:
         out = array("Q", bytes(8 * count))
         self._fast.join(expand_planes(planes, count), count, None, zigzag, 8, out)
@@ -165,11 +188,11 @@ class Stored:
 
     @cached_property
     def addresses(self) -> array[int] | None:
-        """The distinct addresses, ascending; None where no event has one."""
-        if self._addresses is None:
+        """The distinct addresses, ascending; None where the block has no list of them."""
+        if "addresses" not in self._head:
             return None
         try:
-            size, planes = self._addresses
+            size, planes = self._head["addresses"]
             if not 0 < size <= self.n:
                 raise Unfit
             return running_sums(self._joined(planes, size))
@@ -216,7 +239,7 @@ class Stored:
         extras: dict[int, Any] = {}
         if "extras" in self.names:
             try:
-                extras = native_extras.decode(self._directory["extras"], self._payload("extras"), self.n)
+                extras = native_extras.decode(self._payload("extras"), self.n)
             except _WRONG as error:
                 raise Unfit from error
         if not rows:

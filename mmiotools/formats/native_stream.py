@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from mmiotools.formats.native_layout import (
     FRAME_SIZE,
@@ -13,6 +14,7 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.source import Extent
+from mmiotools.trace.header import TraceHeader
 
 #: Where a block or a file may begin.
 _MARK = re.compile(re.escape(SYNC) + b"|" + re.escape(MAGIC))
@@ -73,3 +75,11 @@ class Stream:
             self.skip(onward)
             if last:
                 return False
+
+
+def take_header(header: TraceHeader, content: Any) -> None:
+    """What a header map says, as far as it is what a header map may say."""
+    for name, kind in (("format", str), ("clock", str), ("time_digits", int), ("meta", dict)):
+        if isinstance(content.get(name), kind):
+            setattr(header, name, content[name])
+    header.time_digits = min(max(header.time_digits, 0), 9)

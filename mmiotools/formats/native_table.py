@@ -31,8 +31,6 @@ PAGES = ("pages0", "pages1", "pages2", "pages3")
 #: The fields that every index has; and those that are signed.
 STORED = Zone._fields[: Zone._fields.index("pages")]
 _SIGNED = frozenset({"offset", "first", "events", "time_min", "time_max", "kinds"})
-#: Numbers that the compiled engine adds up at once; and the step that says that a number is larger.
-_AT_ONCE, _ESCAPE = 1 << 16, b"\xff"
 
 
 class Table(NamedTuple):
@@ -99,15 +97,14 @@ def _numbers(data: bytes) -> array[int]:
 def running_sums(numbers: array[int], typecode: str = "Q") -> array[int]:
     """The sums of the numbers up to each, modulo 2⁶⁴."""
     fast = compiled()
-    if fast is None:
-        sums = array("Q", [number & (1 << 64) - 1 for number in accumulate(numbers)])
+    sums = array("Q", numbers)
+    if fast is not None:
+        fast.sums(sums)
     else:
-        sums, before = array("Q", bytes(8 * len(numbers))), 0
-        for start in range(0, len(numbers), _AT_ONCE):
-            part = numbers[start : start + _AT_ONCE]
-            room, n = memoryview(sums)[start : start + len(part)], len(part)
-            fast.sum_steps(_ESCAPE * n, n, part, n, before - (before >> 63 << 64), 1, room)
-            before = room[-1]
+        import numpy as np
+
+        view = np.frombuffer(sums, np.uint64)
+        np.cumsum(view, out=view)
     return sums if typecode == "Q" else array(typecode, sums.tobytes())
 
 

@@ -29,6 +29,8 @@ _FITS = 1 << 11
 _WIDTH = 1 << 20
 #: Bytes before each pickled object: how many follow.
 _LENGTH = 8
+#: Items in each of these, where pieces are made of many.
+_SMALL = 8
 
 
 def workers_wanted() -> int:
@@ -41,6 +43,22 @@ def workers_wanted() -> int:
         return min(int(given), 64)
     processors = len(os.sched_getaffinity(0))
     return 0 if processors < 2 or not hasattr(os, "fork") else min(processors, 8)
+
+
+def shares(start: int, stop: int, most: int) -> Iterator[tuple[int, int]]:
+    """The items start..stop-1 as pieces for `ordered_map`: small ones first, then as many as every worker gets the same
+    number of, of at most `most` items each.
+    """
+    for _ in range(ALONE):
+        if start < stop:
+            yield start, min(start + _SMALL, stop)
+            start += _SMALL
+    each = max(workers_wanted(), 1)
+    count = each * -(-(stop - start) // (each * most))
+    for number in range(count):
+        low, high = ((stop - start) * part // count for part in (number, number + 1))
+        if low < high:
+            yield start + low, start + high
 
 
 def ordered_map(function: Callable[[P], R], pieces: Iterable[P], *, many: bool = False) -> Iterator[R]:

@@ -22,7 +22,8 @@ from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.program_rows import ANY, READ, TEXT, WRITE, Folder, Rows, joined, nothing, pauses, usual_gap
 from mmiotools.formats.source import ByteSource
 from mmiotools.formats.text_page import Bytes, Page, table_of
-from mmiotools.trace.addrmap import AddressMap, Region
+from mmiotools.trace.address_space import Region
+from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import ROM, PciDevice, TraceHeader
 from mmiotools.trace.names import Names

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mmiotools.formats.program import ProgramFormat, ProgramWriter, uint
 from mmiotools.formats.program_rows import READ, WRITE, Rows, gaps
 from mmiotools.formats.text_page import Page, table_of
-from mmiotools.trace.addrmap import Region
+from mmiotools.trace.address_space import Region
 from mmiotools.trace.header import ROM, PciDevice
 
 #: What QEMU reads of a line ends before the "#". A line of its own needs a command, and this one changes nothing.

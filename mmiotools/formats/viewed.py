@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from mmiotools.errors import UsageError
 from mmiotools.formats.base import Sniff, Writer
 from mmiotools.formats.source import ByteSource
-from mmiotools.trace.addrmap import AddressMap, Region
+from mmiotools.trace.address_space import Region
+from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.names import Names

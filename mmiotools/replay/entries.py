@@ -14,7 +14,7 @@ from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.filters.masks import Mask, register_mask
 from mmiotools.replay.interrupts import GUESS, Entries
-from mmiotools.trace.matching import register_name
+from mmiotools.trace.address_space import register_name
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
 

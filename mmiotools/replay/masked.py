@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mmiotools.events import Kind
 from mmiotools.filters.masks import Mask, MaskFile
 from mmiotools.replay.ledger import Done
-from mmiotools.trace.addrmap import Region
+from mmiotools.trace.address_space import Region
 from mmiotools.trace.matching import ALL_BITS, Accesses, accesses_of
 from mmiotools.trace.tape import Tape
 

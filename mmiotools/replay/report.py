@@ -9,9 +9,9 @@ from typing import Any
 from mmiotools.errors import EXIT_INTERRUPTED, EXIT_OK
 from mmiotools.replay.interrupts import Delivered
 from mmiotools.replay.ledger import KEEP, Done, Ledger, Parting
-from mmiotools.trace.addrmap import Region
+from mmiotools.trace.address_space import Region, register_name
 from mmiotools.trace.header import PciDevice
-from mmiotools.trace.matching import Access, access_json, register_name
+from mmiotools.trace.matching import Access, access_json
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
 

@@ -1,20 +1,23 @@
-"""How often each register was read, written or touched otherwise: sorted keys and run lengths, no Python per event."""
+"""How often each register was read, written or touched otherwise. Few registers are counted one by one; many, and those
+in regions that the format named, on columns (`register_table`), and only these need numpy.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mmiotools.events import Event, Kind
-from mmiotools.trace.addrmap import AddressMap
-from mmiotools.trace.batch import Batch, Regions
+if TYPE_CHECKING:
+    from mmiotools.stats.register_table import RegisterTable
+    from mmiotools.trace.address_space import AddressSpace
+    from mmiotools.trace.batch import Batch
 
 #: Distinct registers that are counted; beyond this the least used ones are forgotten, and that is said.
 LIMIT = 1 << 20
-_MERGE_AT = 1 << 17
-_U64 = NDArray[np.uint64]
+#: Registers that are counted one by one.
+FEW = 1 << 14
+
+#: Reads, writes and unknown ones.
+Counts = tuple[int, int, int]
 
 
 class Register(NamedTuple):
@@ -33,220 +36,80 @@ class Register(NamedTuple):
         return self.reads + self.writes + self.unknown
 
 
-class KeyCounts:
-    """A multiset of 64-bit keys, merged now and then. `forgotten` counts events of keys beyond the limit."""
-
-    def __init__(self, limit: int = LIMIT) -> None:
-        self.keys: _U64 = np.zeros(0, np.uint64)
-        self.counts: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.forgotten = 0
-        self._limit = limit
-        self._pending: list[tuple[_U64, NDArray[np.int64]]] = []
-        self._size = 0
-
-    def add(self, keys: _U64) -> None:
-        """Count each of these keys once more; the array is sorted in place."""
-        keys.sort()
-        starts = _run_starts(keys)
-        self.put(keys[starts], np.diff(starts, append=len(keys)))
-
-    def put(self, keys: _U64, counts: NDArray[np.int64]) -> None:
-        """Count each of these keys so often."""
-        self._pending.append((keys, counts))
-        self._size += len(keys)
-        if self._size > _MERGE_AT:
-            self.merge()
-
-    def extend(self, other: KeyCounts) -> None:
-        """Count all that another multiset counted."""
-        self._pending += [*other._pending, (other.keys, other.counts)] if len(other.keys) else other._pending
-        self._size += other._size + len(other.keys)
-        self.forgotten += other.forgotten
-        if self._size > _MERGE_AT:
-            self.merge()
-
-    def merge(self) -> None:
-        """Take what is pending into `keys` (ascending, distinct) and `counts`."""
-        if not self._pending:
-            return
-        keys = np.concatenate([self.keys, *(k for k, _ in self._pending)])
-        counts = np.concatenate([self.counts, *(c for _, c in self._pending)])
-        self._pending, self._size = [], 0
-        order = np.argsort(keys, kind="stable")
-        keys, counts = keys[order], counts[order]
-        starts = _run_starts(keys)
-        self.keys, self.counts = keys[starts], np.add.reduceat(counts, starts)
-        if len(self.keys) > self._limit:
-            kept = np.sort(np.argpartition(self.counts, len(self.counts) - self._limit)[-self._limit :])
-            self.forgotten += int(self.counts.sum() - self.counts[kept].sum())
-            self.keys, self.counts = self.keys[kept], self.counts[kept]
-
-
-def _run_starts(keys: _U64) -> NDArray[np.intp]:
-    if not len(keys):
-        return np.zeros(0, np.intp)
-    change = np.empty(len(keys), np.bool_)
-    change[0] = True
-    np.not_equal(keys[1:], keys[:-1], out=change[1:])
-    return np.flatnonzero(change)
-
-
 class RegisterCounts:
-    """Accesses by register. Feed it every batch; `hottest` names the registers when all was seen.
+    """Accesses by register. `hottest` names the registers when all was seen.
 
     A register is an address, or a region that the format named and the offset (else the address) in it. Addresses are
     named by the devices and maps of the whole trace: one whose BAR moved during it is named by the last.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
-        self._by_address = KeyCounts(3 * limit)
-        self._high = KeyCounts(3 * limit)
-        self._by_offset = KeyCounts(3 * limit)
-        self._regions = Regions()
+        self._limit = limit
+        self._few: dict[int, Counts] = {}
+        self._many: RegisterTable | None = None
+        self._forgotten = 0
+
+    def put(self, address: int, counts: Counts) -> None:
+        """Count so many accesses to an address."""
+        if not countable(address):
+            self._forgotten += sum(counts)
+            return
+        before = self._few.get(address)
+        if before is None:
+            self._few[address] = counts
+            if len(self._few) > FEW:
+                self.table()
+        else:
+            self._few[address] = (before[0] + counts[0], before[1] + counts[1], before[2] + counts[2])
+
+    def table(self) -> RegisterTable:
+        """All counts on columns, and all that come."""
+        if self._many is None:
+            from mmiotools.stats.register_table import RegisterTable
+
+            self._many = RegisterTable(self._limit)
+        if self._few:
+            self._many.put_each(self._few)
+            self._few = {}
+        return self._many
+
+    def add(self, batch: Batch) -> None:
+        """Count the accesses of a batch."""
+        self.table().add(batch)
+
+    def merge(self, other: RegisterCounts) -> None:
+        """Count all that another one counted, of the same stream."""
+        for address, counts in other._few.items():
+            self.put(address, counts)
+        self._forgotten += other._forgotten
+        if other._many is not None:
+            self.table().merge(other._many)
 
     @property
     def forgotten(self) -> int:
         """Accesses to registers beyond the limit: they are in no register's count."""
-        return self._by_address.forgotten + self._high.forgotten + self._by_offset.forgotten
-
-    def merge(self, other: RegisterCounts) -> None:
-        """Count all that another one counted, of the same stream."""
-        self._by_address.extend(other._by_address)
-        self._high.extend(other._high)
-        # The other one may come from another process, where regions are numbered otherwise.
-        other._by_offset.merge()
-        keys = other._by_offset.keys
-        if len(keys):
-            code = self._own(keys >> np.uint64(50), other._regions)
-            fits = code < 1 << 14
-            other._by_offset.keys = code[fits] << np.uint64(50) | keys[fits] & np.uint64((1 << 50) - 1)
-            other._by_offset.forgotten += int(other._by_offset.counts[~fits].sum())
-            other._by_offset.counts = other._by_offset.counts[fits]
-        self._by_offset.extend(other._by_offset)
-
-    def _own(self, code: NDArray[Any], regions: Regions) -> _U64:
-        """Codes of regions of another table as codes of this one's."""
-        table: _U64 = np.zeros(len(regions.names), np.uint64)
-        for used in np.flatnonzero(np.bincount(code.astype(np.intp))).tolist():
-            table[used] = self._regions.code(regions.names[used], regions.spaces[used])
-        own: _U64 = table[code]
-        return own
-
-    def add(self, batch: Batch) -> None:
-        """Count the accesses of a batch."""
-        access = batch.kind <= Kind.UNKNOWN
-        if "region" in batch.columns:
-            access = access & ~self._add_by_offset(batch)
-        column = batch.columns.get("addr")
-        if column is not None:
-            if column.present is not None:
-                access = access & column.present
-            addr, kind = (column.data, batch.kind) if access.all() else (column.data[access], batch.kind[access])
-            if len(addr) and int(addr.max()) >> 62:
-                high = addr >> np.uint64(62) != 0
-                # Two bits of the address make room for the kind: they are kept beside, by which table it is in.
-                for top in (1, 2, 3):
-                    part = high & (addr >> np.uint64(62) == top)
-                    if part.any():
-                        self._add_high(addr[part], kind[part], top)
-                addr, kind = addr[~high], kind[~high]
-            if len(addr):
-                self._by_address.add(addr << np.uint64(2) | kind)
-
-    def put(self, addr: _U64, kind: int, counts: NDArray[np.int64]) -> None:
-        """Count so many accesses of a kind to each of some addresses."""
-        top = addr >> np.uint64(62)
-        low = top == 0
-        self._by_address.put(addr[low] << np.uint64(2) | np.uint64(kind), counts[low])
-        for bits in np.flatnonzero(np.bincount(top[~low].view(np.int64))).tolist():
-            part = top == bits
-            keys, fits = _high_keys(addr[part], bits)
-            self._high.put(keys | np.uint64(kind), counts[part][fits])
-            self._high.forgotten += int(counts[part][~fits].sum())
-
-    def _add_high(self, addr: _U64, kind: NDArray[np.uint8], top: int) -> None:
-        keys, fits = _high_keys(addr, top)
-        self._high.add(keys | kind[fits])
-        self._high.forgotten += int((~fits).sum())
-
-    def _add_by_offset(self, batch: Batch) -> NDArray[np.bool_]:
-        """Count the accesses whose region is named; which rows these are, (n,)."""
-        has_offset = batch.present("offset")
-        near = batch.present("addr") & (batch.data("addr") < 1 << 48)
-        rows: NDArray[np.bool_] = batch.accesses & batch.present("region") & (has_offset | near)
-        if not rows.any():
-            return rows
-        offset = np.where(has_offset, batch.data("offset"), batch.data("addr"))[rows]
-        code = self._own(batch.data("region")[rows], batch.regions)
-        fits = (code < 1 << 14) & (offset < 1 << 48)
-        self._by_offset.forgotten += int((~fits).sum())
-        key = code[fits] << np.uint64(50) | offset[fits] << np.uint64(2) | batch.kind[rows][fits]
-        if len(key):
-            self._by_offset.add(key)
-        return rows
+        return self._forgotten + (0 if self._many is None else self.table().forgotten)
 
     def distinct(self) -> int:
         """How many registers were touched (at least, if some were forgotten)."""
-        total = 0
-        for table in (self._by_address, self._high, self._by_offset):
-            table.merge()
-            total += len(np.unique(table.keys >> np.uint64(2)))
-        return total
+        return len(self._few) if self._many is None else self.table().distinct()
 
-    def hottest(self, names: AddressMap, n: int) -> list[Register]:
+    def hottest(self, space: AddressSpace, n: int) -> list[Register]:
         """The n registers with most accesses, most first, then by address."""
         found: list[Register] = []
-        for table in (self._by_address, self._high, self._by_offset):
-            for key, counts in _top(table, n):
-                if table is self._by_offset:
-                    region = self._regions.names[key >> 48]
-                    found.append(Register(region, key & (1 << 48) - 1, None, *counts))
-                    continue
-                address = key
-                if table is self._high:
-                    top = key >> 60
-                    address = top << 62 | (3 if top == 3 else 0) << 60 | key & (1 << 60) - 1
-                region_name, offset = locate(names, address)
-                found.append(Register(region_name, offset, address, *counts))
+        if self._many is not None:
+            table = self.table()
+            found += [Register(region, offset, None, *counts) for region, offset, counts in table.top_named(n)]
+            top = table.top(n)
+        else:
+            top = sorted(self._few.items(), key=lambda item: (-sum(item[1]), item[0]))[:n]
+        found += [Register(*space.locate(address), address, *counts) for address, counts in top]
         return sorted(found, key=lambda r: (-r.accesses, r.address or 0, r.region or "", r.offset))[:n]
 
 
-def _high_keys(addr: _U64, top: int) -> tuple[_U64, NDArray[np.bool_]]:
-    """Keys, without a kind, of addresses whose two highest bits are `top`; and which of them have one, (n,)."""
-    # Canonical kernel addresses fill bits 62 and 63 alike, and have bits 60 and 61 equal to them.
-    fits = addr >> np.uint64(60) == np.uint64(top << 2 | (3 if top == 3 else 0))
-    return (addr[fits] << np.uint64(4)) >> np.uint64(2) | np.uint64(top) << np.uint64(62), fits
-
-
-def _top(table: KeyCounts, n: int) -> list[tuple[int, tuple[int, int, int]]]:
-    table.merge()
-    if not len(table.keys):
-        return []
-    register = table.keys >> np.uint64(2)
-    starts = _run_starts(register)
-    totals = np.add.reduceat(table.counts, starts)
-    best = starts[np.argsort(-totals, kind="stable")[:n]]
-    out = []
-    for start in best.tolist():
-        counts = [0, 0, 0, 0]
-        at = start
-        while at < len(register) and register[at] == register[start]:
-            counts[int(table.keys[at]) & 3] += int(table.counts[at])
-            at += 1
-        out.append((int(register[start]), (counts[0], counts[1], counts[2])))
-    return out
-
-
-def locate(names: AddressMap, address: int) -> tuple[str | None, int]:
-    """Region and offset of an address among the devices of an address map, else in a map that covers it, the one of
-    the highest id; (None, address) if there is none.
+def countable(address: int) -> bool:
+    """Whether an address can be a key of a `RegisterTable`, which has 62 bits for it: those below 1 << 62, the
+    canonical ones of a kernel, where bits 60 to 63 are alike, and some others.
     """
-    covering = [
-        live.id
-        for live in names.maps.values()
-        if live.phys <= address and (live.length is None or address < live.phys + live.length)
-    ]
-    probe = Batch.from_events([Event(Kind.READ, addr=address, map=max(covering) if covering else None)])
-    resolved = names.resolve(probe)
-    code = int(resolved.region[0])
-    return (names.regions[code].name if code >= 0 else None), int(resolved.offset[0])
+    top = address >> 62
+    return not top or address >> 60 == top << 2 | (3 if top == 3 else 0)

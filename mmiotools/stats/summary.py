@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from types import ModuleType
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mmiotools.events import Kind, events_lost, is_damage
+from mmiotools.events import Event, Kind, events_lost, is_damage
 from mmiotools.speed import compiled
 from mmiotools.stats.registers import Register, RegisterCounts
-from mmiotools.trace.addrmap import AddressMap, Region
-from mmiotools.trace.batch import Array, Batch
+from mmiotools.trace.address_space import AddressSpace, Region
 from mmiotools.trace.header import LiveMap, PciDevice
-from mmiotools.trace.names import Found, Names
-from mmiotools.trace.tally import ENTRY, HAS_ADDR, HAS_MAP, HAS_WIDTH, Counted
+from mmiotools.trace.tally import ENTRY, HAS_ADDR, HAS_MAP, HAS_WIDTH, Counted, Times
+
+if TYPE_CHECKING:
+    from mmiotools.trace.batch import Batch
+    from mmiotools.trace.names import Found, Names
 
 SCHEMA = "mmiotools.info/1"
 #: Registers that a summary names, and maps that it lists one by one.
@@ -23,9 +23,9 @@ HOTTEST = 10
 MAPS_KEPT = 4096
 #: Registers whose names are looked for.
 NAMED_AT_MOST = 4096
-_WIDTHS, _KINDS, _LOST = 256, len(Kind), int(Kind.LOST)
-#: Counted entries that are added up at once.
-_ADD_UP_AT = 1 << 16
+#: Counted entries that wait until they are added up, in bytes; and of how many that is done one by one.
+_ADD_UP_AT = ENTRY.size << 16
+_ONE_BY_ONE = ENTRY.size << 14
 #: The columns that a summary looks at.
 LOOKED_AT = frozenset(("time", "width", "map", "addr", "region", "offset"))
 
@@ -33,8 +33,7 @@ LOOKED_AT = frozenset(("time", "width", "map", "addr", "region", "offset"))
 class Summary:
     """Feed it every batch in order, then read it.
 
-    kinds      events by Kind number, (11,)
-    widths     accesses by (width, kind)
+    kinds      events by Kind number, 11
     first, last, lowest, highest   times in ns of events other than LOST, in stream order and by value; None without
     maps       every map ever seen, in order, with the accesses that name its id; at most MAPS_KEPT
     lost       events that the recorder counted as lost; `lost_unknown`: LOST records that give no number
@@ -42,8 +41,9 @@ class Summary:
     """
 
     def __init__(self) -> None:
-        self.kinds = np.zeros(len(Kind), np.int64)
-        self._by_width = np.zeros(3 * _WIDTHS, np.int64)
+        self.kinds = [0] * len(Kind)
+        #: Accesses by kind << 8 | width.
+        self._by_width: Counter[int] = Counter()
         self.first: int | None = None
         self.last: int | None = None
         self.lowest: int | None = None
@@ -57,10 +57,10 @@ class Summary:
         self.damaged = 0
         self.damaged_events = 0
         self.unmap_unknown = 0
-        self._names = AddressMap()
+        self._space = AddressSpace()
         self._registers = RegisterCounts()
-        #: What was counted and not yet added up, and how much it is.
-        self._entries: list[Array] = []
+        #: What was counted and not yet added up, as bytes, and how much it is.
+        self._entries: list[bytes] = []
         self._waiting = 0
         self._alive: set[int] = set()
 
@@ -69,122 +69,100 @@ class Summary:
     def add(self, batch: Batch) -> None:
         """Take in a batch."""
         self.add_bulk(batch)
-        self.add_rare(batch)
+        self.add_rare(batch.rare.events())
 
     def add_bulk(self, batch: Batch) -> None:
         """Take in what most rows have: counts, widths, maps named, registers, times."""
-        counts = np.bincount(batch.kind, minlength=_KINDS)
-        self.kinds += counts
-        accesses = int(counts[:3].sum())
-        fast = compiled()
-        if accesses and fast is not None and "region" not in batch.columns:
-            self._put_entries(_tally(fast, batch))
-        elif accesses:
-            self._add_widths(batch)
-            self._add_maps(batch)
+        from mmiotools.stats.bulk import bulk_of
+
+        bulk = bulk_of(batch)
+        self._add_kinds(bulk.kinds)
+        self._put_entries(bulk.entries)
+        if bulk.by_region:
             self._registers.add(batch)
-        self._add_times(batch, bool(counts[_LOST]))
+        if bulk.times is not None:
+            self._add_times(bulk.times)
 
     def add_counted(self, counted: Counted) -> None:
         """The same of events that were counted already."""
-        self.add_bulk(counted.rest)
-        self.kinds[:3] += counted.entries["counts"].sum(axis=0).astype(np.int64)
+        if counted.batch is not None:
+            self.add_bulk(counted.batch)
+            return
+        self._add_kinds(counted.kinds)
         self._put_entries(counted.entries)
         times = counted.times
-        if times is None:
+        accesses = []
+        for row, event in zip(counted.rows, counted.rest, strict=True):
+            if event.kind <= Kind.UNKNOWN:
+                accesses.append(event._replace(time=None))
+            else:
+                self.kinds[event.kind] += 1
+            if event.time is not None and event.kind != Kind.LOST:
+                time = event.time
+                times = Times(time, time, row, row, time, time).along(times)
+        if accesses:
+            from mmiotools.trace.batch import Batch
+
+            self.add_bulk(Batch.from_events(accesses))
+        if times is not None:
+            self._add_times(times)
+
+    def merge(self, later: Summary) -> None:
+        """Take in what another summary gathered by `add_bulk` from the next batches."""
+        self._add_kinds(later.kinds)
+        self._by_width.update(later._by_width)
+        self._map_accesses.update(later._map_accesses)
+        self._registers.merge(later._registers)
+        self._put_entries(*later._entries)
+        if later.first is None or later.last is None or later.lowest is None or later.highest is None:
             return
-        rows = counted.rows[counted.rest.timed]
-        self.first = times.first if not len(rows) or times.first_row < rows[0] else self.first
-        self.last = times.last if not len(rows) or times.last_row > rows[-1] else self.last
+        self._add_times(Times(later.first, later.last, 0, 0, later.lowest, later.highest))
+
+    def _add_kinds(self, counts: Sequence[int]) -> None:
+        for kind, count in enumerate(counts):
+            self.kinds[kind] += count
+
+    def _add_times(self, times: Times) -> None:
+        self.first = times.first if self.first is None else self.first
+        self.last = times.last
         self.lowest = times.least if self.lowest is None else min(self.lowest, times.least)
         self.highest = times.greatest if self.highest is None else max(self.highest, times.greatest)
 
-    def _put_entries(self, *entries: Array) -> None:
+    def _put_entries(self, *entries: bytes) -> None:
         self._entries += entries
         self._waiting += sum(map(len, entries))
         if self._waiting > _ADD_UP_AT:
             self._add_up()
 
     def _add_up(self) -> None:
+        """Take what waits into the counts."""
         if not self._waiting:
             return
-        entries = np.concatenate(self._entries)
+        entries = b"".join(self._entries)
         self._entries, self._waiting = [], 0
-        counts, has = entries["counts"].astype(np.int64), entries["has"]
-        for kind in range(3):
-            some = counts[:, kind] > 0
-            if not some.any():
-                continue
-            of_kind, here = entries[some], has[some]
-            number = counts[some, kind]
-            wide = here & HAS_WIDTH != 0
-            np.add.at(self._by_width, kind << 8 | of_kind["width"][wide].astype(np.intp), number[wide])
-            placed = here & HAS_ADDR != 0
-            self._registers.put(of_kind["addr"][placed], kind, number[placed])
-        mapped = has & HAS_MAP != 0
-        ids, which = np.unique(entries["map"][mapped], return_inverse=True)
-        each = np.zeros(len(ids), np.int64)
-        np.add.at(each, which, counts[mapped].sum(axis=1))
-        for map_id, n in zip(ids.tolist(), each.tolist(), strict=True):
-            self._map_accesses[map_id] += n
+        fast = compiled()
+        if fast is not None:
+            entries = fast.add_up(entries)
+        if len(entries) > _ONE_BY_ONE:
+            from mmiotools.stats.bulk import sums
 
-    def merge(self, later: Summary) -> None:
-        """Take in what another summary gathered by `add_bulk` from the next batches."""
-        self.kinds += later.kinds
-        self._by_width += later._by_width
-        self._map_accesses.update(later._map_accesses)
-        self._registers.merge(later._registers)
-        self._put_entries(*later._entries)
-        if later.first is None or later.last is None or later.lowest is None or later.highest is None:
+            found = sums(entries, self._registers.table())
+            self._by_width.update(found.by_width)
+            self._map_accesses.update(found.by_map)
             return
-        self.first = later.first if self.first is None else self.first
-        self.last = later.last
-        self.lowest = later.lowest if self.lowest is None else min(self.lowest, later.lowest)
-        self.highest = later.highest if self.highest is None else max(self.highest, later.highest)
+        for addr, map_id, reads, writes, unknown, width, has in ENTRY.iter_unpack(entries):
+            if has & HAS_ADDR:
+                self._registers.put(addr, (reads, writes, unknown))
+            if has & HAS_MAP:
+                self._map_accesses[map_id] += reads + writes + unknown
+            if has & HAS_WIDTH:
+                for kind, count in enumerate((reads, writes, unknown)):
+                    self._by_width[kind << 8 | width] += count
 
-    def _add_widths(self, batch: Batch) -> None:
-        kind, width = _of_accesses(batch, "width")
-        code = kind.astype(np.uint16) << np.uint16(8) | width
-        self._by_width += np.bincount(code, minlength=3 * _WIDTHS)
-
-    def _add_maps(self, batch: Batch) -> None:
-        _, ids = _of_accesses(batch, "map")
-        if not len(ids):
-            return
-        low, high = int(ids.min()), int(ids.max())
-        if low == high:
-            self._map_accesses[low] += len(ids)
-        elif high - low < 1 << 16:
-            counts = np.bincount(ids - low)
-            for at in np.flatnonzero(counts).tolist():
-                self._map_accesses[low + at] += int(counts[at])
-        else:
-            found, each = np.unique(ids, return_counts=True)
-            for map_id, n in zip(found.tolist(), each.tolist(), strict=True):
-                self._map_accesses[map_id] += n
-
-    def _add_times(self, batch: Batch, has_lost: bool) -> None:
-        column = batch.columns.get("time")
-        if column is None:
-            return
-        times = column.data
-        if column.present is not None or has_lost:
-            times = times[batch.timed]
-        if not len(times):
-            return
-        low, high = int(times.min()), int(times.max())
-        self.first = int(times[0]) if self.first is None else self.first
-        self.last = int(times[-1])
-        self.lowest = low if self.lowest is None else min(low, self.lowest)
-        self.highest = high if self.highest is None else max(high, self.highest)
-
-    def add_rare(self, batch: Batch) -> None:
+    def add_rare(self, events: Iterable[Event]) -> None:
         """Take in the events that are no accesses, in order: maps, devices, losses, notes."""
-        if not len(batch) or int(batch.kind.max()) <= Kind.UNKNOWN:
-            return
-        for row in batch.rows(Kind.MAP, Kind.UNMAP, Kind.DEVICE, Kind.LOST, Kind.NOTE).tolist():
-            kind = batch.kind[row]
-            extra = batch.extras.get(row, {})
+        for event in events:
+            kind, extra = event.kind, event.extra
             if kind == Kind.NOTE:
                 if is_damage(Kind.NOTE, extra):
                     self.damaged += 1
@@ -196,13 +174,12 @@ class Summary:
                 else:
                     self.lost += int(extra["count"])
             elif kind == Kind.UNMAP:
-                map_id = batch.event(row).map
-                self.unmap_unknown += map_id == -1
-                self._alive.discard(-1 if map_id is None else map_id)
-            else:
-                self._names.apply(batch, row)
+                self.unmap_unknown += event.map == -1
+                self._alive.discard(-1 if event.map is None else event.map)
+            elif kind in (Kind.MAP, Kind.DEVICE):
+                self._space.take_in(event)
                 if kind == Kind.MAP:
-                    self._add_map(LiveMap.from_event(batch.event(row)))
+                    self._add_map(LiveMap.from_event(event))
 
     def _add_map(self, live: LiveMap | None) -> None:
         self.map_count += 1
@@ -216,17 +193,21 @@ class Summary:
     @property
     def events(self) -> int:
         """All events, notes and damage included."""
-        return int(self.kinds.sum())
+        return sum(self.kinds)
+
+    def named_kinds(self) -> dict[str, int]:
+        """Events by the name of their kind; kinds that are absent are left out."""
+        return {kind.name: self.kinds[kind] for kind in Kind if self.kinds[kind]}
 
     @property
     def accesses(self) -> int:
         """Reads, writes and unknown ones."""
-        return int(self.kinds[:3].sum())
+        return sum(self.kinds[:3])
 
     @property
     def devices(self) -> list[PciDevice]:
         """Every PCI function, in order of appearance, as last described."""
-        return list(self._names.devices.values())
+        return list(self._space.devices.values())
 
     @property
     def map_accesses(self) -> Counter[int]:
@@ -253,23 +234,22 @@ class Summary:
     def widths(self) -> dict[str, dict[int, int]]:
         """READ, WRITE, UNKNOWN → width in bytes → accesses; widths that are absent are left out."""
         self._add_up()
-        table = self._by_width.reshape(3, _WIDTHS)
-        return {
-            Kind(row).name: {width: int(table[row, width]) for width in np.flatnonzero(table[row]).tolist()}
-            for row in range(3)
-            if table[row].any()
-        }
+        table: dict[str, dict[int, int]] = {}
+        for code, count in sorted(self._by_width.items()):
+            if count:
+                table.setdefault(Kind(code >> 8).name, {})[code & 255] = count
+        return table
 
     def hottest(self, n: int = HOTTEST) -> list[Register]:
         """The n most used registers."""
         self._add_up()
-        return self._registers.hottest(self._names, n)
+        return self._registers.hottest(self._space, n)
 
     def found(self, register: Register, names: Names) -> Found | None:
         """The name of a register, by the devices and maps of the whole trace."""
         if register.region is None:
             return names.find(None, register.offset)
-        known = {region.name: region for region in self._names.regions}
+        known = {region.name: region for region in self._space.regions}
         bare = Region(register.region, ("named", register.region), "mem", None, None)
         return names.find(known.get(register.region, bare), register.offset)
 
@@ -282,7 +262,7 @@ class Summary:
         return {
             "events": self.events,
             "accesses": self.accesses,
-            "kinds": {kind.name: int(self.kinds[kind]) for kind in Kind if self.kinds[kind]},
+            "kinds": self.named_kinds(),
             "widths": {name: {str(w): n for w, n in by.items()} for name, by in self.widths().items()},
             "time_ns": None
             if self.first is None
@@ -314,27 +294,6 @@ class Summary:
             "length": None if live.length is None else f"{live.length:#x}",
             "accesses": self.map_accesses[live.id],
         }
-
-
-def _of_accesses(batch: Batch, name: str) -> tuple[Array, Array]:
-    """Kind and value of a column, for the accesses that have it; the arrays themselves where all rows do."""
-    column = batch.columns.get(name)
-    if column is None:
-        return batch.kind[:0], batch.data(name)[:0]
-    rows = batch.accesses
-    if column.present is not None:
-        rows = rows & column.present
-    return (batch.kind, column.data) if rows.all() else (batch.kind[rows], column.data[rows])
-
-
-def _tally(fast: ModuleType, batch: Batch) -> Array:
-    """The accesses of a batch, counted, (m,) of ENTRY."""
-    columns: list[Any] = []
-    for name in ("addr", "map", "width"):
-        column = batch.columns.get(name)
-        columns.append(None if column is None else np.ascontiguousarray(column.data))
-        columns.append(None if column is None or column.present is None else np.ascontiguousarray(column.present))
-    return np.frombuffer(fast.tally_rows(len(batch), np.ascontiguousarray(batch.kind), *columns), ENTRY)
 
 
 def counted_summary(counted: Counted) -> Summary:

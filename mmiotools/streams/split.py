@@ -17,7 +17,8 @@ from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.filters.context import MapContext, with_line_ends
 from mmiotools.filters.patterns import MAX_SEARCHED
-from mmiotools.trace.addrmap import AddressMap, Region
+from mmiotools.trace.address_space import Region
+from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch, concatenate
 
 #: A cut: whether a new part begins, and the events that come next.

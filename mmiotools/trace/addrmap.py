@@ -8,37 +8,17 @@ they pass; overlapping live maps, ranges used again and negative ids are legal.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Kind
+from mmiotools.trace.address_space import TOP, AddressSpace, Region, Segments
 from mmiotools.trace.batch import Batch, BoolArray
-from mmiotools.trace.header import Bar, LiveMap, PciDevice
-from mmiotools.trace.intervals import IntervalIndex
 
-_TOP = 1 << 64
-
-
-class Region(NamedTuple):
-    """Something that registers lie in.
-
-    name      for display: "00:03.0/BAR0", "map2", or what the format called it
-    identity  the same in two recordings of the same hardware: ("8086:100e", 0, "BAR0"), ("map", 0), ("named", "x")
-    space     mem, virt, port, config, reg, msr
-    base      absolute address of offset 0, or None
-    size      bytes, or None
-    """
-
-    name: str
-    identity: tuple[Any, ...]
-    space: str
-    base: int | None
-    size: int | None
-    device: PciDevice | None = None
-    bar: Bar | None = None
+#: Starts of segments, codes of the BARs there and where these start, (n,) each.
+Table: TypeAlias = tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint64]]
 
 
 class Resolved(NamedTuple):
@@ -52,98 +32,31 @@ class Resolved(NamedTuple):
     mapped: BoolArray
 
 
-@dataclass(slots=True)
-class AddressMap:
-    """Follows a stream; feed it every batch in order, through `resolve` or `observe`.
+class AddressMap(AddressSpace):
+    """The same for batches: feed it every one in order, through `resolve` or `observe`."""
 
-    `regions` is append-only: a code, once given, stays. `maps` holds the live maps by id, `devices` the PCI
-    functions by bus/devfn.
-    """
-
-    regions: list[Region] = field(default_factory=list)
-    maps: dict[int, LiveMap] = field(default_factory=dict)
-    devices: dict[int, PciDevice] = field(default_factory=dict)
-    _codes: dict[tuple[Any, ...], int] = field(default_factory=dict)
-    _map_codes: dict[int, int] = field(default_factory=dict)
-    _windows: dict[tuple[int, int], int] = field(default_factory=dict)
-    _named: dict[str, int] = field(default_factory=dict)
-    _tables: dict[str, tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint64]]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        super().__init__()
+        self._named: dict[str, int] = {}
+        #: Segments as arrays, with those that they were made of.
+        self._tables: dict[str, tuple[Segments, Table]] = {}
 
     # -- following the stream -----------------------------------------------------------------------------
 
     def observe(self, batch: Batch) -> None:
         """Take in the DEVICE, MAP and UNMAP events of a batch without resolving its accesses."""
         for row in batch.rows(Kind.MAP, Kind.UNMAP, Kind.DEVICE).tolist():
-            self.apply(batch, row)
+            self.take_in(batch.event(row))
 
-    def apply(self, batch: Batch, row: int) -> None:
-        """Take in one DEVICE, MAP or UNMAP event."""
-        event = batch.event(row)
-        if event.kind == Kind.DEVICE:
-            self.add_device(PciDevice.from_extra(event.extra))
-        elif event.kind == Kind.MAP:
-            live = LiveMap.from_event(event)
-            if live is not None:
-                self.maps[live.id] = live
-                self._map_codes[live.id] = self._map_region(live)
-        elif event.map is not None:
-            self.maps.pop(event.map, None)
-
-    def add_device(self, device: PciDevice) -> None:
-        """A PCI function appears or, when its bus address is known, is described anew."""
-        if self.devices.get(device.bdf) == device:
-            return
-        self.devices[device.bdf] = device
-        self._tables.clear()
-
-    @property
-    def windows(self) -> list[tuple[int, int]]:
-        """Physical start and length (0: not known) of every map so far, without repetitions, by ordinal."""
-        return list(self._windows)
-
-    def device_identity(self, device: PciDevice) -> tuple[str, int]:
-        """vendor:device and the ordinal among the devices of the same ids, in order of appearance."""
-        same = [d.bdf for d in self.devices.values() if d.ids == device.ids]
-        return device.ids, same.index(device.bdf)
-
-    def _map_region(self, live: LiveMap) -> int:
-        window = (live.phys, live.length or 0)
-        ordinal = self._windows.setdefault(window, len(self._windows))
-        return self._code(Region(f"map{live.id}", ("map", ordinal), "mem", live.phys, live.length))
-
-    def _code(self, region: Region) -> int:
-        key = (region.name, *region.identity, region.base, region.size)
-        code = self._codes.get(key)
-        if code is None:
-            code = self._codes[key] = len(self.regions)
-            self.regions.append(region)
-        return code
-
-    def segments(self) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint64]]:
-        """Addresses in memory, divided: start of each segment, code of the BAR there (-1: none), base of that."""
-        return self._table("mem")
-
-    def _table(self, space: str) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint64]]:
-        """Sorted segment starts, region code of each (-1: none) and base of each, for one space."""
-        table = self._tables.get(space)
-        if table is None:
-            index: IntervalIndex[int] = IntervalIndex(overlaps=True)
-            for device in self.devices.values():
-                for bar in device.bars:
-                    if bar.addr and bar.size and bar.space == space and bar.addr < _TOP:
-                        name = f"{device.address}/{bar.name}"
-                        identity = (*self.device_identity(device), bar.name)
-                        region = Region(name, identity, space, bar.addr, bar.size, device, bar)
-                        index.insert(bar.addr, min(bar.addr + bar.size, _TOP), self._code(region))
-            rows = [(0, -1, 0)]
-            for start, covering in index.segments():
-                if start < _TOP:
-                    code = covering[-1].value if covering else -1
-                    rows.append((start, code, covering[-1].start if covering else 0))
-            starts, codes, bases = zip(*rows, strict=True)
-            table = (np.array(starts, np.uint64), np.array(codes, np.int32), np.array(bases, np.uint64))
-            self._tables[space] = table
-        return table
+    def table(self, space: str = "mem") -> Table:
+        """`segments` as arrays."""
+        segments = self.segments(space)
+        known = self._tables.get(space)
+        if known is None or known[0] is not segments:
+            starts, codes, bases = segments
+            arrays = (np.array(starts, np.uint64), np.array(codes, np.int32), np.array(bases, np.uint64))
+            known = self._tables[space] = (segments, arrays)
+        return known[1]
 
     # -- resolving ----------------------------------------------------------------------------------------
 
@@ -153,7 +66,7 @@ class AddressMap:
         for row in batch.rows(Kind.MAP, Kind.UNMAP, Kind.DEVICE).tolist():
             if row > start:
                 yield start, row
-            self.apply(batch, row)
+            self.take_in(batch.event(row))
             start = row
         if start < len(batch):
             yield start, len(batch)
@@ -172,7 +85,7 @@ class AddressMap:
         for start, stop in self.spans(batch):
             part = slice(start, stop)
             addr = batch.data("addr")[part]
-            starts, codes, bases = self._table("mem")
+            starts, codes, bases = self.table()
             if len(starts) > 1 and len(addr):
                 found, shift = _lookup(addr, starts, codes, bases)
                 region[part] = found
@@ -201,7 +114,7 @@ class AddressMap:
         """
         addr = batch.columns.get("addr")
         if addr is not None and "region" not in batch.columns and not bool((batch.kind == Kind.DEVICE).any()):
-            starts, codes, bases = self._table("mem")
+            starts, codes, bases = self.table()
             if len(starts) > 1:
                 region, shift = _lookup(addr.data, starts, codes, bases)
                 known = region >= 0 if addr.present is None else (region >= 0) & addr.present
@@ -232,7 +145,7 @@ class AddressMap:
             inside = has_map & (addr >= np.uint64(live.phys))
             if low != high:
                 inside &= ids == map_id
-            if live.length is not None and live.phys + live.length < _TOP:
+            if live.length is not None and live.phys + live.length < TOP:
                 inside &= addr < np.uint64(live.phys + live.length)
             mapped[part] |= inside
             chosen = inside & (region[part] < 0)

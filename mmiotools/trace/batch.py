@@ -5,7 +5,7 @@ A stream is an iterator of batches. Batches are not changed once they were hande
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -129,6 +129,10 @@ class Batch:
             return np.ones(len(self), np.bool_)
         return column.present
 
+    def where(self, name: str, test: Callable[[Array], BoolArray]) -> BoolArray:
+        """Which rows have the field with a number that passes a test of numbers, (m,), one by one; (n,) bool."""
+        return test(self.data(name)) & self.present(name)
+
     def rows(self, *kinds: Kind) -> NDArray[np.intp]:
         """Row numbers of the events of these kinds, ascending."""
         if min(kinds) > Kind.UNKNOWN:
@@ -154,7 +158,9 @@ class Batch:
     @property
     def rare(self) -> Batch:
         """The events that are no accesses."""
-        return self.take(self.kind > Kind.UNKNOWN)
+        rows = np.flatnonzero(self.kind > Kind.UNKNOWN)
+        # There are none in most batches.
+        return self.take(rows) if len(rows) else Batch(self.kind[rows], regions=self.regions)
 
     def damage(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Row and extras of each NOTE that stands for what could not be read."""

@@ -150,7 +150,7 @@ class _Taker:
         if not all(map(_ordinary, batches)):
             return False
         addresses = self._collector.addresses
-        table = addresses.segments()
+        table = addresses.table()
         filled = 0
         for batch in batches:
             columns = [flat(batch.kind)]

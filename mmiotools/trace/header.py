@@ -5,11 +5,12 @@ The events HEADER, DEVICE and MAP in the stream are the truth; the classes here 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from mmiotools.events import Event, Kind
+
 if TYPE_CHECKING:
-    from mmiotools.events import Event
     from mmiotools.trace.batch import Batch
     from mmiotools.trace.tally import Counted
 
@@ -145,6 +146,20 @@ class Spread(NamedTuple, Generic[R]):
         return cls(function(batch), len(batch), batch.rare)
 
 
+class Tallied(NamedTuple, Generic[R]):
+    """What a function made of what was counted, the number of events, and those that are no accesses."""
+
+    result: R
+    events: int
+    rare: Sequence[Event]
+
+    @classmethod
+    def of(cls, function: Callable[[Counted], R], counted: Counted) -> Tallied[R]:
+        """Of some events in a row."""
+        rest = counted.rest if counted.batch is None else counted.batch.rare.events()
+        return cls(function(counted), counted.events, [event for event in rest if event.kind > Kind.UNKNOWN])
+
+
 class Trace:
     """A stream: its header and its batches, read once, in order.
 
@@ -173,7 +188,7 @@ class Trace:
         self.container = container
         self.events = events
         self.spread: Callable[[Callable[[Batch], Any]], Iterator[Spread[Any]]] | None = None
-        self.counting: Callable[[Callable[[Counted], Any]], Iterator[Spread[Any]]] | None = None
+        self.counting: Callable[[Callable[[Counted], Any]], Iterator[Tallied[Any]]] | None = None
 
     def map(self, function: Callable[[Batch], R]) -> Iterator[Spread[R]]:
         """`spread`, or the same in this process for formats without it."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.speed import compiled
-from mmiotools.trace.addrmap import Region
+from mmiotools.trace.address_space import Region
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.hashing import HASHED, add_value, finish, place_sums, register_sums, stable_hash
 
@@ -371,10 +371,5 @@ def same_register(a: Accesses, rows_a: Rows, b: Accesses, rows_b: Rows) -> NDArr
     equal &= a.width[rows_a] == b.width[rows_b]
     equal &= a.identity[rows_a] == identity
     return np.asarray(equal, np.bool_)
-
-
-def register_name(region: str | None, offset: int) -> str:
-    """`region+0xoffset` for display, or the bare address where there is no region."""
-    return f"{offset:#x}" if region is None else f"{region}+{offset:#x}"
 
 

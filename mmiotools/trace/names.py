@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.trace.addrmap import Region
+from mmiotools.trace.address_space import Region
 from mmiotools.trace.regmap import MAX_WIDTH, Field, Register, RegisterMap
 
 _U64 = NDArray[np.uint64]

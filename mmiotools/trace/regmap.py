@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mmiotools.errors import UsageError
-from mmiotools.trace.addrmap import Region
+from mmiotools.trace.address_space import Region
 
 #: A name that the filter language reads back: words joined by dots, each with a subscript if it likes.
 NAME = re.compile(r"[A-Za-z_]\w*(\[\w*\])?(\.\w+(\[\w*\])?)*", re.ASCII)

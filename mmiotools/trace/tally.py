@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from array import array
+from collections.abc import Sequence
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from mmiotools.events import Event
 
-from mmiotools.trace.batch import Batch
+if TYPE_CHECKING:
+    from mmiotools.trace.batch import Batch
 
-#: Accesses of one address, map and width: how many reads, writes and unknown ones. `has` tells which of the three it
-#: has, by the bits below; what is absent is 0.
-ENTRY = np.dtype(
-    [("addr", "u8"), ("map", "i8"), ("counts", "u8", 3), ("width", "u1"), ("has", "u1"), ("spare", "V6")]
-)
+#: Accesses of one address, map and width: how many reads, writes and unknown ones stand between map and width; behind
+#: it, which of the three it has, by the bits below. What is absent is 0.
+ENTRY = Struct("=Qq3QBB6x")
 HAS_ADDR, HAS_MAP, HAS_WIDTH = 2, 4, 8
 
 
@@ -27,23 +28,43 @@ class Times(NamedTuple):
     least: int
     greatest: int
 
+    def along(self, others: Times | None) -> Times:
+        """These and others of the same row of events."""
+        if others is None:
+            return self
+        first = self if self.first_row < others.first_row else others
+        last = self if self.last_row > others.last_row else others
+        return Times(
+            first.first,
+            last.last,
+            first.first_row,
+            last.last_row,
+            min(self.least, others.least),
+            max(self.greatest, others.greatest),
+        )
+
 
 class Counted(NamedTuple):
-    """Some events in a row: most accesses as counts, all else as events.
+    """Some events in a row: most accesses as counts, all else as events; or all of them as a batch.
 
     events   how many there are, `rest` included
-    entries  counted accesses, (m,) of ENTRY
+    kinds    reads, writes and unknown accesses that were counted
+    entries  these, as ENTRY packs them; each in one, or in one for its address, one for its map, one for its width
     times    of these; None where there are none
     rest     all other events, and `rows`, their places in the row of events, ascending
+    batch    in place of the others where nothing was counted
     """
 
     events: int
-    entries: NDArray[Any]
-    times: Times | None
-    rest: Batch
-    rows: NDArray[np.int64]
+    kinds: Sequence[int] = ()
+    entries: bytes = b""
+    times: Times | None = None
+    rest: Sequence[Event] = ()
+    rows: Sequence[int] = ()
+    batch: Batch | None = None
 
 
-def uncounted(batch: Batch) -> Counted:
-    """A batch of which nothing was counted."""
-    return Counted(len(batch), np.zeros(0, ENTRY), None, batch, np.arange(len(batch)))
+def kinds_of(entries: bytes) -> list[int]:
+    """Reads, writes and unknown accesses of entries that have each in one."""
+    words = array("Q", entries)
+    return [sum(words[at :: ENTRY.size // 8]) for at in (2, 3, 4)]

@@ -63,6 +63,8 @@ class Choice(NamedTuple):
     timed   an event without a time goes with the one before it, which may lie in the block before
     block   whether one block may have it, of which the addresses are known as well; None where that is not to be asked
     last    those of `blocks` that are wanted; None for all
+    rows    which rows of a batch are wanted, (n,): other accesses may be left out, in blocks that are not. It asks the
+            batch for no columns but by name. Where it is there, `block` need not be asked. None for all
     """
 
     blocks: Callable[[Zones], NDArray[np.bool_]]
@@ -70,6 +72,7 @@ class Choice(NamedTuple):
     timed: bool = False
     block: Callable[[Zones], bool] | None = None
     last: Last | None = None
+    rows: Callable[[Batch], NDArray[np.bool_]] | None = None
 
     def wanted(self, zones: Zones, apart: NDArray[np.bool_], since: int = 0) -> NDArray[np.bool_]:
         """The blocks to read, (n,). Of blocks `apart`, what is no access is known without reading them; blocks before

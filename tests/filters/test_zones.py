@@ -20,9 +20,8 @@ from mmiotools.filters.stages import Chunk, cut, has_more, judge, keep_selected,
 from mmiotools.filters.window import Window
 from mmiotools.filters.zones import choose
 from mmiotools.formats import native_write, open_trace
-from mmiotools.formats.native_batches import NativeBatches
 from mmiotools.formats.native_index import read_index
-from mmiotools.formats.native_read import NativeReader
+from mmiotools.formats.native_open import NativeBatches
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
@@ -96,7 +95,7 @@ def test_what_is_kept_is_the_same(
     seen = [repr(event) for batch in open_trace(str(path), choice=choice).batches for event in batch.events()]
     spread = open_trace(str(path), choice=choice).map(lambda batch: [repr(event) for event in batch.events()])
     assert [event for result in spread for event in result.result] == seen
-    piped = NativeBatches(NativeReader(ByteSource(io.BytesIO(path.read_bytes()), "-")))
+    piped = NativeBatches(ByteSource(io.BytesIO(path.read_bytes()), "-"))
     piped.choose(choice)
     assert kept(piped, node, window, bare) == expected
 
@@ -139,7 +138,7 @@ def test_only_the_last_blocks_are_read(tmp_path: Path) -> None:
     path = written(stream, 4, tmp_path)
 
     def last(text: str, count: int) -> list[Event]:
-        choice = of_last(parse(text), Window(), False, count)
+        choice = of_last(parse(text), Window(), False, count)._replace(rows=None)
         return [event for batch in open_trace(str(path), choice=choice).batches for event in batch.events()]
 
     assert last("all", 3) == [stream[10], *stream[396:]]
@@ -157,8 +156,8 @@ def accesses(count: int) -> list[Event]:
 
 
 def read(path: Path, text: str, window: Window | None = None) -> list[Event]:
-    """What is read of a file, whether it is selected or not."""
-    choice = choose(parse(text), window or Window())
+    """What is read of a file block by block, whether it is selected or not."""
+    choice = choose(parse(text), window or Window())._replace(rows=None)
     return [event for batch in open_trace(str(path), choice=choice).batches for event in batch.events()]
 
 

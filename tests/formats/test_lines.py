@@ -17,6 +17,7 @@ from mmiotools.formats.base import damaged, read_all
 from mmiotools.formats.lines import LineBatches, by_line
 from mmiotools.formats.source import ByteSource, open_source
 from mmiotools.stats.summary import Summary, bulk_summary
+from mmiotools.trace import batch as batches
 from mmiotools.trace.batch import Batch, Regions
 
 
@@ -66,7 +67,7 @@ def test_many_short_lines_are_not_held_at_once(workers: str, tmp_path: Path, mon
     """A block of 2 MiB may be two million notes; what a worker makes of it is too much for a pipe, or for memory."""
     path = tmp_path / "text"
     path.write_bytes((b"\n" * 999 + b"bad\n") * 100 + b"R a\n" * 1000)
-    monkeypatch.setattr(lines, "MAX_EVENTS", 500)
+    monkeypatch.setattr(batches, "MAX_EVENTS", 500)
     monkeypatch.setattr(lines, "MAX_RARE", 2000)
     monkeypatch.setattr(source, "_CHUNK", 1 << 15)
     monkeypatch.setattr(parallel, "ALONE", 1)

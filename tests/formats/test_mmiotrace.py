@@ -15,7 +15,7 @@ from mmiotools.events import Event, Kind
 from mmiotools.formats import lines as lines_module
 from mmiotools.formats import mmiotrace, mmiotrace_scan, parallel, source
 from mmiotools.formats.mmiotrace import FORMAT
-from mmiotools.formats.mmiotrace_lines import parse_line
+from mmiotools.formats.mmiotrace_lines import is_second_half, parse_line
 from mmiotools.formats.mmiotrace_scan import scan
 from mmiotools.formats.source import ByteSource, open_source
 from mmiotools.trace.batch import Batch, Regions
@@ -87,7 +87,7 @@ def one_by_one(block: bytes) -> list[Event]:
     for number, line in enumerate(block.split(b"\n")[:-1], 1):
         crlf = line.endswith(b"\r")
         event = parse_line(line[:-1] if crlf else line, number)
-        if events and mmiotrace_scan.is_second_half(events[-1], event):
+        if events and is_second_half(events[-1], event):
             text = event.extra["text"]
             event = mmiotrace_scan.damaged("the rest of the record before it", text=text, events=0, line=number)
         if crlf:

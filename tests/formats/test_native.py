@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mmiotools.errors import FormatError
 from mmiotools.events import Event, Kind
 from mmiotools.formats import native_layout as layout
-from mmiotools.formats import native_read, open_trace
+from mmiotools.formats import native_pieces, open_trace
 from mmiotools.formats.native import FORMAT
 from mmiotools.formats.native_write import NativeWriter
 from mmiotools.formats.source import ByteSource
@@ -407,7 +407,7 @@ def test_spread_gives_what_reading_in_order_gives(
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMIOTOOLS_WORKERS", workers)
-        patch.setattr(native_read, "_TOGETHER", 2)
+        patch.setattr(native_pieces, "_TOGETHER", 2)
         results = list(open_trace(str(path), "native").map(_sendable))
     assert [event for result in results for event in result.result] == expected
     assert [event for result in results for event in result.rare.events()] == [

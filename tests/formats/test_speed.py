@@ -24,7 +24,7 @@ from test_mmiotrace import TEXTS, lines
 from mmiotools import speed
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
-from mmiotools.formats import mmiotrace_compiled, mmiotrace_print, mmiotrace_scan
+from mmiotools.formats import mmiotrace_compiled, mmiotrace_count, mmiotrace_print, mmiotrace_scan
 from mmiotools.stats.summary import Summary, bulk_summary, counted_summary
 from mmiotools.trace.batch import Batch, Regions
 
@@ -121,11 +121,11 @@ def summed(parts: Iterable[Summary]) -> dict[str, Any]:
 def test_lines_are_counted_alike(rows: list[bytes]) -> None:
     block = b"".join(rows)
     batches = list(mmiotrace_scan.scan(block, 1, Regions()))
-    counted = list(mmiotrace_compiled.count(FAST, block, 1, Regions()))
+    counted = list(mmiotrace_count.count(FAST, block, 1))
     assert summed(map(counted_summary, counted)) == summed(map(bulk_summary, batches))
     assert sum(part.events for part in counted) == sum(map(len, batches))
     rare = [event for batch in batches for event in batch.events() if event.kind > Kind.UNKNOWN]
-    assert [event for part in counted for event in part.rest.events() if event.kind > Kind.UNKNOWN] == [
+    assert [event for part in counted for event in part.rest if event.kind > Kind.UNKNOWN] == [
         event._replace(extra={k: v for k, v in event.extra.items() if k != "eol"}) for event in rare
     ]
 
@@ -133,7 +133,7 @@ def test_lines_are_counted_alike(rows: list[bytes]) -> None:
 @needs_engine
 def test_more_registers_and_odd_lines_than_are_counted_at_once() -> None:
     rows = [b"R 4 1.%06d 1 0x%x 0x0 0x0 0\n" % (at, at * 4) for at in range(70_000)] + [b"odd\n"] * 70_000
-    counted = list(mmiotrace_compiled.count(FAST, b"".join(rows), 1, Regions()))
+    counted = list(mmiotrace_count.count(FAST, b"".join(rows), 1))
     assert len(counted) > 2
     assert sum(part.events for part in counted) == len(rows)
     assert summed(map(counted_summary, counted)) == summed(
@@ -204,7 +204,7 @@ def fuzz(engine: object, rounds: int, seed: int) -> None:
     texts = [path.read_bytes() for path in TEXTS]
     mmiotrace_print.compiled = lambda: engine  # type: ignore[assignment]
     for _ in range(rounds):
-        list(mmiotrace_compiled.count(engine, garbled(rng.choice(texts), rng), 1, Regions()))  # type: ignore[arg-type]
+        list(mmiotrace_count.count(engine, garbled(rng.choice(texts), rng), 1))  # type: ignore[arg-type]
         for batch in mmiotrace_compiled.scan(engine, garbled(rng.choice(texts), rng), 1, Regions()):  # type: ignore[arg-type]
             mmiotrace_print.TextWriter(io.BytesIO()).write(batch)
 

@@ -28,7 +28,7 @@ from mmiotools.formats.base import PreparingWriter, Sniff
 from mmiotools.formats.extras import extra_fits
 from mmiotools.formats.source import ByteSource
 from mmiotools.stats.check import Check
-from mmiotools.stats.summary import Summary, bulk_summary
+from mmiotools.stats.summary import Summary, bulk_summary, counted_summary
 from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch
 from mmiotools.trace.header import TraceHeader
 
@@ -264,11 +264,16 @@ def _in_chunks(name: str, path: str, data: bytes) -> None:
             for result in trace.spread(bulk_summary):
                 counted.merge(result.result)
                 events += result.events
+            tallied = Summary()
+            for tally in open_trace(path, name).counting(counted_summary) if trace.counting is not None else ():
+                tallied.merge(tally.result)
         except MmioToolsError as error:
             told(error)
             return
     if events != sum(len(batch) for batch in alone.batches):
         raise Broken("spread over workers there are other events", f"{events}")
+    if trace.counting is not None and tallied.as_json() != counted.as_json():
+        raise Broken("counted there are other accesses", f"{tallied.as_json()}\n{counted.as_json()}"[:1500])
 
 
 def _written(name: str, data: bytes, reading: Reading, events: list[Event], rng: Random) -> None:

@@ -10,12 +10,15 @@ import pytest
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
+from mmiotools.stats import bulk, registers
 from mmiotools.stats import summary as summary_module
-from mmiotools.stats.registers import KeyCounts, RegisterCounts, locate
+from mmiotools.stats.register_table import KeyCounts
+from mmiotools.stats.registers import RegisterCounts
 from mmiotools.stats.summary import Summary
-from mmiotools.trace.addrmap import AddressMap
+from mmiotools.trace.address_space import AddressSpace
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Bar, PciDevice
+from mmiotools.trace.tally import ENTRY
 
 CARD = PciDevice(0x18, 0x8086, 0x100E, 11, (Bar(0, 0xFEBC0000, 0x20000),), "e1000")
 
@@ -44,26 +47,30 @@ def random_events(n: int, seed: int) -> list[Event]:
 
 
 @pytest.mark.parametrize("engine", ["compiled", "numpy"])
+@pytest.mark.parametrize("few", [registers.FEW, 5])
 @pytest.mark.parametrize("seed", range(5))
-def test_against_a_loop(seed: int, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_against_a_loop(seed: int, few: int, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registers, "FEW", few)
+    monkeypatch.setattr(summary_module, "_ONE_BY_ONE", few * ENTRY.size)
     if engine == "numpy":
         monkeypatch.setattr(summary_module, "compiled", lambda: None)
+        monkeypatch.setattr(bulk, "compiled", lambda: None)
     elif summary_module.compiled() is None:
         pytest.skip("the compiled engine was not built")
     events = random_events(300, seed)
     summary = summarise(events)
-    assert summary.kinds[:3].tolist() == [sum(e.kind == kind for e in events) for kind in range(3)]
+    assert summary.kinds[:3] == [sum(e.kind == kind for e in events) for kind in range(3)]
     widths = Counter((e.kind.name, e.width) for e in events if e.width is not None)
     assert {(k, w): n for k, by in summary.widths().items() for w, n in by.items()} == widths
     assert summary.map_accesses == Counter(e.map for e in events if e.map is not None)
-    registers = Counter((e.addr, e.kind) for e in events if e.addr is not None)
+    each = Counter((e.addr, e.kind) for e in events if e.addr is not None)
     found = summary.hottest(1000)
-    addresses = {addr for addr, _ in registers}
+    addresses = {addr for addr, _ in each}
     # A canonical address keeps bits 60 to 63 alike; 0x7fff… and 0x8000… do not, and are counted as forgotten or kept.
-    assert sum(r.accesses for r in found) + summary.registers_forgotten == sum(registers.values())
+    assert sum(r.accesses for r in found) + summary.registers_forgotten == sum(each.values())
     for register in found:
         assert register.address in addresses
-        expected = tuple(registers[register.address, kind] for kind in (Kind.READ, Kind.WRITE, Kind.UNKNOWN))
+        expected = tuple(each[register.address, kind] for kind in (Kind.READ, Kind.WRITE, Kind.UNKNOWN))
         assert (register.reads, register.writes, register.unknown) == expected
     assert summary.registers() == len(found)
 
@@ -109,14 +116,21 @@ def test_a_cap_on_registers_is_said() -> None:
     counts.merge()
     assert len(counts.keys) == 10 and counts.forgotten == 20
     assert counts.counts.sum() + counts.forgotten == 37 and 8 in counts.counts
-    registers = RegisterCounts(limit=1)
-    registers.add(Batch.from_events([Event(Kind.READ, addr=a * 4, value=0) for a in range(20)]))
-    assert registers.distinct() == 3 and registers.forgotten == 17
+    few = RegisterCounts(limit=1)
+    few.add(Batch.from_events([Event(Kind.READ, addr=a * 4, value=0) for a in range(20)]))
+    assert few.distinct() == 3 and few.forgotten == 17
 
 
-def test_locate_prefers_the_newest_map() -> None:
-    names = AddressMap()
-    maps = [Event(Kind.MAP, 0, map=i, addr=0x1000, extra={"length": 0x1000 * i}) for i in (1, 2)]
-    names.observe(Batch.from_events(maps))
-    assert locate(names, 0x1004) == ("map2", 4)
-    assert locate(names, 0x9000) == (None, 0x9000)
+def test_an_address_lies_in_a_bar_else_in_the_newest_map() -> None:
+    space = AddressSpace()
+    for number in (1, 2):
+        space.take_in(Event(Kind.MAP, 0, map=number, addr=0x1000, extra={"length": 0x1000 * number}))
+    assert space.locate(0x1004) == ("map2", 4)
+    assert space.locate(0x9000) == (None, 0x9000)
+    space.take_in(Event(Kind.MAP, 0, map=3, addr=0xFEBC0000, extra={}))
+    assert space.locate(0xFEBC0008) == ("map3", 8)
+    space.take_in(Event(Kind.DEVICE, extra=CARD.extra()))
+    assert space.locate(0xFEBC0008) == ("00:03.0/BAR0", 8)
+    assert space.locate(0xFEBE0000) == ("map3", 0x20000)
+    space.take_in(Event(Kind.UNMAP, 0, map=3))
+    assert space.locate(0xFEBE0000) == (None, 0xFEBE0000)

@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmiotools.events import Event, Kind
+from mmiotools.trace.address_space import AddressSpace
 from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Bar, PciDevice
+from mmiotools.trace.intervals import IntervalIndex
 
 CARD = PciDevice(0x0018, 0x8086, 0x100E, 11, (Bar(0, 0xFEBC0000, 0x20000), Bar(1, 0xC000, 0x40, 1)))
 
@@ -130,3 +132,18 @@ def test_how_the_stream_is_cut_into_batches_does_not_matter(some: list[Event], s
         return out
 
     assert resolve(size) == resolve(1)
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 6)), max_size=5), st.booleans())
+def test_bars_that_lie_apart_are_looked_up_as_any_others(spans: list[tuple[int, int]], top: bool) -> None:
+    """Whether or not they overlap: a BAR covers its addresses, and of several the one that begins last."""
+    space, base = AddressSpace(), (1 << 64) - 16 if top else 0x10000
+    bars = tuple(Bar(number, base + start, size) for number, (start, size) in enumerate(spans))
+    space.add_device(PciDevice(0x18, 1, 2, bars=bars))
+    index: IntervalIndex[str] = IntervalIndex(overlaps=True)
+    for bar in bars:
+        index.insert(bar.addr, min(bar.addr + bar.size, 1 << 64), bar.name)
+    for address in range(base, base + 16):
+        covering = index.stab(address)
+        found = (f"00:03.0/{covering[-1].value}", address - covering[-1].start) if covering else (None, address)
+        assert space.locate(address) == found

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmiotools.errors import UsageError
-from mmiotools.trace.addrmap import Region
+from mmiotools.trace.address_space import Region
 from mmiotools.trace.header import Bar, PciDevice
 from mmiotools.trace.names import Change, Names
 from mmiotools.trace.regmap import Binding, Field, Register, RegisterMap, clean_name

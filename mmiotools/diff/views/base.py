@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import ClassVar, Protocol
 
 from mmiotools.diff.hunks import VOLATILE, Comparison, Hunk
-from mmiotools.trace.matching import Access, register_name
+from mmiotools.trace.address_space import register_name
+from mmiotools.trace.matching import Access
 from mmiotools.trace.naming import Naming
 
 

@@ -1,0 +1,196 @@
+"""A column of a native block as it is stored: decoded as far as somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmiotools.formats.native_columns import Presence, unpack_planes
+from mmiotools.formats.native_layout import unpack
+from mmiotools.formats.native_planes import (
+    ADDRESS,
+    CONSTANT,
+    DELTA,
+    DICTIONARY,
+    ESCAPE,
+    PLAIN,
+    U64,
+    Array,
+    Steps,
+    from_steps,
+    look_up,
+    place_of,
+    unzigzag,
+)
+from mmiotools.formats.native_zstd import Corrupt, expand, expand_planes
+from mmiotools.trace.batch import BoolArray, Column
+
+#: What a payload that checks out may still raise when it says nonsense.
+_NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+_KNOWN = (CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA)
+
+
+class StoredColumn:
+    """A column of a block of n events, by its directory entry and its payload, which is what that says.
+
+    All that it does may raise Corrupt.
+
+    known  whether its encoding is; else nothing may be asked of it
+    dtype  its type; one that is none is told when it is decoded
+    """
+
+    def __init__(self, entry: Any, payload: bytes, n: int, addresses: U64 | None, presence: Presence) -> None:
+        encoding, bits, _, _, parameter, *bitmap = entry
+        self.known = encoding in _KNOWN
+        self._encoding, self._parameter, self._payload = encoding, parameter, payload
+        self._n = self._count = n
+        self._addresses, self._presence = addresses, presence
+        self._bitmap = bitmap[0] if bitmap else None
+        self._present: BoolArray | None = None
+        self._parts: dict[str, Any] | None = None
+        self._planes: list[Any] | None = None
+        self._held: U64 | None = None
+        self._whole: Column | None = None
+        if not self.known:
+            return
+        try:
+            self.dtype: np.dtype[Any] = np.dtype(f"{'i' if bits < 0 else 'u'}{abs(bits) // 8}")
+            if bitmap:
+                self._present, self._count = presence.get(self._bitmap, n)
+        except _NONSENSE as error:
+            raise Corrupt(str(error)) from error
+
+    def column(self) -> Column:
+        """All rows."""
+        if self._whole is None:
+            values = self._decoded(None)
+            self._whole = Column(values)
+            if self._present is not None:
+                data = np.zeros(self._n, self.dtype)
+                data[self._present] = values
+                self._whole = Column(data, self._present)
+        return self._whole
+
+    def take(self, rows: NDArray[np.intp]) -> Column | None:
+        """Some rows, (m,) ascending; None where none of them has it."""
+        present = None if self._present is None else self._present[rows]
+        if present is not None and present.all():
+            present = None
+        elif present is not None and not present.any():
+            return None
+        if self._whole is not None or 2 * len(rows) > self._n:
+            return Column(self.column().data[rows], present)
+        at = rows if present is None else rows[present]
+        if self._present is not None:
+            at = self._presence.places(self._bitmap, at)
+        values = self._decoded(at)
+        if present is None:
+            return Column(values)
+        data = np.zeros(len(rows), self.dtype)
+        data[present] = values
+        return Column(data, present)
+
+    @property
+    def present(self) -> BoolArray:
+        """The rows that have it, (n,)."""
+        return np.ones(self._n, np.bool_) if self._present is None else self._present
+
+    def where(self, test: Callable[[Array], BoolArray]) -> BoolArray:
+        """The rows that have it and whose number passes a test, (n,); the test is asked about numbers, (m,), once for
+        each that is in the column where these are known.
+        """
+        values = None if self._whole is not None else self._dictionary()
+        if values is None:
+            found = test(self.column().data)
+            return found if self._present is None else found & self._present
+        table = test(values)
+        if not table.any():
+            return np.zeros(self._n, np.bool_)
+        if table.all():
+            return self.present.copy()
+        try:
+            found = table.take(place_of(self._places(), self._count))
+        except _NONSENSE as error:
+            raise Corrupt(str(error)) from error
+        if self._present is None:
+            return found
+        everywhere = np.zeros(self._n, np.bool_)
+        everywhere[self._present] = found
+        return everywhere
+
+    def _dictionary(self) -> Array | None:
+        """The distinct numbers of the column, or more; None where they are not known."""
+        if self._encoding == CONSTANT:
+            return self._decoded(np.zeros(1, np.intp))
+        if self._encoding == ADDRESS and self.dtype == np.uint64:
+            return self._addresses
+        if self._encoding == DICTIONARY and self.dtype.kind == "u":
+            try:
+                return self._values().astype(self.dtype, copy=False)
+            except _NONSENSE as error:
+                raise Corrupt(str(error)) from error
+        return None
+
+    # -- payload ------------------------------------------------------------------------------------------
+
+    def _unpacked(self) -> dict[str, Any]:
+        if self._parts is None:
+            self._parts = unpack(self._payload) if self._payload else {}
+        return self._parts
+
+    def _places(self) -> list[Any]:
+        if self._planes is None:
+            self._planes = expand_planes(self._unpacked()["v"], self._count)
+        return self._planes
+
+    def _values(self) -> U64:
+        if self._encoding == ADDRESS:
+            if self._addresses is None:
+                raise Corrupt("the address dictionary is missing")
+            return self._addresses
+        if self._held is None:
+            size, packed = self._unpacked()["k"]
+            if not 0 < size <= max(self._count, 1):
+                raise Corrupt("its dictionary has an impossible size")
+            self._held = unpack_planes(packed, size)
+        return self._held
+
+    def _decoded(self, at: NDArray[np.intp] | None) -> Array:
+        """The numbers at some places of those that the payload holds, or all."""
+        try:
+            if self._encoding == CONSTANT:
+                if type(self._parameter) is not int:
+                    raise Corrupt("its value is no integer")
+                return np.full(self._count if at is None else len(at), self._parameter, self.dtype)
+            if self._encoding == DELTA:
+                return self._times(at)
+            planes, many = self._places(), self._count
+            if at is not None:
+                planes, many = [np.frombuffer(plane, np.uint8)[at] for plane in planes], len(at)
+            values = None if self._encoding == PLAIN else self._values()
+            if self._encoding == ADDRESS:
+                # Addresses are stored as they are, also where the type is signed.
+                return look_up(planes, many, values, np.dtype(np.uint64)).astype(self.dtype, copy=False)
+            return look_up(planes, many, values, self.dtype)
+        except _NONSENSE as error:
+            raise Corrupt(str(error)) from error
+
+    def _times(self, at: NDArray[np.intp] | None) -> Array:
+        first, unit = self._parameter
+        if type(first) is not int or type(unit) is not int:
+            raise Corrupt("its times begin nowhere")
+        parts = self._unpacked()
+        small = expand(parts["v"], self._count)
+        large = np.zeros(0, np.int64)
+        escaped = small.count(ESCAPE)
+        if escaped:
+            large = (
+                unpack_planes(parts["x"], escaped).view(np.int64)
+                if "x" in parts
+                else unzigzag(unpack_planes(parts["z"], escaped))
+            )
+        steps = Steps(first, unit, small, large)
+        return from_steps(steps, at).astype(self.dtype, copy=False)
