@@ -9,11 +9,15 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+#: What the name of an argument ends in that may stand for many.
+_MANY = "..."
+
 
 class Spelling(NamedTuple):
     """What a command may be given here.
 
-    places   its arguments in order, by the names that the command has for them; the first has to be there
+    places   its arguments in order, by the names that the command has for them; the first has to be there; the last
+             may stand for many, and then its name ends in "..."
     flags    option → name
     values   option that has a value → name
     """
@@ -48,6 +52,13 @@ FILTER = Spelling(
 )
 
 
+INFO = Spelling(
+    ("traces...",),
+    {"--json": "as_json", "-q": "quiet", "--quiet": "quiet"},
+    {"-f": "from_format", "--from": "from_format"},
+)
+
+
 def understood(spelling: Spelling, words: list[str]) -> dict[str, Any] | None:
     """The arguments by name; None where a word is not of the plainest kind."""
     found: dict[str, Any] = {}
@@ -57,7 +68,10 @@ def understood(spelling: Spelling, words: list[str]) -> dict[str, Any] | None:
         if not word.startswith("-") or word == "-":
             if not places:
                 return None
-            found[places.pop(0)] = word
+            if places[0].endswith(_MANY):
+                found.setdefault(places[0].removesuffix(_MANY), []).append(word)
+            else:
+                found[places.pop(0)] = word
         elif word in spelling.flags:
             found[spelling.flags[word]] = True
         else:
@@ -68,7 +82,7 @@ def understood(spelling: Spelling, words: list[str]) -> dict[str, Any] | None:
             if option not in spelling.values or value.startswith("-") or (joined and not option.startswith("--")):
                 return None
             found[spelling.values[option]] = value
-    return found if spelling.places[0] in found else None
+    return found if spelling.places[0].removesuffix(_MANY) in found else None
 
 
 def plain_command(words: list[str]) -> Callable[[], int] | None:
@@ -80,4 +94,9 @@ def plain_command(words: list[str]) -> Callable[[], int] | None:
 
         request = Request()._replace(**arguments)
         return lambda: filter_trace(request)
+    if words[0] == "info" and (arguments := understood(INFO, words[1:])) is not None:
+        from mmiotools.cli.info_screen import summarise
+
+        traces = tuple(arguments.pop("traces"))
+        return lambda: summarise(traces, **arguments)
     return None

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import Run, choose_format, default_format, open_output
-from mmiotools.cli.options import output_option, quiet_option, to_option
+from mmiotools.cli.common import Run, choose_format, default_format, load_regs, open_output
+from mmiotools.cli.options import output_option, quiet_option, regs_option, to_option
 from mmiotools.devices import DEVICES
 from mmiotools.drivers import DRIVERS
 from mmiotools.engine.inject import Injector
@@ -40,6 +40,10 @@ EXAMPLES = [
         "mmiotools record nv-init --inject 'read BAR0+0x100 -> 0xffffffff after 2' -t mmiotrace",
     ),
     ("The interrupt registers alone:", "mmiotools record nv-test --probe BAR0+0x600100-0x6001ff -t mmiotrace"),
+    (
+        "By their names: the transmit descriptors' registers alone, and a link that never comes up:",
+        "mmiotools record nic-init --regs auto --probe TDBAL-TDT --inject 'read STATUS stuck bit 1 = 0' -t mmiotrace",
+    ),
 ]
 
 
@@ -92,8 +96,9 @@ def complete_scenarios(ctx: click.Context, param: click.Parameter, incomplete: s
 )
 @click.option("--quirk", multiple=True, metavar="NAME", shell_complete=complete_quirks, help="Turn a defect on.")
 @click.option("--no-quirk", multiple=True, metavar="NAME", shell_complete=complete_quirks, help="Turn a defect off.")
-@click.option("--probe", multiple=True, metavar="RANGE", help="Probe this range only, as in BAR0+0x100-0x1ff.")
+@click.option("--probe", multiple=True, metavar="RANGE", help="Probe only this range (BAR0+0x100-0x1ff) or register.")
 @click.option("--check", is_flag=True, help="Hold the trace against what the card saw; exit 1 if they differ.")
+@regs_option
 @to_option
 @output_option
 @quiet_option
@@ -112,6 +117,7 @@ def command(
     no_quirk: tuple[str, ...],
     probe: tuple[str, ...],
     check: bool,
+    regs: tuple[str, ...],
     to_format: str | None,
     output: str | None,
     quiet: bool,
@@ -120,7 +126,8 @@ def command(
 
     DRIVER is a bundled driver, NAME or NAME@VERSION (version 1 if not said), or a file: Python that defines DRIVER, or
     an object file (.o) compiled from C. A file that ends in .toml is a scenario; options win over it, or add to it.
-    The same driver, card, options and seed give the same trace.
+    The same driver, card, options and seed give the same trace. With --regs, --probe and --inject take names of
+    registers, as in --probe 'RDBAL-RDT' or --inject 'read ICR -> 0'; the recording says their offsets.
 
     The output is native on a pipe and in a file of unknown suffix, mmiotrace text on a terminal. The kernel log goes
     to standard error. A driver that returns an error code was recorded all the same; one that crashes ends the
@@ -128,6 +135,7 @@ def command(
     interrupt with 130: the trace so far is kept.
     """
     run = Run(quiet)
+    names = load_regs(run, regs)
     options: dict[str, Any] = {"machine": machine, "cpus": cpus, "engine": engine, "compat": compat}
     options |= {"quirks": list(quirk), "no_quirks": list(no_quirk)}
     plan = make_plan(
@@ -139,6 +147,7 @@ def command(
         inject=inject,
         probe=probe,
         options=options,
+        names=names,
     )
     if check and plan.setup.policy == OFF:
         raise UsageError("--check needs the engine: with --engine off there is nothing to check")
@@ -147,7 +156,7 @@ def command(
     checker = Checker(device.pci) if check else None
     target = choose_format(to_format, output, default_format(output))
     outcome: Outcome | None = None
-    with open_output(run, output, target, trace_header(plan)) as sink:
+    with open_output(run, output, target, trace_header(plan), names=names) as sink:
         try:
             outcome = record_to(sink.write, plan, device=device, watch=checker.add if checker else None)
         except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from mmiotools.cli.options import from_option, quiet_option
 from mmiotools.cli.replay_terms import Terms, tell_rules, terms_options
 from mmiotools.drivers import Chosen, choose_driver
 from mmiotools.engine.inject_data import Rule
+from mmiotools.engine.inject_names import spell_rule
 from mmiotools.engine.inject_rules import parse_rules
 from mmiotools.engine.interface import Plugin
 from mmiotools.errors import EXIT_DIFFERENT, EXIT_INTERRUPTED, UsageError
@@ -213,7 +214,8 @@ def command(
     or differing.
     """
     run = Run(quiet)
-    rules = parse_rules(inject)
+    if not chosen_terms["regs"]:
+        parse_rules(inject)  # before the trace is read
     if device is not None:
         _refuse_for_device()
     terms = Terms(**chosen_terms)
@@ -225,15 +227,17 @@ def command(
             raise UsageError("--serve and --qemu bring a driver of their own: leave --driver out")
         from mmiotools.cli.replay_serve import Options, Plan, serve_tape
 
-        plan = Plan(Options(serve, qemu, timeout, plugin, config, as_trace, rules, seed))
+        plan = Plan(Options(serve, qemu, timeout, plugin, config, as_trace, seed))
     elif timeout is not None or config is not None:
         raise UsageError("--timeout and --config need --serve or --qemu")
     chosen = None if driver is None else choose_driver(driver)
     model = None if device is None else QemuModel.parse(device) if device.startswith(PREFIX) else make_card(device)
     opened = run.open_input(trace, from_format)
     tape = load_tape(opened, pci)
+    names = compared["names"]
+    rules = parse_rules(spell_rule(text, names, tape.pci) for text in inject) if names else parse_rules(inject)
     if plan is not None:
-        report = serve_tape(run, tape, terms, card, plan, trace)
+        report = serve_tape(run, tape, terms, card, plan, rules, trace)
     elif isinstance(model, QemuModel):
         with QtestCard(model, tape.pci, tape.bars, terms.pace) as served:
             report = apply_to(tape, served, **compared)

@@ -28,7 +28,7 @@ from mmiotools.trace.tape import Tape
 
 
 class Options(NamedTuple):
-    """What the user asked for: the words of the options, and what --inject says."""
+    """What the user asked for: the words of the options."""
 
     serve: str | None
     qemu: str | None
@@ -36,7 +36,6 @@ class Options(NamedTuple):
     plugin: str | None
     config: str | None
     as_trace: str | None
-    rules: Sequence[Rule]
     seed: int | None
 
 
@@ -74,7 +73,15 @@ def read_config(word: str) -> tuple[bytes, int]:
     return config, 0
 
 
-def serve_tape(run: Run, tape: Tape, terms: Terms, card: dict[str, Any], plan: Plan, trace: str | None) -> Report:
+def serve_tape(
+    run: Run,
+    tape: Tape,
+    terms: Terms,
+    card: dict[str, Any],
+    plan: Plan,
+    rules: Sequence[Rule],
+    trace: str | None,
+) -> Report:
     """Serve the mock card of a tape until its user is through; the report. Sets the exit status of `run`.
 
     card  what `terms` make of it
@@ -82,7 +89,7 @@ def serve_tape(run: Run, tape: Tape, terms: Terms, card: dict[str, Any], plan: P
     serving = Serving(
         tape,
         mock_card(tape, plugin=plan.plugin, **card),
-        rules=plan.options.rules,
+        rules=rules,
         seed=recorded_seed(tape.meta) if plan.options.seed is None else plan.options.seed,
         config=plan.config,
         class_code=plan.class_code,

@@ -168,7 +168,8 @@ def locate_place(place: Place, text: str, pci: PciDevice) -> list[Window]:
     sizes = {name: bar.size for name, bar in bars.items()} | {CONFIG: _CONFIG_SIZE}
     size = sizes.get(place.region)
     if size is None:
-        raise error(f"the card {pci.address} has no region '{place.region}'; there are: {', '.join(sizes)}")
+        hint = "" if place.region.startswith("BAR") else "; names of registers need --regs"
+        raise error(f"the card {pci.address} has no region '{place.region}'; there are: {', '.join(sizes)}{hint}")
     end = size if place.high is None else place.high + 1
     if end > size:
         raise error(f"{place.region} has only {size:#x} bytes")

@@ -52,7 +52,7 @@ _TOKEN = re.compile(
     (?P<blank>\s+)
   | (?P<place>(?:[0-9A-Fa-f]{4}:)?[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7](?:/\w+)?)
   | (?P<number>[0-9][\w.]*)
-  | (?P<word>[A-Za-z_]\w*)
+  | (?P<word>[A-Za-z_]\w*(?:\[\w*\]|\.\w+)*)
   | (?P<sign>->|==|!=|[-+=&%])
     """,
     re.VERBOSE,

@@ -206,7 +206,7 @@ class Parser:
 
         close = difflib.get_close_matches(name.text.lower(), known, 1)
         if self.names is not None and not close:
-            close = registers.near(self.names, name.text)
+            close = self.names.near(name.text)
         hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(dict.fromkeys(known))}"
         return self.error(f"unknown {noun} '{name.text}'; {hint}", name)
 

@@ -100,18 +100,10 @@ def known(parser: Parser, token: Token) -> str:
     """The name that a token is. Raises ExpressionError where maps are loaded and none has it."""
     names = parser.names
     if names is not None and not names.places(token.text):
-        close = near(names, token.text)
+        close = names.near(token.text)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise parser.error(f"no register or field is called '{token.text}'{hint}", token)
     return token.text
-
-
-def near(names: Names, text: str) -> list[str]:
-    """The name that a text may be meant for, if any: in another case, or with a slip."""
-    import difflib
-
-    words = {word.lower(): word for word in names.words()}
-    return [words[word] for word in difflib.get_close_matches(text.lower(), words, 1)]
 
 
 def condition(parser: Parser, token: Token) -> tree.Expr:

@@ -102,7 +102,10 @@ class Conware(LineFormat):
             _stamp(event.time),
             str(extra.get("model", "")),
         ]
-        return "\t".join(map(_quoted, cells)).encode()
+        text = "\t".join(cells)
+        if "|" in text or "\r" in text or "\n" in text or text.count("\t") != len(cells) - 1:
+            text = "\t".join(map(_quoted, cells))
+        return text.encode()
 
 
 def _cells(text: str) -> list[str]:

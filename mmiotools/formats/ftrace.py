@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO, ClassVar
 
-from mmiotools.events import Event, Kind
+from mmiotools.events import Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.ftrace_lines import PREFIX_ANYWHERE, render_lost
 from mmiotools.formats.ftrace_scan import Scanner, open_at_the_end
@@ -72,27 +72,25 @@ class FtraceWriter:
         """Append a batch."""
         lines = []
         ends = batch.data("eol").tolist() if "eol" in batch.columns else None
-        note = int(Kind.NOTE)
+        note, lost = int(Kind.NOTE), int(Kind.LOST)
+        unsaid: Counter[int] = Counter()
         extras = batch.extras
         for row, kind in enumerate(batch.kind.tolist()):
             extra = extras.get(row, {})
             line = extra.get("text") if kind == note else extra.get("raw") if self._spelled else None
             if line is None:
-                line = self._render(batch.event(row))
+                line = render_lost(batch.event(row)) if kind == lost else None
                 if line is None:
+                    unsaid[kind] += 1
                     continue
             lines.append(line)
             lines.append(b"\n" if ends is None else EOL_BYTES[ends[row]])
         self._out.write(b"".join(lines))
+        for kind, count in unsaid.items():
+            self.lost[f"{Kind(kind).name} that was no line of ftrace"] += count
 
     def close(self) -> None:
         """Nothing is held back."""
-
-    def _render(self, event: Event) -> bytes | None:
-        line = render_lost(event) if event.kind == Kind.LOST else None
-        if line is None:
-            self.lost[f"{event.kind.name} that was no line of ftrace"] += 1
-        return line
 
 
 FORMAT = Ftrace()

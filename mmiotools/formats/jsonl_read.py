@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
+
+import numpy as np
 
 from mmiotools.errors import FormatError
 from mmiotools.formats.base import damaged
 from mmiotools.formats.jsonl_columns import FAMILY, KINDS, SCHEMA, Columns, Object, damage
 from mmiotools.formats.jsonl_fields import Unfit, untag
 from mmiotools.formats.jsonl_lines import KEPT, KIND, Lines, blocks
+from mmiotools.formats.jsonl_scan import Scanned, scan
+from mmiotools.formats.line_columns import Place, Store
 from mmiotools.formats.source import ByteSource
-from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions
+from mmiotools.formats.text_numbers import Index
+from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, Regions
 from mmiotools.trace.header import TraceHeader
 
 _SCHEMA = re.compile(rb'\{\s*"schema"\s*:\s*"([^"]*)"')
@@ -144,12 +149,26 @@ class _Reader:
                     yield batch
 
     def _batch(self, lines: list[bytes], first: int, ended: bool) -> Batch:
-        numbers = range(first, first + len(lines))
+        scanned = scan(lines, self._regions)
+        if not len(scanned.rows):
+            return self._one_by_one(lines, range(first, first + len(lines)), ended)[0]
+        others = np.ones(len(lines), np.bool_)
+        others[scanned.rows] = False
+        left = np.flatnonzero(others).tolist()
+        complete = ended or not left or left[-1] != len(lines) - 1
+        batch, kept = self._one_by_one([lines[row] for row in left], [first + row for row in left], complete)
+        return _joined(scanned, batch, np.array(kept, np.int64) - first)
+
+    def _one_by_one(self, lines: list[bytes], numbers: Sequence[int], ended: bool) -> tuple[Batch, Sequence[int]]:
+        """The events of lines with these numbers, and the numbers of those that are events. `ended` is False when the
+        last one has no line end.
+        """
         at_once = _parse_together(lines)
         if at_once is not None:
-            return Columns(at_once, lines, list(numbers), self._regions).batch()
+            return Columns(at_once, lines, list(numbers), self._regions).batch(), numbers
         objects: list[Object] = []
         kept: list[int] = []
+        kept_lines: list[bytes] = []
         last = numbers[-1] if lines else 0
         for number, line in zip(numbers, lines, strict=True):
             try:
@@ -162,8 +181,8 @@ class _Reader:
             if found is not None:
                 objects.append(found)
                 kept.append(number)
-        columns = Columns(objects, [lines[number - first] for number in kept], kept, self._regions)
-        return columns.batch()
+                kept_lines.append(line)
+        return Columns(objects, kept_lines, kept, self._regions).batch(), kept
 
     def _unusual(self, line: bytes, number: int, ended: bool) -> Object | None:
         """A line that the fast way did not take: blank, with blanks around it, or damaged."""
@@ -179,6 +198,30 @@ class _Reader:
             self._broken_off = number
         reason = found if ended else "the last line is cut off"
         return damage(reason, line, number, events)
+
+
+def _joined(scanned: Scanned, rest: Batch, rest_rows: Index) -> Batch:
+    """Lines that were scanned and events of other lines, whose rows those are, as one batch in the order of lines."""
+    rows = np.sort(np.concatenate([scanned.rows, rest_rows]))
+    n = len(rows)
+    kind = np.empty(n, np.uint8)
+    store = Store(n)
+    kind[np.searchsorted(rows, scanned.rows)] = scanned.kinds
+    for name, where, data in scanned.columns:
+        store.put(name, Place(np.searchsorted(rows, where)), data)
+    at = np.searchsorted(rows, rest_rows)
+    kind[at] = rest.kind
+    columns = {}
+    for name, column in rest.columns.items():
+        if name == "eol":
+            ends = np.zeros(n, column.data.dtype)
+            ends[at] = column.data
+            columns[name] = Column(ends)
+            continue
+        here = slice(None) if column.present is None else column.present
+        store.put(name, Place(at[here]), column.data[here])
+    extras = {int(at[row]): extra for row, extra in rest.extras.items()}
+    return Batch(kind, store.columns() | columns, extras, rest.regions)
 
 
 def _parse_together(lines: list[bytes]) -> list[Object] | None:

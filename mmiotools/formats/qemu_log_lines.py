@@ -89,6 +89,8 @@ _FIELDS = re.compile(
     rb"|:region\d+\+0x[0-9a-f]+, (?:0x[0-9a-f]+, )?\d+\)(?! failed| = 0x[0-9a-f]+$)"
     rb"|@0x[0-9a-f]+, (?:0x[0-9a-f]+, )?len=0x|:region\d+\+0x[0-9a-f]+, \d+\) = 0x"
 )
+#: Every line with a match of `_BEGINNING` or `_FIELDS` has one of these.
+TELLTALES = (b"memory_region_", b"vfio_", b"mr 0x", b" value ", b" size ", b":region", b"len=0x")
 #: A keyword of a record with its blank, to see whether a last line may be the beginning of one.
 _KEYWORDS = (
     *(b"memory_region_%s_%s " % (a, op) for a in (b"ops", b"subpage", b"ram_device") for op in (b"read", b"write")),
@@ -267,6 +269,10 @@ _PARSERS: dict[bytes, Callable[[bytes], Event | None]] = {
     b"pci_cfg_read": _parse_pci_cfg,
     b"pci_cfg_write": _parse_pci_cfg,
 }
+
+
+#: The first words, behind a stamp, of all lines that may be more than notes.
+KEYWORDS = frozenset({*_PARSERS, *_INTERRUPT})
 
 
 def _unreadable(line: bytes, body: bytes, number: int, ended: bool) -> Event | None:

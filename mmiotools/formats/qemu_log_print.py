@@ -109,21 +109,53 @@ class LogWriter:
         """Print every event that a log can say; the others are counted in `lost`."""
         self._count_losses(batch)
         n = len(batch)
+        ends = batch.data("eol") if "eol" in batch.columns else None
         lines: list[bytes] = [b""] * n
         shape = _shapes(batch)
-        for one in np.unique(shape).tolist():
+        left = shape == 0
+        for row, line in self._kept(batch, ends).items():
+            lines[row] = line
+            left[row] = False
+        for one in np.unique(shape[shape > 0]).tolist():
             rows = np.flatnonzero(shape == one)
-            if one:
-                text = _formatted(batch, rows, one).encode("utf-8", "backslashreplace")
-                if len(rows) == n:
-                    self._out.write(text + b"\n")
-                    return
-                found = [line + b"\n" for line in text.split(b"\n")]
-            else:
-                found = [self._line(batch.event(row)) for row in rows.tolist()]
-            for row, line in zip(rows.tolist(), found, strict=True):
+            text = _formatted(batch, rows, one).encode("utf-8", "backslashreplace")
+            if len(rows) == n and ends is None:
+                self._out.write(text + b"\n")
+                return
+            for row, line in zip(rows.tolist(), _ended(text.split(b"\n"), ends, rows), strict=True):
                 lines[row] = line
+        for row in np.flatnonzero(left).tolist():
+            lines[row] = self._line(batch.event(row))
         self._out.write(b"".join(lines))
+
+    def _kept(self, batch: Batch, ends: NDArray[np.uint8] | None) -> dict[int, bytes]:
+        """The lines, with their ends, of events that say how they are spelled: their own, or the text of a note."""
+        spelled: list[int] = []
+        noted: list[int] = []
+        for row, extra in batch.extras.items():
+            if self._own and isinstance(extra.get("raw"), bytes):
+                spelled.append(row)
+            elif isinstance(extra.get("text"), bytes):
+                noted.append(row)
+        found: dict[int, bytes] = {}
+        if spelled:
+            at = np.array(spelled, np.int64)
+            texts = [batch.extras[row]["raw"] for row in spelled]
+            found.update(zip(spelled, _ended(texts, ends, at), strict=True))
+        if noted:
+            at = np.array(noted, np.int64)
+            time, pid = batch.present("time")[at], batch.present("pid")[at]
+            plain = (batch.kind[at] == Kind.NOTE) & (~time | pid & (batch.data("time")[at] >= 0))
+            at, time = at[plain], time[plain]
+            texts = [batch.extras[row]["text"] for row in at.tolist()]
+            if time.any():
+                seconds, rest = np.divmod(batch.data("time")[at] // 1000, 1_000_000)
+                numbers = zip(batch.data("pid")[at].tolist(), seconds.tolist(), rest.tolist(), strict=True)
+                stamps = [b"%d@%d.%06d:" % stamp for stamp in numbers]
+                stamped = zip(time.tolist(), stamps, texts, strict=True)
+                texts = [stamp + text if here else text for here, stamp, text in stamped]
+            found.update(zip(at.tolist(), _ended(texts, ends, at), strict=True))
+        return found
 
     def close(self) -> None:
         """Nothing is held back."""
@@ -150,6 +182,13 @@ class LogWriter:
         self.lost = +self.lost
 
 
+def _ended(lines: list[bytes], ends: NDArray[np.uint8] | None, rows: NDArray[np.intp]) -> list[bytes]:
+    """Lines of some rows with their line ends; `ends` (n,) says which, None for LF."""
+    if ends is None:
+        return [line + b"\n" for line in lines]
+    return [line + EOL_BYTES[end] for line, end in zip(lines, ends[rows].tolist(), strict=True)]
+
+
 #: What a plain access has, as bits of its shape; 0 is the shape of a row that is no plain access.
 _PLAIN, _TIME, _PID, _CPU, _MR, _NAMED, _DEVICE, _WRITE = (1 << bit for bit in range(8))
 
@@ -167,8 +206,6 @@ def _shapes(batch: Batch) -> NDArray[np.int64]:
     odd = np.array(["\n" in name for name in batch.regions.names] + [False])
     plain &= ~odd[np.where(region, batch.data("region"), len(odd) - 1)]
     plain &= batch.data("time") >= 0
-    if "eol" in batch.columns:
-        plain &= batch.data("eol") == 0
     if batch.extras:
         plain[list(batch.extras)] = False
     time = batch.present("time")

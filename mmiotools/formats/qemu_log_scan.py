@@ -8,16 +8,18 @@ that does not fit goes there, and keeps its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.alike import alike, text_words
 from mmiotools.formats.line_columns import MARGIN, Place, Store, text_ends
 from mmiotools.formats.qemu_events import PORTS, code_of, region_code, single_events, space_of
 from mmiotools.formats.qemu_log_lines import parse_line
+from mmiotools.formats.qemu_log_notes import Notes, find_notes
 from mmiotools.formats.qemu_log_print import render
 from mmiotools.formats.qemu_log_stamps import Stamps, iso_stamps, pid_stamps
 from mmiotools.formats.text_numbers import U64, Index, Mask, Words, characters, hex_before, u64
@@ -51,6 +53,9 @@ class _Shape(NamedTuple):
 _SHAPES = (
     # `memory_region_ops_read cpu N mr P addr A value V size S`, with or without a name; subpages have `offset`
     _Shape({b"ops_read": 22, b"ps_write": 23, b"age_read": 26, b"ge_write": 27}, (6, 0), (8, 0), (b" ", b" ")),
+    # the same without `cpu N`, without `mr P`, or without both
+    _Shape({}, (4, 0), (6, 0), (b" ", b" ")),
+    _Shape({}, (2, 0), (4, 0), (b" ", b" ")),
     # `vfio_region_read  (D:regionN+A, S) = V`
     _Shape({b"ion_read": 16}, (2, 1), (5, 0), (b"+", b" ")),
     # `vfio_region_write  (D:regionN+A, V, S)`
@@ -101,6 +106,9 @@ class Scanner:
         spelled = zip(odd, lines.starts[odd].tolist(), lines.ends[odd].tolist(), strict=True)
         extras: dict[int, dict[str, Any]] = {row: {"raw": lines.block[start:end]} for row, start, end in spelled}
         others = np.flatnonzero(~done)
+        if len(others) >= _WORTHWHILE:
+            extras |= self._no_accesses(lines, others, kind, store, done)
+            others = np.flatnonzero(~done)
         if len(others):
             spans = zip(others.tolist(), lines.starts[others].tolist(), lines.ends[others].tolist(), strict=True)
             events = [parse_line(lines.block[start:end], first_line + row) for row, start, end in spans]
@@ -110,11 +118,53 @@ class Scanner:
                 present = slice(None) if column.present is None else column.present
                 store.put(name, Place(others[present]), column.data[present])
             extras |= {int(others[row]): extra for row, extra in slow.extras.items()}
+        if not _ascending(extras):
             extras = dict(sorted(extras.items()))
         columns = store.columns()
         if lines.crlf is not None:
             columns["eol"] = Column(np.where(lines.crlf, np.uint8(EOL_CRLF), np.uint8(EOL_LF)))
         return Batch(kind, columns, extras, regions)
+
+    def _no_accesses(
+        self, lines: _Lines, rows: Index, kind: NDArray[np.uint8], store: Store, done: Mask
+    ) -> dict[int, dict[str, Any]]:
+        """The extras of notes and interrupts among lines, which are marked as done; their columns go to `store`."""
+        found = find_notes(lines.words, lines.block, rows, lines.starts[rows], lines.ends[rows])
+        notes, block = found.take(~found.known), lines.block
+        spans = zip(notes.rows.tolist(), notes.begin.tolist(), lines.ends[notes.rows].tolist(), strict=True)
+        extras: dict[int, dict[str, Any]] = {row: {"text": block[start:end]} for row, start, end in spans}
+        interrupts = self._interrupts(lines, found.take(found.known), kind, store, extras)
+        for some in (notes, interrupts):
+            done[some.rows] = True
+            place = Place(some.rows[some.stamped])
+            store.put("time", place, some.time[some.stamped])
+            store.put("pid", place, some.pid[some.stamped])
+        return extras
+
+    def _interrupts(
+        self, lines: _Lines, known: Notes, kind: NDArray[np.uint8], store: Store, extras: dict[int, dict[str, Any]]
+    ) -> Notes:
+        """Those of the lines that are interrupts, as far as the same ones come again."""
+        known = known.take(lines.ends[known.rows] - known.begin <= _LONGEST)
+        if not len(known.rows):
+            return known
+        ends = lines.ends[known.rows]
+        which, examples = alike([text_words(lines.words, known.begin, ends)])
+        spans = zip(known.begin[examples].tolist(), ends[examples].tolist(), strict=True)
+        table = [parse_line(lines.block[start:end], 1) for start, end in spans]
+        usable = np.array([*(event.kind == Kind.IRQ for event in table), False])[which]
+        known, which = known.take(usable), which[usable]
+        Place(known.rows).into(kind, np.uint8(Kind.IRQ))
+        for name in ("addr", "value"):
+            values = [getattr(event, name) for event in table]
+            here = np.array([value is not None for value in values], np.bool_)[which]
+            if here.any():
+                numbers = np.array([value or 0 for value in values], np.uint64)[which]
+                store.put(name, Place(known.rows[here]), numbers[here])
+        block, starts, ends = lines.block, lines.starts[known.rows], lines.ends[known.rows]
+        each = zip(known.rows.tolist(), which.tolist(), starts.tolist(), ends.tolist(), strict=True)
+        extras |= {row: {**table[at].extra, "raw": block[start:end]} for row, at, start, end in each}
+        return known
 
     def _take(self, lines: _Lines, rows: Index, shape: int, prefix: int, regions: Regions) -> _Fields:
         """The lines of one shape and one kind of time stamp, as far as they are spelled as QEMU spells them."""
@@ -183,6 +233,12 @@ class Scanner:
             self._known.clear()
         self._known[key] = event
         return event
+
+
+def _ascending(rows: Iterable[int]) -> bool:
+    """Whether rows come in their order."""
+    places = np.fromiter(rows, np.int64)
+    return bool((places[1:] > places[:-1]).all())
 
 
 _NOTHING = Event(Kind.NOTE)
@@ -320,6 +376,22 @@ class _Lines:
                 self._shape += found * (shape + 1)
                 length += found * size
         self._shape *= (self.starts >= MARGIN) & (name_ends <= self.ends)
+        self._shorten()
         self.name_starts = name_ends - length
         self._prefix = np.where(iso, _ISO, np.where(self.name_starts == self.starts, _NONE, _PID))
         self._shape[self.name_starts < self.starts] = 0
+
+    def _shorten(self) -> None:
+        """Give accesses to memory regions that tell no CPU or no pointer their shape."""
+        rows = np.flatnonzero(self._shape == 1)
+        data = self.words.bytes
+
+        def letter(word: int) -> Any:
+            """The first character of each line's n-th word behind the name."""
+            return data[np.minimum(self._marks[self.behind[rows] + word - 1] + 1, len(data) - 1)]
+
+        first = letter(1)
+        alone = (first == ord("a")) | (first == ord("o"))
+        self._shape[rows] += 2 * alone
+        rows, first = rows[~alone], first[~alone]
+        self._shape[rows] += (first == ord("m")) | (letter(3) != ord("m"))

@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.formats.qemu_log_lines import LAST_SECOND, iso_seconds
-from mmiotools.formats.text_numbers import LAST, LEAST_DECIMAL, U8, Index, Mask, Words, decimal_words, u64
+from mmiotools.formats.text_numbers import (
+    LAST,
+    LEAST_DECIMAL,
+    U8,
+    Index,
+    Mask,
+    Words,
+    decimal_behind,
+    decimal_words,
+    u64,
+)
 
 _THOUSAND, _BILLION = u64(1000), u64(1_000_000_000)
 #: More seconds than one in this many lines are no log's.
@@ -28,7 +38,33 @@ class Stamps(NamedTuple):
 
 
 def pid_stamps(words: Words, start: Index, end: Index) -> Stamps:
-    """`pid@SSSSSSSSSS.UUUUUU:` in [start, end)."""
+    """`pid@S.UUUUUU:` in [start, end); seconds have ten digits, or up to seven where the clock is young."""
+    stamps = _long_stamps(words, start, end)
+    if stamps.pid is not None and not stamps.good.all():
+        rows = np.flatnonzero(~stamps.good)
+        short = _short_stamps(words, start[rows], end[rows])
+        stamps.time[rows], stamps.pid[rows], stamps.good[rows] = short
+    return stamps
+
+
+def _short_stamps(words: Words, start: Index, end: Index) -> tuple[NDArray[np.int64], NDArray[np.int64], Mask]:
+    """Time, pid, and which are right: those whose seconds have up to seven digits."""
+    late = words.before(end)
+    good = late & u64(0xFF000000000000FF) == 0x2E0000000000003A
+    micro, bad = decimal_words(late >> U8, LAST[6])
+    seconds = decimal_behind(words, end - 8, b"@")
+    figures = end - 9 - seconds.blank
+    good &= ~bad & seconds.good & (seconds.value >= LEAST_DECIMAL[np.clip(figures, 0, 7)])
+    count = seconds.blank - start
+    good &= (count > 0) & (count <= 7)
+    count[~good] = 1
+    pid, bad = decimal_words(words.before(np.where(good, seconds.blank, end)), LAST[count])
+    good &= ~bad & (pid >= LEAST_DECIMAL[count])
+    time = seconds.value * _BILLION + micro * _THOUSAND
+    return time.view(np.int64), pid.view(np.int64), good
+
+
+def _long_stamps(words: Words, start: Index, end: Index) -> Stamps:
     early, late = words.wide_before(end)
     good = late & u64(0xFF000000000000FF) == 0x2E0000000000003A
     late >>= U8

@@ -45,6 +45,20 @@ _CAUTIOUS = 8
 _MORE = -2
 
 
+#: The versions that do not name their events, and the releases of QEMU that wrote them.
+_NAMELESS = {0: "0.13 to 1.1", 2: "1.2 to 2.0", 3: "2.1 to 2.7"}
+
+
+def _refusal(version: int) -> str:
+    """Why a version is not read, and what to do."""
+    if version not in _NAMELESS:
+        return f" is not known; {VERSION} is the one that can be read"
+    return (
+        f", of QEMU {_NAMELESS[version]}, numbers events by that build's trace-events file and does not name them: "
+        "print it with that QEMU's scripts/simpletrace.py, or record with QEMU 2.8 or later, or with its back end log"
+    )
+
+
 class QemuSimple:
     """The binary traces of QEMU's back end `simple`."""
 
@@ -62,7 +76,7 @@ class QemuSimple:
         return Sniff.NO if byte_order(head) is None else Sniff.YES
 
     def read(self, source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
-        """Batches of at most 64 Ki records. Raises FormatError for other versions, which do not name their events."""
+        """Batches of at most 64 Ki records. Raises FormatError for other versions."""
         order = byte_order(source.head)
         if order is None:
             raise FormatError(f"{source.name}: is no binary trace of QEMU")
@@ -71,10 +85,7 @@ class QemuSimple:
         except FormatError as error:
             raise FormatError(f"{source.name}: {error}") from error
         if version != VERSION:
-            raise FormatError(
-                f"{source.name}: version {version} of QEMU's binary traces; only {VERSION} (QEMU 2.8 and later) "
-                "names its events"
-            )
+            raise FormatError(f"{source.name}: version {version} of QEMU's binary traces{_refusal(version)}")
         return TraceHeader(self.name, "boot", 9), _Stream(source, order).batches()
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> Writer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +13,13 @@ from mmiotools.devices import make_device
 from mmiotools.devices.storage import ConfigSpace
 from mmiotools.drivers import Chosen, choose_driver, is_driver_file
 from mmiotools.engine.inject import Injector
+from mmiotools.engine.inject_names import spell_range, spell_rule
 from mmiotools.engine.inject_rules import locate_ranges, parse_range, parse_rule, parse_rules
 from mmiotools.engine.interface import Device
 from mmiotools.engine.pci import FAILABLE
 from mmiotools.engine.setup import OPTIONS, Setup
 from mmiotools.errors import ExpressionError, UsageError
+from mmiotools.trace.names import Names
 from mmiotools.trace.tomlfile import read_toml
 
 #: The keys of a scenario file besides those of `engine.setup.OPTIONS`, and what each must be.
@@ -43,8 +45,8 @@ class Plan:
     card      the word for the device: a model's name, a Python file, or a card file of `mmiotools learn`
     setup     the machine and its tracer; what it probes is in `probe` and `setup.only`
     fail      kernel call → negative errno that it returns instead of working
-    inject    rules of fault injection
-    probe     ranges to probe, as the user gave them; empty for all mappings
+    inject    rules of fault injection, with offsets in place of names of registers
+    probe     ranges to probe, as the user gave them but for names; empty for all mappings
     scenario  the file that the plan came from, as the user named it, or the name of a bundled one
     """
 
@@ -98,40 +100,46 @@ def make_plan(
     inject: Sequence[str] = (),
     probe: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
+    names: Names | None = None,
 ) -> Plan:
     """The plan for DRIVER or SCENARIO.toml; what is given beside it wins over the scenario, or adds to it.
 
     scenario    the name of a bundled scenario, or a file, under a driver that may be another
     options     keys of `engine.setup.OPTIONS`
+    names       of registers, which rules and ranges may then name; the plan has their offsets in place of them
 
-    Raises UsageError.
+    Raises UsageError and ExpressionError.
     """
     if word is not None and word.endswith(".toml"):
         if scenario is not None:
             raise UsageError(f"two scenarios: {word} and {scenario}")
         word, scenario = None, word
-    held: dict[str, Any] = {} if scenario is None else read_scenario(scenario)
+    held: dict[str, Any] = {} if scenario is None else read_scenario(scenario, named=bool(names))
     word = held.get("driver") if word is None else word
     if word is None:
         raise UsageError("say which driver to record, or give a scenario")
     for name in fail or {}:
         check_call(name)
-    for text in inject:
-        parse_rule(text)
-    for text in probe:
-        parse_range(text)
+    if not names:
+        check_places(inject, probe)
     chosen = choose_driver(word)
     card = card or held.get("card") or getattr(chosen.driver, "device", None)
     if not card:
         raise UsageError(f"driver '{word}' does not say which card it is for: give --card")
+    rules, ranges = (*held.get("inject", ()), *inject), (*held.get("probe", ()), *probe)
+    if names and (rules or ranges):
+        pci = make_card(card).pci
+        rules = tuple(spell_rule(text, names, pci) for text in rules)
+        ranges = tuple(part for text in ranges for part in spell_range(text, names, pci))
+        check_places(rules, ranges)
     return Plan(
         chosen,
         card,
         held.get("seed", 0) if seed is None else seed,
         Setup.from_options({**held, **{name: value for name, value in (options or {}).items() if value}}),
         {**held.get("fail", {}), **(fail or {})},
-        (*held.get("inject", ()), *inject),
-        (*held.get("probe", ()), *probe),
+        rules,
+        ranges,
         scenario,
     )
 
@@ -162,8 +170,18 @@ def bundled_scenarios() -> list[Scenario]:
     return [Scenario(path.stem, read_scenario(str(path))["title"]) for path in sorted(_BUNDLED.glob("*.toml"))]
 
 
-def read_scenario(word: str) -> dict[str, Any]:
+def check_places(rules: Iterable[str], ranges: Iterable[str]) -> None:
+    """Nothing, or ExpressionError when a rule or a range cannot be understood."""
+    for text in rules:
+        parse_rule(text)
+    for text in ranges:
+        parse_range(text)
+
+
+def read_scenario(word: str, *, named: bool = False) -> dict[str, Any]:
     """The checked contents of a scenario file, or of a bundled scenario by its name.
+
+    named  whether rules and ranges may hold names of registers, which are spelled out before they are checked
 
     Python, object and card files in it are relative to it. Raises UsageError and FormatError.
     """
@@ -192,10 +210,8 @@ def read_scenario(word: str) -> dict[str, Any]:
             held[key] = str(Path(path).parent / held[key])
     try:
         Setup.from_options(held)
-        for text in held.get("inject", ()):
-            parse_rule(text)
-        for text in held.get("probe", ()):
-            parse_range(text)
+        if not named:
+            check_places(held.get("inject", ()), held.get("probe", ()))
     except (UsageError, ExpressionError) as error:
         raise UsageError(f"{path}: {error}") from error
     fail = {}

@@ -5,6 +5,7 @@ A stream is an iterator of batches. Batches are not changed once they were hande
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -240,8 +241,9 @@ class Batch:
             values["value"] = extra["value"]
             extra = {key: item for key, item in extra.items() if key != "value"}
         region = None
-        if self.present("region")[row]:
-            region = self.regions.names[int(self.data("region")[row])]
+        column = self.columns.get("region")
+        if column is not None and (column.present is None or column.present[row]):
+            region = self.regions.names[int(column.data[row])]
         for name in ("opcode", "eol", "mr"):
             column = self.columns.get(name)
             if column is None or not (column.present is None or column.present[row]):
@@ -257,8 +259,33 @@ class Batch:
 
     def events(self) -> Iterator[Event]:
         """Every row as an `Event`, in order."""
-        for row in range(len(self)):
-            yield self.event(row)
+        n = len(self)
+        kinds = {number: Kind(number) for number in np.unique(self.kind).tolist()}
+        fields: dict[str, Iterable[Any]] = dict.fromkeys(Event._fields, [None] * n)
+        fields["kind"] = [kinds[number] for number in self.kind.tolist()]
+        for name in NUMERIC_FIELDS:
+            if name in self.columns:
+                fields[name] = _or_none(self.columns[name])
+        if "region" in self.columns:
+            names = self.regions.names
+            fields["region"] = [None if code is None else names[code] for code in _or_none(self.columns["region"])]
+        extras: list[Mapping[str, Any]] = [NOTHING] * n
+        for row, extra in self.extras.items():
+            extras[row] = extra
+        wide = {row: extra["value"] for row, extra in self.extras.items() if "value" in extra}
+        if wide:
+            values = list(fields["value"])
+            for row, value in wide.items():
+                values[row] = value
+                extras[row] = {key: item for key, item in extras[row].items() if key != "value"}
+            fields["value"] = values
+        for name in ("opcode", "eol", "mr"):
+            if name in self.columns:
+                for row, number in enumerate(_or_none(self.columns[name])):
+                    if number is not None and (name != "eol" or number != EOL_LF):
+                        extras[row] = {**extras[row], name: _SPELLED[name](number)}
+        fields["extra"] = extras
+        return map(Event._make, zip(*fields.values(), strict=True))
 
     @classmethod
     def from_events(cls, events: Iterable[Event], regions: Regions | None = None) -> Batch:
@@ -281,6 +308,19 @@ def _unpickled(
         for name, dtype, data, present in columns
     }
     return Batch(np.frombuffer(kind, np.uint8), made, extras, regions)
+
+
+#: What the numbers of columns stand for that are no fields of an event, and so are in its extras.
+_SPELLED: dict[str, Callable[[int], Any]] = {"opcode": unpack_opcode, "eol": EOL_NAMES.__getitem__, "mr": int}
+
+
+def _or_none(column: Column) -> list[Any]:
+    """The numbers of a column, None where it has none."""
+    numbers: list[Any] = column.data.tolist()
+    if column.present is not None:
+        for row in np.flatnonzero(~column.present).tolist():
+            numbers[row] = None
+    return numbers
 
 
 def _of_kind(kind: NDArray[np.uint8], kinds: tuple[Kind, ...]) -> BoolArray:
@@ -316,7 +356,7 @@ def columnise(events: Sequence[Event], regions: Regions) -> Batch:
     n = len(events)
     columns: dict[str, Column] = {}
     extras: dict[int, dict[str, Any]] = {}
-    special: dict[str, list[int | None]] = {}
+    special: defaultdict[str, list[int | None]] = defaultdict(lambda: [None] * n)
     fields = dict(zip(Event._fields, zip(*events, strict=True) if events else [()] * len(Event._fields), strict=True))
     plain = fields["extra"].count(NOTHING) == n
     for row, held in enumerate(() if plain else fields["extra"]):
@@ -325,12 +365,12 @@ def columnise(events: Sequence[Event], regions: Regions) -> Batch:
         extra = dict(held)
         opcode = extra.get("opcode")
         if opcode is not None and len(opcode) <= 7:
-            special.setdefault("opcode", [None] * n)[row] = pack_opcode(extra.pop("opcode"))
+            special["opcode"][row] = pack_opcode(extra.pop("opcode"))
         if "mr" in extra:
-            special.setdefault("mr", [None] * n)[row] = extra.pop("mr")
+            special["mr"][row] = extra.pop("mr")
         eol = extra.pop("eol", "lf")
         if eol != "lf":
-            special.setdefault("eol", [None] * n)[row] = EOL_NAMES.index(eol)
+            special["eol"][row] = EOL_NAMES.index(eol)
         if extra:
             extras[row] = extra
     if fields["region"].count(None) < n:

@@ -185,6 +185,13 @@ class Names:
         """Every name of a register, for messages and completion."""
         return list(self._index())
 
+    def near(self, text: str) -> list[str]:
+        """The name that a text may be meant for, if any: in another case, or with a slip."""
+        import difflib
+
+        words = {word.lower(): word for word in self.words()}
+        return [words[word] for word in difflib.get_close_matches(text.lower(), words, 1)]
+
     def _index(self) -> dict[str, list[Place]]:
         if self._by_name is None:
             self._by_name = {}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mmiotools.cli import filter as filter_command
 from mmiotools.cli import front
+from mmiotools.cli import info as info_command
 from mmiotools.cli.filtering import Request
 from mmiotools.filters.polls import TURNS
 
@@ -52,6 +53,19 @@ def test_what_is_understood_is_what_click_understands(line: list[str]) -> None:
     assert all(request.poll_turns == TURNS for request in seen)
 
 
+@given(st.lists(words | st.sampled_from(["--json", "a.mmio"]), max_size=6))
+def test_what_is_asked_of_info_is_what_click_understands(line: list[str]) -> None:
+    plain = front.understood(front.INFO, line)
+    if plain is None:
+        return
+    seen: list[dict[str, object]] = []
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(SystemExit):
+        patch.setattr(info_command, "summarise", lambda traces, **named: seen.append({"traces": traces, **named}) or 0)
+        info_command.command.main(line, standalone_mode=False)
+    usual = {"as_json": False, "regs": (), "from_format": None, "quiet": False}
+    assert [usual | plain | {"traces": tuple(plain["traces"])}] == seen
+
+
 def test_the_plainest_lines_are_understood() -> None:
     line = ["write and offset < 0x100", "a.mmio", "-t", "mmiotrace", "--time=1-2", "-v", "--count", "-o", "b.mmiotrace"]
     assert front.understood(front.FILTER, line) == {
@@ -63,6 +77,7 @@ def test_the_plainest_lines_are_understood() -> None:
         "counts": True,
         "output": "b.mmiotrace",
     }
+    assert front.understood(front.INFO, ["a", "--json", "b"]) == {"traces": ["a", "b"], "as_json": True}
 
 
 @pytest.mark.parametrize(

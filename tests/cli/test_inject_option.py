@@ -47,11 +47,22 @@ def test_rules_that_never_act_are_told(recording, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_rule_may_name_a_register(recording, capfd):
+    reports = []
+    for place, *regs in (("PFB_STRAPS", "--regs", "auto"), ("BAR0+0x101000-0x101003",)):
+        assert run(["replay", recording, *regs, "--inject", f"read {place} -> 0 after 100"]) == 0
+        reports.append(capfd.readouterr().err)
+    told = "inject: matched 2 times, never acted: read BAR0+0x101000-0x101003 -> 0 after 100\n"
+    assert reports[0] == reports[1] and told in reports[0]
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["--inject", "read BAR0+0x8 becomes 3"], "not 'becomes' (column 15)\n  read BAR0+0x8 becomes 3\n"),
         (["--inject", "read BAR5 drop"], "the card 01:00.0 has no region 'BAR5'"),
+        (["--inject", "read PFB_SIZE drop"], "names of registers need --regs"),
+        (["--regs", "auto", "--inject", "read PFB_SIZ drop"], "did you mean 'PFB_SIZE'"),
         (["--inject", ""], "a rule begins with read, write, access, remove or irq"),
         (["--inject", "remove", "--device", "nv-card"], "--inject and --device exclude each other"),
     ],

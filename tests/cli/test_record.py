@@ -54,6 +54,18 @@ def test_scenario_and_failures(tmp_path, capfd):
     assert "0x101000" in capfd.readouterr().err
 
 
+def test_names_and_offsets_record_the_same(tmp_path, capfd):
+    named, offsets = tmp_path / "named.mmiotrace", tmp_path / "offsets.mmiotrace"
+    words = ["--probe", "TDBAL-TDT", "--probe", "STATUS", "--inject", "read STATUS stuck bit 1 = 0"]
+    assert run(["record", "nic-init", "--regs", "auto", *words, "-o", str(named)]) == 0
+    words = ["--probe", "BAR0+0x3800-0x381b", "--probe", "BAR0+0x8-0xb"]
+    words += ["--inject", "read BAR0+0x8-0xb stuck bit 1 = 0"]
+    assert run(["record", "nic-init", *words, "-o", str(offsets)]) == 0
+    assert named.read_bytes() == offsets.read_bytes()
+    assert b"stuck bit 1 = 0]" in named.read_bytes()
+    assert "no link" in capfd.readouterr().err
+
+
 def test_check(tmp_path, capfd):
     assert run(["record", "--check", "nv-init", "-o", str(tmp_path / "x.mmio")]) == 0
     assert "87 right, 0 lost, 0 wrong, 0 invented" in capfd.readouterr().err
@@ -103,6 +115,10 @@ def test_crash_keeps_the_trace(tmp_path, capfd):
         (["nv-test", "--card", "no-such"], "no device is called"),
         (["nv-test", "--fail", "ioremap"], "CALL=ERRNO"),
         (["nv-test", "--check", "--engine", "off"], "nothing to check"),
+        (["nic-init", "--probe", "TDT"], "names of registers need --regs"),
+        (["nic-init", "--regs", "auto", "--probe", "TDTT"], "called 'TDTT'; did you mean 'TDT'"),
+        (["nic-init", "--regs", "auto", "--inject", "read TDT becomes 3"], "not 'becomes'"),
+        (["nic-init", "--regs", "none.toml", "--probe", "TDT"], "none.toml"),
         (["none.toml"], "none.toml: no such file"),
         (["none.py"], "none.py: no such driver file"),
     ],

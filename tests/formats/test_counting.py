@@ -20,7 +20,7 @@ from mmiotools import speed
 from mmiotools.cli.info_screen import summary_of
 from mmiotools.errors import FormatError
 from mmiotools.events import Event, Kind
-from mmiotools.formats import native_counting, native_read, open_trace, parallel
+from mmiotools.formats import native_counting, native_pieces, native_read, open_trace, parallel
 from mmiotools.formats.base import damaged
 from mmiotools.stats.summary import LOOKED_AT, Summary
 from mmiotools.trace.tally import ENTRY
@@ -55,7 +55,7 @@ def engine(name: str, workers: int = 0) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMIOTOOLS_ENGINE", name)
         patch.setenv("MMIOTOOLS_WORKERS", str(workers))
-        patch.setattr(native_read, "_TOGETHER", 2)
+        patch.setattr(native_pieces, "_TOGETHER", 2)
         patch.setattr(native_counting, "_TOGETHER", 3)
         patch.setattr(parallel, "_SMALL", 1)
         speed.compiled.cache_clear()

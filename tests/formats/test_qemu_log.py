@@ -54,7 +54,8 @@ HEX = st.just("0") | (st.integers(0, 2**64 - 1) | st.integers(0, 300) | st.integ
 PID = st.builds(
     "{}@{}.{:06d}:".format,
     st.sampled_from([1, 2175, 2181, 4194303, 12345678, 999999999]),
-    st.sampled_from([1795397978, 1795397979, 1000000000, 999999999, 9223372035, 9223372036, 9999999999]),
+    st.sampled_from([1795397978, 1795397979, 1000000000, 999999999, 9223372035, 9223372036, 9999999999])
+    | st.sampled_from([0, 12, 9999999, 10000000]),
     st.integers(0, 999999),
 )
 DATE = st.sampled_from(["2025-07-21T18:43:28", "2026-02-29T00:00:00", "1969-12-31T23:59:59", "2025-01-01T00:00:60"])
@@ -79,6 +80,9 @@ MEMORY = st.builds(
 )
 LABEL = st.sampled_from(["addr", "offset"])
 OLD = st.builds("memory_region_ops_{} mr {} {} {} value {} size 4".format, OP, MR, LABEL, HEX, HEX)
+BARE = st.builds(
+    "memory_region_ops_{} {}{} {} value {} size 4{}".format, OP, st.sampled_from(["", "cpu 3 "]), LABEL, HEX, HEX, NAME
+)
 DEVICE = st.sampled_from(["0000:03:00.0", "VFIO_FD3", "vfio-user:/run/a b.sock", "x:region0+0x1, 0x2, 3)"])
 SMALL = st.integers(1, 8)
 VFIO = st.builds("vfio_region_read  ({}:region{}+{}, {}) = {}".format, DEVICE, SMALL, HEX, SMALL, HEX)
@@ -90,6 +94,14 @@ OTHER = st.sampled_from(
         "vfio_region_read(0000:06:00.0:region0+0x0, 4) failed: Bad address",
         "ioapic_set_irq vector: 11 level: 1",
         "pci_cfg_write e1000 00:03.0 @0x4 <- 0x103",
+        "GSI x86_gsi_interrupt",
+        "x86_gsi_interrupt GSI interrupt #4 level:1",
+        "vfio_msi_interrupt (0000:06:00.0) vector 1 0xfee01004/0x4023",
+        "pci_nvme_irq_msix raising MSI-X IRQ vector 3",
+        "pci_nvme_irq_msix raising none",
+        "e1000x_mac_indicate addr 0x12 len 5",
+        "a size 5 at 3:4",
+        "# a comment",
         "qemu-system-x86_64: terminating on signal 15",
         "",
     ]
@@ -98,7 +110,7 @@ OTHER = st.sampled_from(
 
 @st.composite
 def lines(draw: st.DrawFn) -> bytes:
-    line = (draw(PREFIX) + draw(st.one_of(MEMORY, MEMORY, VFIO, OLD, OTHER))).encode()
+    line = (draw(PREFIX) + draw(st.one_of(MEMORY, MEMORY, VFIO, OLD, BARE, OTHER))).encode()
     how = draw(st.integers(0, 9))
     if how == 0:
         old, new = draw(st.sampled_from([(b" ", b"  "), (b"0x", b"0x0"), (b"a", b"A"), (b" ", b"\t"), (b"0x", b"")]))

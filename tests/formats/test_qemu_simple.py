@@ -235,10 +235,21 @@ def test_much_garbage_comes_in_pieces_and_counts_once(monkeypatch: pytest.Monkey
     assert events[len(notes) :] == read(DATA)
 
 
-@pytest.mark.parametrize("version", [0, 2, 3, 5])
-def test_other_versions_are_refused(version: int) -> None:
-    with pytest.raises(FormatError, match=f"version {version} "):
-        FORMAT.read(ByteSource(io.BytesIO(header(version=version)), "x"))
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        (0, "version 0 .* QEMU 0.13 to 1.1, numbers .* scripts/simpletrace.py, or record with QEMU 2.8 or later"),
+        (2, "version 2 .* QEMU 1.2 to 2.0, numbers events "),
+        (3, "version 3 .* QEMU 2.1 to 2.7, numbers events "),
+        (1, "version 1 .* is not known; 4 is the one"),
+        (5, "version 5 .* is not known; 4 is the one"),
+    ],
+)
+def test_other_versions_are_refused_and_what_to_do_is_said(version: int, said: str, order: str) -> None:
+    with pytest.raises(FormatError, match=f"^x: {said}") as refused:
+        FORMAT.read(ByteSource(io.BytesIO(header(order, version)), "x"))
+    assert "\n" not in str(refused.value)
 
 
 def test_a_cut_header_is_refused() -> None:

@@ -7,6 +7,7 @@ import pytest
 from mmiotools.errors import MmioToolsError, UsageError
 from mmiotools.record import make_plan
 from mmiotools.record.plan import parse_errno, parse_failure
+from mmiotools.regmaps import load_names
 
 
 def test_words_alone():
@@ -97,3 +98,17 @@ def test_failures():
         parse_failure("ioremap")
     with pytest.raises(UsageError, match="cannot be made to fail"):
         parse_failure("kmalloc=ENOMEM")
+
+
+def test_names_of_registers_become_offsets(tmp_path):
+    file = tmp_path / "s.toml"
+    file.write_text('driver = "nic-init"\ninject = ["read ICR -> 0"]\nprobe = ["TDBAL-TDT"]\n')
+    names = load_names(["auto"])
+    plan = make_plan(str(file), inject=["remove at TDT after 3"], probe=["RAL[0]"], names=names)
+    assert plan.inject == ("read BAR0+0xc0-0xc3 -> 0", "remove at BAR0+0x3818-0x381b after 3")
+    assert plan.probe == ("BAR0+0x3800-0x381b", "BAR0+0x5400-0x5403")
+    assert plan.meta()["options"]["probe"] == ["BAR0+0x3800-0x381b", "BAR0+0x5400-0x5403"]
+    with pytest.raises(MmioToolsError, match="'becomes'"):
+        make_plan("nic-init", inject=["read ICR becomes 0"], names=names)
+    with pytest.raises(MmioToolsError, match=r"s\.toml: the range should end here"):
+        make_plan(str(file))

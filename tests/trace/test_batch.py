@@ -111,3 +111,11 @@ def test_every_other_row_travels_alone() -> None:
     made = pickle.loads(pickle.dumps(batch))
     assert made.kind.tolist() == [0, 2, 4] and made.data("time").tolist() == [0, 2, 4]
     assert made.present("time").tolist() == [False, True, False] and made.data("time").flags.writeable
+
+
+@given(st.lists(events(), max_size=8))
+def test_all_events_are_the_events_of_each_row(some: list[Event]) -> None:
+    batch = Batch.from_events(some)
+    found = list(batch.events())
+    assert found == [batch.event(row) for row in range(len(batch))]
+    assert [list(event.extra) for event in found] == [list(batch.event(row).extra) for row in range(len(batch))]
