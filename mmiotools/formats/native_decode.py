@@ -66,7 +66,7 @@ def decode_block(
     addresses = None
     if "addresses" in head:
         size, planes = head["addresses"]
-        if not 0 < size <= n:
+        if type(size) is not int or not 0 < size <= n:
             raise Corrupt("its address dictionary has an impossible size")
         addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
     if len(head["columns"]) > MAX_COLUMNS:

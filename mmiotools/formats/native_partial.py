@@ -153,7 +153,7 @@ class StoredColumn:
             return self._addresses
         if self._held is None:
             size, packed = self._unpacked()["k"]
-            if not 0 < size <= max(self._count, 1):
+            if type(size) is not int or not 0 < size <= max(self._count, 1):
                 raise Corrupt("its dictionary has an impossible size")
             self._held = unpack_planes(packed, size)
         return self._held
@@ -180,7 +180,7 @@ class StoredColumn:
 
     def _times(self, at: NDArray[np.intp] | None) -> Array:
         first, unit = self._parameter
-        if type(first) is not int or type(unit) is not int:
+        if not all(type(number) is int and -1 << 63 <= number < 1 << 63 for number in (first, unit)):
             raise Corrupt("its times begin nowhere")
         parts = self._unpacked()
         small = expand(parts["v"], self._count)

@@ -168,7 +168,7 @@ class Stored:
                 raise Unfit
         elif encoding == _DICTIONARY:
             size, packed = parts["k"]
-            if not 0 < size <= max(count, 1):
+            if type(size) is not int or not 0 < size <= max(count, 1):
                 raise Unfit
             words = self._joined(packed, size)
         return bits, zigzag, expand_planes(parts["v"], count), words, present, None
@@ -193,7 +193,7 @@ class Stored:
             return None
         try:
             size, planes = self._head["addresses"]
-            if not 0 < size <= self.n:
+            if type(size) is not int or not 0 < size <= self.n:
                 raise Unfit
             return running_sums(self._joined(planes, size))
         except _WRONG as error:
