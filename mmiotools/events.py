@@ -36,6 +36,16 @@ SPACES = ("mem", "virt", "port", "config", "reg", "msr")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+def is_damage(kind: int, extra: Mapping[str, Any]) -> bool:
+    """Whether an event stands for what could not be read. Only a NOTE can; the word means nothing on other kinds."""
+    return kind == Kind.NOTE and extra.get("damaged") is True
+
+
+def events_lost(extra: Mapping[str, Any]) -> int:
+    """How many events a damaged NOTE stands for; one where it does not say."""
+    return max(int(extra.get("events", 1)), 0)
+
+
 class Event(NamedTuple):
     """One event. A field that the source does not have is None; 0 is a value like any other.
 
@@ -72,6 +82,11 @@ class Event(NamedTuple):
     pid: int | None = None
     cpu: int | None = None
     extra: Mapping[str, Any] = NOTHING
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it stands for what could not be read."""
+        return is_damage(self.kind, self.extra)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # NOTHING itself cannot be pickled.

@@ -49,10 +49,10 @@ def command(traces: tuple[str, ...], as_json: bool, repaired: str | None, from_f
     TRACE, or for "-", standard input is read. A file that cannot be read does not stop the others.
 
     --repair reads a damaged trace of any format, as far as it can be read, and writes a native file with header,
-    footer and index anew. Blocks of a native file that check out are taken over as they are; of a block with an error
-    in it only what is no access may be left, if the footer has it. How many events were saved and lost is said on
-    standard error. OUT is there when it is complete, and not before; the input is never changed. With OUT "-" it goes
-    to standard output, and the verdict to standard error.
+    footer and index anew. Blocks of a native file that check out are taken over as they are; the events of a block
+    with an error in it lack the field that it is in, or only what is no access is left, if the footer has it. How
+    many events were saved and lost is said on standard error. OUT is there when it is complete, and not before; the
+    input is never changed. With OUT "-" it goes to standard output, and the verdict to standard error.
     """
     if repaired is not None:
         _may_repair(traces, repaired, as_json)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
 from mmiotools.errors import EXIT_DAMAGED, EXIT_OK, TargetCannotHold, UsageError, combine
-from mmiotools.events import Kind
+from mmiotools.events import Kind, events_lost, is_damage
 from mmiotools.formats import FORMATS, format_for_path, open_trace
 from mmiotools.formats.base import NamingWriter, PreparingWriter
 from mmiotools.formats.source import compression_of, compressor, describe
@@ -95,7 +95,7 @@ class Run:
     def _watch(self, items: Iterator[T], trace: Trace, notes: Callable[[T], Iterator[Extra]]) -> Iterator[T]:
         for item in items:
             for extra in notes(item):
-                if extra.get("damaged"):
+                if is_damage(Kind.NOTE, extra):
                     self._report(trace.name, extra)
             yield item
         if self._damaged[trace.name]:
@@ -105,7 +105,7 @@ class Run:
     def _report(self, name: str, extra: Extra) -> None:
         self.set_status(EXIT_DAMAGED)
         self._damaged[name] += 1
-        self._lost[name] += int(extra.get("events", 1))
+        self._lost[name] += events_lost(extra)
         if self._damaged[name] <= TOLD:
             self.say(f"{where_damaged(name, extra)}: {extra.get('reason', 'damaged')}")
         elif self._damaged[name] == TOLD + 1:

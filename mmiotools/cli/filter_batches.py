@@ -11,7 +11,7 @@ import numpy as np
 
 from mmiotools.cli.common import Run, Sink, choose_format, open_output
 from mmiotools.errors import EXIT_DAMAGED
-from mmiotools.events import Kind
+from mmiotools.events import events_lost
 from mmiotools.filters.compile import Predicate
 from mmiotools.filters.pollnote import BROKEN
 from mmiotools.filters.polls import TURNS, fold, unfold
@@ -107,10 +107,7 @@ def _told(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
     """Folded loops that can no longer be restored are damage."""
     lost = 0
     for batch in batches:
-        for row in batch.rows(Kind.NOTE).tolist() if batch.extras else ():
-            extra = batch.extras.get(row, {})
-            if extra.get("damaged") and extra.get("reason") == BROKEN:
-                lost += int(extra["events"])
+        lost += sum(events_lost(extra) for _, extra in batch.damage() if extra.get("reason") == BROKEN)
         yield batch
     if lost:
         run.set_status(EXIT_DAMAGED)

@@ -95,7 +95,7 @@ class _Printer:
             yield (self._colored(event, line) if self._color else line) + "\n"
 
     def _colored(self, event: Event, line: str) -> str:
-        color = "red" if event.extra.get("damaged") else _COLORS.get(event.kind)
+        color = "red" if event.damaged else _COLORS.get(event.kind)
         return click.style(line, fg=color) if color else line
 
     def _stamp(self, event: Event) -> str:
@@ -188,7 +188,7 @@ def _rare(event: Event) -> str:
         return f"HEADER {printable(extra.get('format', ''))} {printable(extra.get('version', ''))}"
     if event.kind == Kind.IRQ:
         return f"IRQ  {_interrupt(extra)}".rstrip()
-    if extra.get("damaged"):
+    if event.damaged:
         return _damaged(extra)
     return f"{event.kind.name} {printable(extra.get('text', b''))}"
 

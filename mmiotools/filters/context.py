@@ -17,9 +17,7 @@ _PIECE = 1 << 12
 def damage_mask(batch: Batch) -> BoolArray:
     """Which rows are NOTE events that report damage, (n,) bool."""
     found = np.zeros(len(batch), np.bool_)
-    if batch.extras:
-        for row in batch.rows(Kind.NOTE).tolist():
-            found[row] = bool(batch.extras.get(row, {}).get("damaged"))
+    found[[row for row, _ in batch.damage()]] = True
     return found
 
 

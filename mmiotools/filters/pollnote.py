@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mmiotools.events import Event, Kind
+from mmiotools.events import Event, Kind, is_damage
 from mmiotools.filters.expr import seconds
 from mmiotools.trace.batch import DTYPES, MAX_EVENTS, Array, Batch, Column, Regions
 
@@ -40,7 +40,7 @@ def rows_of(batch: Batch) -> Iterator[tuple[int, bytes]]:
         for row in batch.rows(Kind.NOTE).tolist():
             extra = batch.extras.get(row, {})
             text = extra.get("text")
-            if isinstance(text, bytes) and text.startswith((POLL, QUOTED)) and not extra.get("damaged"):
+            if isinstance(text, bytes) and text.startswith((POLL, QUOTED)) and not is_damage(Kind.NOTE, extra):
                 yield row, text
 
 

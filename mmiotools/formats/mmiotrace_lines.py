@@ -203,7 +203,7 @@ def _parse_comment(line: bytes) -> Event | None:
             if not isinstance(content, dict):
                 return None
             if prefix == DAMAGED:
-                content = {"damaged": True, **content}
+                content = {**content, "damaged": True}
             else:
                 content = {"format": "mmiotools", **content}
             if not all(extra_fits(name, item) for name, item in content.items()):
@@ -268,8 +268,8 @@ def is_second_half(before: Event, event: Event) -> bool:
     """Whether a note is the rest of the damaged line before it, cut in two: then it stands for no event of its own."""
     return (
         event.kind == Kind.NOTE
-        and before.extra.get("damaged") is True
-        and "damaged" not in event.extra
+        and before.damaged
+        and not event.damaged
         and _NUMBERS.match(event.extra["text"]) is not None
     )
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, ClassVar
 
 import numpy as np
 
-from mmiotools.events import Event, Kind
+from mmiotools.events import Event, Kind, is_damage
 from mmiotools.formats import mmiotrace_compiled
 from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.text_page import Bytes, Mask, Page, table_of
@@ -127,7 +127,7 @@ def _without_spelling(batch: Batch) -> Batch:
     """Without the lines of another dialect: a damaged one is told in this one's own words."""
     extras = {}
     for row, extra in batch.extras.items():
-        left = ("raw", "text") if extra.get("damaged") else ("raw",)
+        left = ("raw", "text") if is_damage(int(batch.kind[row]), extra) else ("raw",)
         extra = {name: item for name, item in extra.items() if name not in left}
         if extra:
             extras[row] = extra

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmiotools.events import Event, Kind
+from mmiotools.events import Event, Kind, is_damage
 from mmiotools.trace.header import PciDevice
 
 VERSION = "20070824"
@@ -77,7 +77,7 @@ def _render_device(device: PciDevice) -> bytes:
 def _render_note(extra: Mapping[str, Any]) -> bytes:
     if "text" in extra:
         return _bytes(extra["text"])
-    if extra.get("damaged"):
+    if is_damage(Kind.NOTE, extra):
         return DAMAGED + _json(extra, "damaged")
     return b"# mmiotools note"
 

@@ -270,8 +270,8 @@ class MmtWriter:
                 return record
         if event.kind == Kind.NOTE and self._own:
             text = event.extra.get("text")
-            if isinstance(text, bytes) and (event.extra.get("damaged") or text[:1] in (b"=", b"-")):
-                return text if event.extra.get("damaged") else text + b"\n"
+            if isinstance(text, bytes) and (event.damaged or text[:1] in (b"=", b"-")):
+                return text if event.damaged else text + b"\n"
         what = event.kind.name
         if event.kind <= Kind.WRITE:
             what += " of a width, value or offset that has no record" if known else " in no map"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats import native_extras
+from mmiotools.formats.native_body import EXTRAS, NEEDED, read_body
 from mmiotools.formats.native_columns import Presence, unpack_planes
 from mmiotools.formats.native_late import NONSENSE, LateBatch, decoded
-from mmiotools.formats.native_layout import unpack
-from mmiotools.formats.native_partial import StoredColumn, check
+from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.batch import MAX_EVENTS, Batch, BoolArray, Column, Regions
 from mmiotools.trace.zones import Zones
@@ -25,6 +25,21 @@ _ALWAYS = ("kind", "extras")
 _LAST_KIND = max(Kind)
 
 
+class Decoded(NamedTuple):
+    """What a block holds.
+
+    batch   its events; None where nobody wants to see them
+    unread  the names of its columns whose encoding is not known: the events lack them
+    lost    those of columns that are damaged: the events lack them, too
+    sound   whether the block's body is as it was written
+    """
+
+    batch: Batch | None
+    unread: list[str]
+    lost: tuple[str, ...]
+    sound: bool
+
+
 def decode_block(
     n: int,
     head: dict[str, Any],
@@ -34,8 +49,8 @@ def decode_block(
     leaves_out: Callable[[Zones], bool] | None,
     rows: Callable[[Batch], BoolArray] | None = None,
     alone: bool = True,
-) -> tuple[Batch | None, list[str]]:
-    """The batch of a block of n events, and the names of its columns whose encoding is not known.
+) -> Decoded:
+    """The batch of a block of n events, and what it lacks.
 
     regions     of the stream; its codes are the batch's
     wanted      the columns to decode, None for all; of the others the checksums are looked at, no more
@@ -51,28 +66,29 @@ def decode_block(
     addresses = None
     if "addresses" in head:
         size, planes = head["addresses"]
-        if not 0 < size <= n:
+        if type(size) is not int or not 0 < size <= n:
             raise Corrupt("its address dictionary has an impossible size")
         addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
-    body = unpack(packed)
-    if leaves_out is not None and leaves_out(_zones(head["zone"], n, addresses)):
-        for name, entry in head["columns"].items():
-            check(entry, body.get(name, b""))
-        return None, []
     if len(head["columns"]) > MAX_COLUMNS:
         raise Corrupt("it has too many columns")
+    payloads, lost, sound = read_body(head["columns"], packed)
+    if NEEDED in lost:
+        raise Corrupt(f"column '{NEEDED}': its checksum is wrong")
+    # Without the extras, it takes the kinds to know what is lost.
+    may_pass = EXTRAS not in lost
+    if leaves_out is not None and may_pass and leaves_out(_zones(head["zone"], n, addresses)):
+        return Decoded(None, [], lost, sound)
     presence = Presence(head.get("present"))
     stored: dict[str, StoredColumn] = {}
     extras: dict[int, dict[str, Any]] = {}
     unread = []
     for name, entry in head["columns"].items():
-        payload = body.get(name, b"")
+        payload = payloads.get(name)
+        if payload is None or (wanted is not None and name not in wanted and name not in _ALWAYS):
+            continue
         try:
-            if wanted is not None and name not in wanted and name not in _ALWAYS:
-                check(entry, payload)
-                continue
             if name == "extras":
-                extras = native_extras.decode(entry, payload, n)
+                extras = native_extras.decode(payload, n)
                 continue
             column = StoredColumn(entry, payload, n, addresses, presence)
         except NONSENSE as error:
@@ -90,12 +106,12 @@ def decode_block(
     else:
         late = LateBatch(kind, {}, extras, regions, stored)
         found = rows(late)
-        if not alone and not found.any():
-            return None, unread
+        if not alone and may_pass and not found.any():
+            return Decoded(None, unread, lost, sound)
         batch = late.decoded(np.flatnonzero(found | (kind > Kind.UNKNOWN) if most > Kind.UNKNOWN else found))
     if "region" in batch.columns:
         batch.columns["region"] = _translate(batch.columns["region"], head["regions"], regions)
-    return batch, unread
+    return Decoded(batch, unread, lost, sound)
 
 
 def _whole(name: str, stored: StoredColumn) -> Column:

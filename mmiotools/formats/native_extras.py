@@ -6,7 +6,6 @@ fit is named when it is written, not when it is read.
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -70,12 +69,8 @@ def packable(content: Any) -> bool:
     return True
 
 
-def decode(entry: Any, payload: bytes, n: int) -> Extras:
+def decode(payload: bytes, n: int) -> Extras:
     """The extras of a block of n events. Raises Corrupt."""
-    if not isinstance(entry, list) or len(entry) < 4 or not isinstance(payload, bytes):
-        raise Corrupt("has no entry")
-    if zlib.crc32(payload) != entry[3]:
-        raise Corrupt("its checksum is wrong")
     content = unpack(expand(payload, MAX_EXTRAS, exact=False))
     if not isinstance(content, dict):
         raise Corrupt("is no map")

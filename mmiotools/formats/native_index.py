@@ -84,8 +84,10 @@ def find_footer(descriptor: int, size: int, start: int = 0) -> Footer | None:
         if frame is None and stream.offset > start:
             return None
         if frame is not None and frame.type == FOOTER:
-            packed = stream.peek(FRAME_SIZE + frame.head_length)[FRAME_SIZE:]
-            if zlib.crc32(packed) == frame.head_crc:
+            whole = FRAME_SIZE + frame.head_length + frame.body_length
+            data = stream.peek(whole)
+            packed = data[FRAME_SIZE : FRAME_SIZE + frame.head_length]
+            if len(data) == whole and zlib.crc32(packed) == frame.head_crc:
                 try:
                     head = unpack(packed)
                 except ValueError:

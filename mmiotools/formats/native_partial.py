@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -34,23 +33,17 @@ _NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, Overfl
 _KNOWN = (CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA)
 
 
-def check(entry: Any, payload: bytes) -> None:
-    """Of a column that nobody wants to see, only the checksum. Raises Corrupt."""
-    if zlib.crc32(payload) != entry[3]:
-        raise Corrupt("its checksum is wrong")
-
-
 class StoredColumn:
-    """A column of a block of n events, by its directory entry and its payload. All that it does may raise Corrupt.
+    """A column of a block of n events, by its directory entry and its payload, which is what that says.
+
+    All that it does may raise Corrupt.
 
     known  whether its encoding is; else nothing may be asked of it
     dtype  its type; one that is none is told when it is decoded
     """
 
     def __init__(self, entry: Any, payload: bytes, n: int, addresses: U64 | None, presence: Presence) -> None:
-        encoding, bits, _, crc, parameter, *bitmap = entry
-        if zlib.crc32(payload) != crc:
-            raise Corrupt("its checksum is wrong")
+        encoding, bits, _, _, parameter, *bitmap = entry
         self.known = encoding in _KNOWN
         self._encoding, self._parameter, self._payload = encoding, parameter, payload
         self._n = self._count = n
@@ -160,7 +153,7 @@ class StoredColumn:
             return self._addresses
         if self._held is None:
             size, packed = self._unpacked()["k"]
-            if not 0 < size <= max(self._count, 1):
+            if type(size) is not int or not 0 < size <= max(self._count, 1):
                 raise Corrupt("its dictionary has an impossible size")
             self._held = unpack_planes(packed, size)
         return self._held
@@ -187,7 +180,7 @@ class StoredColumn:
 
     def _times(self, at: NDArray[np.intp] | None) -> Array:
         first, unit = self._parameter
-        if type(first) is not int or type(unit) is not int:
+        if not all(type(number) is int and -1 << 63 <= number < 1 << 63 for number in (first, unit)):
             raise Corrupt("its times begin nowhere")
         parts = self._unpacked()
         small = expand(parts["v"], self._count)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.errors import FormatError
+from mmiotools.events import Event
 from mmiotools.formats.base import damaged
 from mmiotools.formats.native_block import Harmless, taken_over
-from mmiotools.formats.native_decode import decode_block
+from mmiotools.formats.native_decode import Decoded, decode_block
 from mmiotools.formats.native_index import Context, Index, find_context, find_footer, read_index
 from mmiotools.formats.native_late import NONSENSE
 from mmiotools.formats.native_layout import (
@@ -36,6 +37,7 @@ from mmiotools.formats.native_layout import (
     unpack_file_header,
     unpack_frame,
 )
+from mmiotools.formats.native_left import lost_columns, what_is_left
 from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.native_pieces import Piece, joined, pieces
 from mmiotools.formats.native_stream import Stream, take_header
@@ -146,6 +148,11 @@ class NativeReader:
         if self._gap is None:
             self._gap = (self._stream.offset if offset is None else offset, reason)
 
+    def _note(self, event: Event, harmless: bool) -> Batch:
+        batch = Batch.from_events([event], self._regions)
+        harmless &= self._headed
+        return Harmless(batch.kind, batch.columns, batch.extras, batch.regions) if harmless else batch
+
     def _close_gap(self, first: int, *, known: bool = True) -> Iterator[Batch]:
         """The next event is number `first`: report what is missing before it. `known`: it is not only the least."""
         if first > self._expected:
@@ -155,10 +162,7 @@ class NativeReader:
             self._gap = None
             kept = list(self._context(self._expected, first)) if self._with_blocks else []
             missing = first - self._expected - sum(map(len, kept))
-            note = damaged(reason, events=max(missing, 0), offset=offset)
-            batch = Batch.from_events([note], self._regions)
-            whole = known and self._headed and not missing
-            yield Harmless(batch.kind, batch.columns, batch.extras, batch.regions) if whole else batch
+            yield self._note(damaged(reason, events=max(missing, 0), offset=offset), known and not missing)
             yield from kept
         self._expected = max(first, self._expected)
 
@@ -287,7 +291,8 @@ class NativeReader:
         """The events of the footer's context with their numbers; None where it is no good."""
         chosen, self.chosen = self.chosen, None
         try:
-            batch = self._decode(len(context.rows), context.head, context.body)
+            found = self._decode(len(context.rows), context.head, context.body)
+            batch = None if found.lost else found.batch
         except NONSENSE:
             batch = None
         self.chosen = chosen
@@ -301,11 +306,16 @@ class NativeReader:
 
     def _context(self, start: int, stop: int) -> Iterator[Batch]:
         """What the footer has of the events start..stop-1, which are not read."""
-        if self._rare is not None:
-            rows, batch = self._rare
-            low, high = np.searchsorted(rows, [start, stop]).tolist()
-            if low < high:
-                yield batch.slice(low, high)
+        if (apart := self._apart(start, stop)) is not None:
+            yield apart[1]
+
+    def _apart(self, start: int, stop: int) -> tuple[NDArray[np.int64], Batch] | None:
+        """What the footer has of the events start..stop-1, with their numbers; None where it has nothing."""
+        if self._rare is None:
+            return None
+        rows, batch = self._rare
+        low, high = np.searchsorted(rows, [start, stop]).tolist()
+        return (rows[low:high], batch.slice(low, high)) if low < high else None
 
     def _blocks(self) -> Iterator[Batch]:
         """The blocks to the end of the stream."""
@@ -354,19 +364,33 @@ class NativeReader:
             head = unpack(head_bytes)
             if not isinstance(head, dict):
                 raise Corrupt("its head is no map")
-            batch = None
+            batch = note = None
+            lost: list[str] = []
+            sound = True
             if frame.type == EVENTS:
                 body = data[FRAME_SIZE + frame.head_length :]
-                batch = self._decode(frame.events, head, body)
-                if batch is not None and self._with_blocks:
+                found = self._decode(frame.events, head, body)
+                batch, sound = found.batch, found.sound
+                if sound and batch is not None and self._with_blocks:
                     batch = taken_over(batch, head, head_bytes, body)
+                lost = lost_columns(found, batch, self._with_blocks)
+                if lost or not sound:
+                    apart = self._apart(frame.first, frame.first + frame.events) if self._with_blocks else None
+                    batch, note = what_is_left(batch, frame, lost, apart, start)
         except NONSENSE as error:
             self._damage(f"a block of {frame.events} events is damaged: {error}", start)
             stream.skip(1)
             stream.seek_mark()
             return
-        stream.skip(size)
+        if sound or self._goes_on(size):
+            stream.skip(size)
+        else:
+            self._hurt = True
+            stream.skip(1)
+            stream.seek_mark()
         yield from self._close_gap(frame.first)
+        if note is not None:
+            yield self._note(note, not lost)
         if batch is not None:
             self._expected += frame.events
             if len(batch):
@@ -376,6 +400,11 @@ class NativeReader:
             self._expected += frame.events
         elif frame.type == FOOTER:
             yield from self._footer(head, start)
+
+    def _goes_on(self, size: int) -> bool:
+        """Whether a block, a file or the end of the input follows so many bytes ahead."""
+        ahead = self._stream.peek(size + FRAME_SIZE)[size:]
+        return not ahead or unpack_frame(ahead) is not None or unpack_file_header(ahead) is not None
 
     def _footer(self, head: dict[str, Any], at: int) -> Iterator[Batch]:
         self._footer_due = False
@@ -389,17 +418,15 @@ class NativeReader:
             self._stream.seek_mark()
         yield from self._close_gap(self._expected)
 
-    def _decode(self, n: int, head: dict[str, Any], body: bytes) -> Batch | None:
-        """The batch of n events; None for a block that nobody wants to see."""
+    def _decode(self, n: int, head: dict[str, Any], body: bytes) -> Decoded:
+        """A block of n events. An encoding that is not known is told the first time."""
         rows, leaves_out = self._rows(), self._leaves_out()
-        batch, unread = decode_block(
-            n, head, body, self._regions, self.wanted, leaves_out, rows, alone=self._rare is None
-        )
-        for name in unread:
+        found = decode_block(n, head, body, self._regions, self.wanted, leaves_out, rows, alone=self._rare is None)
+        for name in found.unread:
             if name not in self._unknown and not self._with_blocks:
                 self._damage(f"column '{name}' has an encoding that this mmiotools does not know: update it")
             self._unknown.add(name)
-        return batch
+        return found
 
     def _leaves_out(self) -> Callable[[Zones], bool] | None:
         """Whether nobody wants to see a block, by what its head says; None where all are wanted."""

@@ -123,8 +123,8 @@ class Stored:
         return found
 
     def _payload(self, name: str) -> Any:
-        payload = self._body.get(name, b"")
-        if zlib.crc32(payload) != self._directory[name][3]:
+        payload, entry = self._body.get(name, b""), self._directory[name]
+        if len(payload) != entry[2] or zlib.crc32(payload) != entry[3]:
             raise Unfit
         self._unread.discard(name)
         return payload
@@ -168,7 +168,7 @@ class Stored:
                 raise Unfit
         elif encoding == _DICTIONARY:
             size, packed = parts["k"]
-            if not 0 < size <= max(count, 1):
+            if type(size) is not int or not 0 < size <= max(count, 1):
                 raise Unfit
             words = self._joined(packed, size)
         return bits, zigzag, expand_planes(parts["v"], count), words, present, None
@@ -193,7 +193,7 @@ class Stored:
             return None
         try:
             size, planes = self._head["addresses"]
-            if not 0 < size <= self.n:
+            if type(size) is not int or not 0 < size <= self.n:
                 raise Unfit
             return running_sums(self._joined(planes, size))
         except _WRONG as error:
@@ -239,7 +239,7 @@ class Stored:
         extras: dict[int, Any] = {}
         if "extras" in self.names:
             try:
-                extras = native_extras.decode(self._directory["extras"], self._payload("extras"), self.n)
+                extras = native_extras.decode(self._payload("extras"), self.n)
             except _WRONG as error:
                 raise Unfit from error
         if not rows:

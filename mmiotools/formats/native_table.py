@@ -70,6 +70,8 @@ def read_table(descriptor: int, size: int) -> Table:
     frame = unpack_frame(data)
     if frame is None or frame.type != FOOTER or FRAME_SIZE + frame.head_length + frame.body_length != len(data):
         raise Corrupt("no footer")
+    if frame.events:
+        raise Corrupt("a footer that promises events")
     packed = data[FRAME_SIZE : FRAME_SIZE + frame.head_length]
     if zlib.crc32(packed) != frame.head_crc:
         raise Corrupt("the footer is damaged")

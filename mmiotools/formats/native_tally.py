@@ -40,7 +40,7 @@ class Countable(Stored):
         if "extras" not in self.names:
             return {}
         try:
-            return native_extras.decode(self._directory["extras"], self._payload("extras"), self.n)
+            return native_extras.decode(self._payload("extras"), self.n)
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
             raise Unfit from error
 

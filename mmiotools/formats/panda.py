@@ -103,7 +103,7 @@ class PandaWriter(LineWriter):
         """Append a batch."""
         if self._whole is None and len(batch):
             first = batch.event(0)
-            self._whole = self._own and (first.kind == Kind.NOTE or "damaged" in first.extra)
+            self._whole = self._own and (first.kind == Kind.NOTE)
         if self._whole:
             super().write(batch)
             return
@@ -112,7 +112,7 @@ class PandaWriter(LineWriter):
             if line is not None:
                 self._out.write(self._before + b",\n" if self._before else b"[\n")
                 self._before = line.strip().removesuffix(b",").rstrip()
-            elif event.kind != Kind.NOTE or event.extra.get("damaged"):
+            elif event.kind != Kind.NOTE or event.damaged:
                 self.lost[event.kind.name] += 1
 
     def close(self) -> None:

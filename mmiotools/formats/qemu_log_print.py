@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.events import Event, Kind
+from mmiotools.events import Event, Kind, is_damage
 from mmiotools.formats.base import own_spelling
 from mmiotools.formats.mmiotrace_render import render as render_comment
 from mmiotools.formats.qemu_events import full
@@ -59,7 +59,7 @@ def _date(seconds: int) -> str:
 def _note(extra: Mapping[str, Any]) -> bytes | None:
     text = extra.get("text")
     if text is None:
-        return render_comment(Event(Kind.NOTE, extra=extra)) if extra.get("damaged") else b""
+        return render_comment(Event(Kind.NOTE, extra=extra)) if is_damage(Kind.NOTE, extra) else b""
     return text if isinstance(text, bytes) else str(text).encode()
 
 

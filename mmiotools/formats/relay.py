@@ -337,7 +337,7 @@ class RelayWriter:
         if event.kind == Kind.NOTE and self._own:
             if isinstance(extra.get(PADDING), int):
                 return bytes(min(max(extra[PADDING], 0), SUBBUFFER))
-            if extra.get("damaged") and isinstance(extra.get("text"), bytes):
+            if event.damaged and isinstance(extra.get("text"), bytes):
                 text = extra["text"]
                 return bytes(text)
         what = event.kind.name

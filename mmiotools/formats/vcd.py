@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.events import Kind
+from mmiotools.events import Kind, is_damage
 from mmiotools.formats.text_page import Mask, Page, spliced, table_of
 from mmiotools.formats.viewed import Clock, Places, ViewFormat, count_lost, values_of
 from mmiotools.trace.batch import Batch
@@ -245,7 +245,7 @@ class VcdWriter:
         said = []
         for row in batch.rows(*_TOLD).tolist():
             kind, extra = Kind(int(batch.kind[row])), batch.extras.get(row, {})
-            if kind == Kind.NOTE and not extra.get("damaged"):
+            if kind == Kind.NOTE and not is_damage(kind, extra):
                 self.lost["NOTE"] += 1
                 continue
             name = identifier(self._variable("told", int(kind), 0))

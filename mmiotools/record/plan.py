@@ -198,7 +198,7 @@ def read_scenario(word: str, *, named: bool = False) -> dict[str, Any]:
         if key not in SCENARIO_KEYS:
             raise UsageError(f"{path}: unknown key '{key}'; there are: {', '.join([*SCENARIO_KEYS, *OPTIONS])}")
         wanted, words = SCENARIO_KEYS[key]
-        strings = wanted is not list or all(isinstance(item, str) for item in value)
+        strings = not isinstance(value, list) or all(isinstance(item, str) for item in value)
         if not isinstance(value, wanted) or isinstance(value, bool) or not strings:
             raise UsageError(f"{path}: key '{key}' must be {words}")
     if "driver" not in held:

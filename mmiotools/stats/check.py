@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.events import Kind
+from mmiotools.events import Kind, events_lost, is_damage
 from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch, BoolArray
 
@@ -126,7 +126,7 @@ class Check:
             extra: Mapping[str, Any] = batch.extras.get(row, {})
             time = int(batch.data("time")[row]) if batch.present("time")[row] else None
             finding = Finding(name, index=self.events + row, time=time)
-            if extra.get("damaged"):
+            if is_damage(int(batch.kind[row]), extra):
                 finding.line, finding.offset = extra.get("line"), extra.get("offset")
             self._found[name] = finding
         finding.count += count
@@ -144,9 +144,9 @@ class Check:
                     finding.detail = "at least this many: some LOST records give no number"
                 else:
                     finding.events = (finding.events or 0) + int(number)
-            elif extra.get("damaged"):
+            elif is_damage(Kind.NOTE, extra):
                 finding = self._count("damaged", batch, row)
-                finding.events = (finding.events or 0) + int(extra.get("events", 1))
+                finding.events = (finding.events or 0) + events_lost(extra)
                 finding.detail = finding.detail or str(extra.get("reason", ""))
 
     def _maps(self, batch: Batch) -> None:

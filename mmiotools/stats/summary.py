@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmiotools.events import Event, Kind
+from mmiotools.events import Event, Kind, events_lost, is_damage
 from mmiotools.speed import compiled
 from mmiotools.stats.registers import Register, RegisterCounts
 from mmiotools.trace.address_space import AddressSpace, Region
@@ -164,9 +164,9 @@ class Summary:
         for event in events:
             kind, extra = event.kind, event.extra
             if kind == Kind.NOTE:
-                if extra.get("damaged"):
+                if is_damage(Kind.NOTE, extra):
                     self.damaged += 1
-                    self.damaged_events += int(extra.get("events", 1))
+                    self.damaged_events += events_lost(extra)
             elif kind == Kind.LOST:
                 self.lost_records += 1
                 if extra.get("count") is None:

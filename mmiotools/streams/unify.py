@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.events import Kind
+from mmiotools.events import is_damage
 from mmiotools.trace.batch import DTYPES, EOL_LF, EOL_NONE, Batch, Column, Regions
 from mmiotools.trace.header import TraceHeader
 
@@ -98,7 +98,7 @@ def _ended(batch: Batch) -> Batch:
     ends[-1] = EOL_LF
     extras, last = batch.extras, len(batch) - 1
     extra = extras.get(last, {})
-    if batch.kind[last] == Kind.NOTE and extra.get("damaged") and isinstance(extra.get("text"), bytes):
+    if is_damage(int(batch.kind[last]), extra) and isinstance(extra.get("text"), bytes):
         changed = {name: item for name, item in extra.items() if name != "text"}
         extras = {**extras, last: {**changed, "cut": extra["text"].decode("utf-8", "backslashreplace")}}
     return Batch(batch.kind, {**batch.columns, "eol": Column(ends, column.present)}, extras, batch.regions)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.events import NOTHING, NUMERIC_FIELDS, Event, Kind
+from mmiotools.events import NOTHING, NUMERIC_FIELDS, Event, Kind, is_damage
 
 Array = NDArray[Any]
 BoolArray = NDArray[np.bool_]
@@ -162,6 +162,14 @@ class Batch:
         rows = np.flatnonzero(self.kind > Kind.UNKNOWN)
         # There are none in most batches.
         return self.take(rows) if len(rows) else Batch(self.kind[rows], regions=self.regions)
+
+    def damage(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Row and extras of each NOTE that stands for what could not be read."""
+        if self.extras:
+            for row in self.rows(Kind.NOTE).tolist():
+                extra = self.extras.get(row)
+                if extra and is_damage(Kind.NOTE, extra):
+                    yield row, extra
 
     # -- selection ----------------------------------------------------------------------------------------
 

@@ -98,8 +98,36 @@ def values(entry: list[Any], payload: bytes, m: int, addresses: list[int]) -> li
     return [unzigzag(number) for number in numbers] if bits < 0 else numbers
 
 
-def block(head: dict[str, Any], body: dict[str, bytes], events: int, unknown: set[str]) -> list[Record]:
-    """The events of an events block; columns in an unknown encoding are added to `unknown`."""
+def payloads(columns: dict[str, list[Any]], raw: bytes) -> tuple[dict[str, bytes], bool]:
+    """What a body holds of a directory's columns that checks out, and whether nothing was wrong."""
+    places, at = {}, 1 if sum(entry[2] > 0 for entry in columns.values()) < 16 else 3
+    for name, entry in columns.items():
+        if entry[2]:
+            at += len(msgpack.packb(name)) + (2 if entry[2] < 256 else 3 if entry[2] < 65536 else 5)
+            places[name] = raw[at : at + entry[2]]
+            at += entry[2]
+    try:
+        body = msg(raw)
+    except ValueError:
+        body = None
+    sound = isinstance(body, dict)
+    found = {}
+    for name, entry in columns.items():
+        for way, source in enumerate((body if isinstance(body, dict) else {}, places)):
+            payload = source.get(name, b"")
+            if isinstance(payload, bytes) and len(payload) == entry[2] and zlib.crc32(payload) == entry[3]:
+                found[name] = payload
+                sound &= way == 0
+                break
+        else:
+            sound = False
+    return found, sound
+
+
+def block(head: dict[str, Any], raw: bytes, events: int, unknown: set[str]) -> tuple[list[Record], int | None]:
+    """The events of an events block and, where its body is damaged, how many are lost; columns in an unknown encoding
+    are added to `unknown`.
+    """
     n = head["n"]
     if n != events or not 1 <= n <= 65536:
         raise Damage("count")
@@ -111,10 +139,11 @@ def block(head: dict[str, Any], body: dict[str, bytes], events: int, unknown: se
             at += step
             addresses.append(at)
     rows: list[Record] = [{"extra": {}} for _ in range(n)]
-    for name, entry in head["columns"].items():
-        payload = body.get(name, b"")
-        if zlib.crc32(payload) != entry[3] or len(payload) != entry[2]:
-            raise Damage(f"checksum of {name}")
+    body, sound = payloads(head["columns"], raw)
+    if "kind" not in body:
+        raise Damage("kind")
+    for name, payload in body.items():
+        entry = head["columns"][name]
         if name == "extras":
             for row, extra in msg(zstd(payload, 1 << 26)).items():
                 rows[row]["extra"].update(extra)
@@ -141,7 +170,10 @@ def block(head: dict[str, Any], body: dict[str, bytes], events: int, unknown: se
             row["extra"]["eol"] = EOL[eol]
         if "value" in row["extra"]:
             row["value"] = row["extra"].pop("value")
-    return rows
+    if sound:
+        return rows, None
+    left = rows if "extras" in body or "extras" not in head["columns"] else [row for row in rows if row["kind"] <= 2]
+    return left, n - len(left)
 
 
 class Reader:
@@ -233,22 +265,27 @@ class Reader:
             raw_head = self.data[start : start + head_length]
             raw_body = self.data[start + head_length : start + head_length + body_length]
             rows: list[Record] = []
+            lost = None
             try:
                 if len(raw_head) + len(raw_body) < head_length + body_length or zlib.crc32(raw_head) != head_crc:
                     raise Damage("head")
                 head = msg(raw_head)
                 if kind == ord("E"):
                     unknown = set(self.unknown)
-                    rows = block(head, msg(raw_body), events, unknown)
+                    rows, lost = block(head, raw_body, events, unknown)
                     self.damaged |= unknown != self.unknown
                     self.unknown = unknown
             except (Damage, ValueError, TypeError, LookupError, zstandard.ZstdError):
                 self.damaged = True
                 self.at = self._search(self.at + 1)
                 continue
-            self.at = start + head_length + body_length
+            end = start + head_length + body_length
+            whole = lost is None or end == len(self.data) or self._frame_at(end) or self._header_at(end)
+            self.at = end if whole else self._search(self.at + 1)
             yield from self._gap(first)
-            self.expected += len(rows)
+            if lost is not None:
+                yield {"gap": lost}
+            self.expected += len(rows) + (lost or 0)
             yield from rows
             if kind == ord("F"):
                 yield from self._footer(head, start - FRAME.size)

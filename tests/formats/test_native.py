@@ -6,6 +6,7 @@ import io
 import struct
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import msgpack
 import numpy as np
@@ -14,6 +15,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmiotools import speed
+from mmiotools.cli.main import run
 from mmiotools.errors import FormatError
 from mmiotools.events import Event, Kind
 from mmiotools.formats import native_layout as layout
@@ -196,6 +199,10 @@ def entry(payload: bytes, encoding: int = 1, bits: int = 8) -> list[object]:
     return [encoding, bits, len(payload), zlib.crc32(payload), None]
 
 
+#: Parameters of DELTA that are none.
+_NO_TIMES = {"times beyond 64 bits": [(1 << 64) - 1, 1], "a unit beyond 64 bits": [0, 1 << 63], "no time": [None, 1]}
+
+
 def hostile() -> dict[str, bytes]:
     bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
     planes = msgpack.packb({"v": [bomb]})
@@ -206,7 +213,14 @@ def hostile() -> dict[str, bytes]:
         b"\x81\x00\x81\xa1a\xdc\x04\x00" + (b"\xdc\xff\xff" + b"\x80" * 65535) * 1024
     )
     kinds = {"kind": [0, 8, 0, 0, 0]}
+    steps = msgpack.packb({"v": zstandard.ZstdCompressor().compress(bytes(2))})
+    times = {what: [4, -64, len(steps), zlib.crc32(steps), pair] for what, pair in _NO_TIMES.items()}
     return {
+        **{
+            what: assemble({"n": 2, "columns": {**kinds, "time": time}}, {"time": steps}, 2)
+            for what, time in times.items()
+        },
+        "as many addresses as a truth value": assemble({"n": 2, "addresses": [True, bomb], "columns": kinds}, {}, 2),
         "objects in the extras": assemble(
             {"n": 2, "columns": {**kinds, "extras": entry(lists, 5)}}, {"extras": lists}, 2
         ),
@@ -240,15 +254,20 @@ def hostile() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("what", hostile())
-def test_hostile_blocks_are_damage(what: str) -> None:
+def test_hostile_blocks_are_damage(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = hostile()[what]
     tracemalloc.start()
-    good, lost = split(read(data))
+    found = read(data)
+    good, lost = split(found)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 300 << 20
     assert good == []
     assert lost in (2, (1 << 32) - 1)
+    monkeypatch.setenv("MMIOTOOLS_ENGINE", "numpy")
+    speed.compiled.cache_clear()
+    assert read(data) == found
+    speed.compiled.cache_clear()
 
 
 def test_unknown_blocks_are_passed_over() -> None:
@@ -266,6 +285,39 @@ def test_a_newer_major_version_is_refused() -> None:
     struct.pack_into("<I", data, layout.FILE_HEADER_SIZE - 4, zlib.crc32(bytes(data[: layout.FILE_HEADER_SIZE - 4])))
     with pytest.raises(FormatError, match="version 2, this mmiotools reads up to 1"):
         read(bytes(data))
+
+
+def test_a_footer_that_is_not_whole_gives_no_header_to_a_file_nor_to_a_pipe(tmp_path: Path) -> None:
+    data = bytearray(write(some(5)))
+    data[layout.FILE_HEADER_SIZE + 3] ^= 1
+    at = bytes(data).rindex(layout.SYNC)
+    frame = layout.unpack_frame(bytes(data[at : at + layout.FRAME_SIZE]))
+    assert frame is not None and frame.type == layout.FOOTER
+    path = tmp_path / "x.mmio"
+    for body, format in ((0, "mmiotrace"), (1, "mmiotrace"), (1 << 20, "native")):
+        data[at : at + layout.FRAME_SIZE] = layout.pack_frame(frame._replace(body_length=body))
+        path.write_bytes(data)
+        header = open_trace(str(path)).header
+        assert header.format == format
+        piped, batches = FORMAT.read(ByteSource(io.BytesIO(data), "x"))
+        list(batches)
+        assert (piped.format or "native", piped.meta) == (format, header.meta)
+
+
+@pytest.mark.parametrize("command", ["info", "check", "show"])
+def test_a_footer_that_promises_events_is_told_by_all(
+    command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = write(some(5))
+    at = data.rindex(layout.SYNC)
+    frame = layout.unpack_frame(data[at : at + layout.FRAME_SIZE])
+    assert frame is not None
+    lying = layout.pack_frame(frame._replace(events=7))
+    path = tmp_path / "x.mmio"
+    path.write_bytes(data[:at] + lying + data[at + layout.FRAME_SIZE :])
+    assert run([command, str(path)]) == (1 if command == "check" else 3)
+    out, err = capfd.readouterr()
+    assert "events lost: 7" in out + err
 
 
 def test_much_text_makes_small_blocks() -> None:

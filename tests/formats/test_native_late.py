@@ -51,9 +51,9 @@ def block_of(events: list[Event]) -> Callable[[Callable[[Batch], BoolArray] | No
     body = data[at + frame.head_length :][: frame.body_length]
 
     def decode(rows: Callable[[Batch], BoolArray] | None) -> Batch:
-        batch, unread = decode_block(frame.events, head, body, Regions(), None, None, rows)
-        assert batch is not None
-        assert not unread
+        batch, *lacking, sound = decode_block(frame.events, head, body, Regions(), None, None, rows)
+        assert batch is not None and sound
+        assert not any(lacking)
         return batch
 
     return decode

@@ -46,7 +46,7 @@ def blocks(rng: Random, data: bytes, pool: Sequence[bytes]) -> bytes:
             _change_column(rng, head, body)
         new_body = layout.pack(body) if body is not None else body_bytes
         new_head = layout.pack(head)
-    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, zstandard.ZstdError):
         return data
     frame = frame._replace(head_length=len(new_head), body_length=len(new_body), head_crc=zlib.crc32(new_head))
     return data[:at] + layout.pack_frame(frame) + new_head + new_body + data[end:]

@@ -18,6 +18,7 @@ def columns(rng: Random, data: bytes, pool: Sequence[bytes]) -> bytes:
     parquet = data.startswith(b"PAR1")
     try:
         table = pq.read_table(io.BytesIO(data)) if parquet else pa.ipc.open_file(io.BytesIO(data)).read_all()
+        table.validate(full=True)  # else what is done with it may end the process
         for _ in range(rng.choice([1, 1, 2])):
             table = _changed(rng, table)
         out = io.BytesIO()

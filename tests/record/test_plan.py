@@ -60,6 +60,8 @@ def test_driver_file_beside_the_scenario(tmp_path):
         ("driver = 'nv-test'\ncpus = 0x" + "f" * 5000, r"s\.toml: holds a number of more than 4096 bits"),
         ("fail = " + "[" * 50_000, r"s\.toml: is nested too deep"),
         ("driver = 'nv-test'\nfail = 5", r"s\.toml: key 'fail' must be a table"),
+        ("driver = 'nv-test'\ninject = 4", r"s\.toml: key 'inject' must be a list of strings"),
+        ("driver = 'nv-test'\nprobe = [4]", r"s\.toml: key 'probe' must be a list of strings"),
         (
             "driver = 'nv-test'\n[fail]\nkmalloc = -12",
             r"s\.toml: key 'fail\.kmalloc': 'kmalloc' cannot be made to fail",

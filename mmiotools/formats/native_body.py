@@ -1,0 +1,65 @@
+"""The body of a native block: its columns' payloads, as many as check out. A byte that is wrong costs one of them."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, NamedTuple
+
+from mmiotools.formats.native_layout import pack, unpack
+
+#: The column without which a block is none: no row is known without a kind.
+NEEDED = "kind"
+#: The column that has nearly all of what is known of events that are no accesses: they are lost with it.
+EXTRAS = "extras"
+
+
+class Body(NamedTuple):
+    """What is left of a body.
+
+    payloads  by the name of the column
+    lost      the columns whose payload is not what the block's head says
+    sound     whether the body is as it was written, as far as can be told
+    """
+
+    payloads: dict[Any, bytes]
+    lost: tuple[str, ...]
+    sound: bool
+
+
+def read_body(directory: dict[Any, Any], packed: bytes) -> Body:
+    """The payloads of a directory's columns. Where the map does not have a payload that checks out, it is looked for
+    where the writer puts it. May raise what malformed directories raise.
+    """
+    try:
+        found = unpack(packed)
+    except ValueError:
+        found = None
+    sound = isinstance(found, dict)
+    payloads: dict[Any, Any] = {name: found.get(name, b"") if sound else None for name in directory}
+    bad = [name for name, entry in directory.items() if not _fits(entry, payloads[name])]
+    if sound and not bad:
+        return Body(payloads, (), True)
+    payloads |= _by_place(directory, packed, bad)
+    lost = [name for name in bad if not _fits(directory[name], payloads[name])]
+    for name in lost:
+        del payloads[name]
+    return Body(payloads, tuple(map(str, lost)), False)
+
+
+def _fits(entry: Any, payload: Any) -> bool:
+    """Whether a payload has the length and the checksum of its entry."""
+    return isinstance(payload, bytes) and len(payload) == entry[2] and zlib.crc32(payload) == entry[3]
+
+
+def _by_place(directory: dict[Any, Any], packed: bytes, names: list[Any]) -> dict[Any, bytes]:
+    """What lies where a writer puts payloads: in the directory's order, with everything spelled as short as it goes."""
+    sizes = {name: entry[2] for name, entry in directory.items()}
+    at = 1 if sum(map(bool, sizes.values())) < 16 else 3
+    found = dict.fromkeys(names, b"")
+    for name, size in sizes.items():
+        if size:
+            at += len(pack(name)) + (2 if size < 1 << 8 else 3 if size < 1 << 16 else 5)
+            if name in found:
+                found[name] = packed[at : at + size]
+            at += size
+    return found
