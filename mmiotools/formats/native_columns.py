@@ -28,8 +28,8 @@ from mmiotools.formats.native_planes import (
 from mmiotools.formats.native_zstd import THOROUGH, Effort, expand, expand_planes, squeeze
 from mmiotools.trace.batch import Column
 
-#: Up to so many numbers, all byte planes may go into one frame.
-_FEW = 512
+#: Up to so many numbers, all byte planes may go into one frame; and where there are more planes than _SOME.
+_FEW, _FEW_OF_MANY, _SOME = 512, 4096, 4
 _packer = msgpack.Packer()
 
 
@@ -43,7 +43,7 @@ def pack_planes(numbers: U64, compressor: zstandard.ZstdCompressor = THOROUGH.us
 def frames(planes: list[Any], n: int, compressor: zstandard.ZstdCompressor) -> list[bytes] | bytes:
     """The same for planes of n bytes each."""
     apart = [compressor.compress(plane) for plane in planes]
-    if n <= _FEW:
+    if n <= _FEW or (n <= _FEW_OF_MANY and len(planes) > _SOME):
         together = compressor.compress(b"".join(planes))
         if len(together) <= sum(map(len, apart)):
             return together

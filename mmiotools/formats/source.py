@@ -192,8 +192,19 @@ class ByteSource:
             start = stop
 
     def _next(self, n: int = _CHUNK) -> bytes:
+        """Some bytes, about n where they are at hand, or b"" at the end."""
         if self._decoder is None:
             return self._read_raw(n)
+        parts: list[bytes] = []
+        have = 0
+        # What is decompressed at once is little, and what is made of it should not be.
+        while have < n and (not parts or self._fed < len(self._compressed)) and (data := self._decompress(n - have)):
+            parts.append(data)
+            have += len(data)
+        return b"".join(parts)
+
+    def _decompress(self, n: int) -> bytes:
+        """The next bytes that come out, at most about n, or b"" at the end."""
         while self.problem is None:
             if self._decoder.eof and not self._restart():
                 return b""

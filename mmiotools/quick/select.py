@@ -33,7 +33,9 @@ _PRINTED = ("kind", "width", "time", "map", "pid", "addr", "value", "pc", "opcod
 #: An event, made when it is told.
 Told = Callable[[], Event]
 #: Blocks that a worker reads at a time.
-_TOGETHER = 16
+_TOGETHER = 8
+#: Blocks that are worth other processes.
+_MANY = 4 * _TOGETHER
 _LOW, _HIGH = -1 << 63, (1 << 63) - 1
 _WRONG = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
@@ -131,7 +133,7 @@ class Selection:
     def _all_times(self) -> Iterator[Part]:
         wanted = self._wanted()
         at = 0
-        for (start, stop), part in ordered_map(self._read, _stretches(wanted)):
+        for (start, stop), part in ordered_map(self._read, _stretches(wanted), many=len(wanted) > _MANY):
             yield self._skipped(at, self._zones[start].first)
             yield part
             at = self._zones[stop - 1].first + self._zones[stop - 1].events

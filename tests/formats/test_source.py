@@ -147,3 +147,11 @@ def test_extents_cover_a_file_and_end_with_lines(tmp_path: Path) -> None:
 def test_only_plain_files_have_extents() -> None:
     assert source(gzip.compress(TEXT)).extents() is None
     assert ByteSource(io.BytesIO(TEXT), "pipe").extents() is None
+
+
+@pytest.mark.parametrize("codec", PACK)
+def test_compressed_input_comes_in_pieces_as_large_as_any(codec: str) -> None:
+    text = b"".join(b"R 4 %d.000000 1 0xfebc0008 0x%x 0x0 0\n" % (n, n * n) for n in range(60_000))
+    pieces = list(source(PACK[codec](text)).chunks())
+    assert b"".join(pieces) == text
+    assert len(pieces) <= 4
