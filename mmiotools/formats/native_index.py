@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mmiotools.formats.native_columns import unpack_planes
 from mmiotools.formats.native_layout import (
     END,
+    EVENTS,
     FOOTER,
     FRAME_SIZE,
     TRAILER,
@@ -83,18 +84,28 @@ def find_footer(descriptor: int, size: int, start: int = 0) -> Footer | None:
         frame = unpack_frame(stream.peek(FRAME_SIZE))
         if frame is None and stream.offset > start:
             return None
-        if frame is not None and frame.type == FOOTER:
+        skipped = 1
+        if frame is not None and frame.type != EVENTS:
             whole = FRAME_SIZE + frame.head_length + frame.body_length
             data = stream.peek(whole)
-            packed = data[FRAME_SIZE : FRAME_SIZE + frame.head_length]
-            if len(data) == whole and zlib.crc32(packed) == frame.head_crc:
-                try:
-                    head = unpack(packed)
-                except ValueError:
-                    return None
-                return Footer(frame, head, stream.offset - start) if isinstance(head, dict) else None
-        stream.skip(1)
+            head = _head(data, frame) if len(data) == whole else None
+            if head is not None and frame.type == FOOTER:
+                return Footer(frame, head, stream.offset - start)
+            # What lies in a block that is passed over is none of the file's.
+            skipped = 1 if head is None else whole
+        stream.skip(skipped)
     return None
+
+
+def _head(block: bytes, frame: Frame) -> dict[str, Any] | None:
+    packed = block[FRAME_SIZE : FRAME_SIZE + frame.head_length]
+    if zlib.crc32(packed) != frame.head_crc:
+        return None
+    try:
+        head = unpack(packed)
+    except ValueError:
+        return None
+    return head if isinstance(head, dict) else None
 
 
 def find_context(descriptor: int, size: int, start: int, events: int | None) -> Context | None:

@@ -304,6 +304,20 @@ def test_a_footer_that_is_not_whole_gives_no_header_to_a_file_nor_to_a_pipe(tmp_
         assert (piped.format or "native", piped.meta) == (format, header.meta)
 
 
+def test_a_footer_inside_of_a_block_that_is_passed_over_gives_no_header(tmp_path: Path) -> None:
+    data = write(some(5))
+    at = data.rindex(layout.SYNC)
+    inside = data[at : -layout.TRAILER.size]
+    strange = layout.pack_frame(layout.Frame(ord("Z"), 1, len(inside), 0, 0, zlib.crc32(b"\x80"))) + b"\x80" + inside
+    path = tmp_path / "x.mmio"
+    for broken, format in ((b"x" + strange, "native"), (b"x" + strange + inside, "mmiotrace")):
+        path.write_bytes(broken)
+        assert open_trace(str(path)).header.format == format
+        piped, batches = FORMAT.read(ByteSource(io.BytesIO(broken), "x"))
+        list(batches)
+        assert (piped.format or "native") == format
+
+
 @pytest.mark.parametrize("command", ["info", "check", "show"])
 def test_a_footer_that_promises_events_is_told_by_all(
     command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
