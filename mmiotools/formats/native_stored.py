@@ -231,17 +231,21 @@ class Stored:
         del rows[count:]
         return rows
 
+    def extras(self) -> native_extras.Extras:
+        """What is rare, by row."""
+        if "extras" not in self.names:
+            return {}
+        try:
+            return native_extras.decode(self._payload("extras"), self.n)
+        except _WRONG as error:
+            raise Unfit from error
+
     def rare(self) -> Rare:
         """The events that are no accesses. Raises Unfit for kinds that are not known, too, and where an access has
         something that no column holds, or a processor.
         """
         rows = self.pick(("kind",), [(0, 255, 0, _RARE_FROM, _RARE_TO)])
-        extras: dict[int, Any] = {}
-        if "extras" in self.names:
-            try:
-                extras = native_extras.decode(self._payload("extras"), self.n)
-            except _WRONG as error:
-                raise Unfit from error
+        extras = self.extras()
         if not rows:
             if extras or "cpu" in self.names:
                 raise Unfit

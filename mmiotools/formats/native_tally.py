@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import Any
 
 from mmiotools.events import NOTHING, Event, Kind
-from mmiotools.formats import native_extras
 from mmiotools.formats.native_stored import Stored, Unfit
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH, Counted, Times
 
@@ -34,15 +33,6 @@ class Countable(Stored):
             raise Unfit
         _ = self.addresses
         return tuple(map(self.column, _COLUMNS))
-
-    def extras(self) -> native_extras.Extras:
-        """What is rare, by row."""
-        if "extras" not in self.names:
-            return {}
-        try:
-            return native_extras.decode(self._payload("extras"), self.n)
-        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-            raise Unfit from error
 
 
 class BlockTally:

@@ -97,12 +97,11 @@ class Selection:
         self._test = blocks.may_select(question.node)
         self._zones = list(table.zones())
         self._ends = [*(zone.offset for zone in self._zones[1:]), table.end]
-        self._in_footer = table.context is not None
-        #: Of the footer: its events, their numbers in the file, and which of them are selected.
+        #: Of the footer, where it has them: its events, their numbers in the file, and which of them are selected.
         self._context: Rare | None = None
         self._numbers = array("Q")
         self._picked: frozenset[int] = frozenset()
-        if self._in_footer:
+        if table.context is not None:
             self._context, self._numbers, self._picked = _context(fast, table, program)
         self._room = bytearray()
 
@@ -118,7 +117,7 @@ class Selection:
         """The numbers of the blocks to read: the others have no event that is selected, and what else is kept of them
         is in the footer.
         """
-        if self._question.bare or self._in_footer:
+        if self._question.bare or self._context is not None:
             return [number for number, zone in enumerate(self._zones) if self._test(zone)]
         return [n for n, zone in enumerate(self._zones) if zone.kinds & ~_ACCESSES or self._test(zone)]
 
@@ -151,7 +150,7 @@ class Selection:
         texts, selected = [], 0
         for number in range(*stretch):
             stored, zone = self._stored(number), self._zones[number]
-            if self._in_footer and not self._test(zone._replace(addresses=stored.addresses)):
+            if self._context is not None and not self._test(zone._replace(addresses=stored.addresses)):
                 # Only its pages looked like it.
                 stored.check()
                 texts.append(self._skipped(zone.first, zone.first + zone.events).text)
@@ -207,7 +206,7 @@ class Selection:
         maps: LiveMaps[Told] = LiveMaps()
         inside = question.first is None
         for number, zone in enumerate(self._zones):
-            known = self._in_footer or not zone.kinds & ~_ACCESSES
+            known = self._context is not None or not zone.kinds & ~_ACCESSES
             untimed = zone.time_max < zone.time_min
             if inside:
                 all_inside = untimed or (zone.time_min >= low and zone.time_max <= high)

@@ -23,8 +23,10 @@ from mmiotools.engine.inject_data import (
     ValueTest,
     locate,
 )
+from mmiotools.engine.inject_names import spell_rule
 from mmiotools.engine.inject_rules import MAX_TEXT, parse_rule, parse_rules
 from mmiotools.errors import ExpressionError
+from mmiotools.regmaps import AUTO, load_names
 from mmiotools.trace.header import ROM, Bar, PciDevice
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "injection.md").read_text(encoding="utf-8")
@@ -36,11 +38,19 @@ CARD = PciDevice(
     0x0100, 0x10DE, 0x0286, 11, (Bar(0, 0xFD000000, 1 << 24), Bar(1, 0xF0000000, 1 << 26), Bar(ROM, 0xFEB00000, 4096))
 )
 
+#: One whose registers have names.
+NAMED = CARD._replace(vendor=0x8086, device=0x100E)
+
 R8 = Place("BAR0", 8, 8)
 
 
+def spelled(text):
+    """A rule as it is after the names of registers were replaced."""
+    return spell_rule(text, load_names([AUTO]), NAMED)
+
+
 def test_the_manual_has_an_example_of_every_action_and_condition():
-    rules = [parse_rule(text) for text in EXAMPLES]
+    rules = [parse_rule(spelled(text)) for text in EXAMPLES]
     assert {type(rule.action) for rule in rules} == {Replace, Flip, Stuck, Drop, Delay, Hold, Spurious, Remove}
     said = {
         name
@@ -53,8 +63,8 @@ def test_the_manual_has_an_example_of_every_action_and_condition():
 
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_example_of_the_manual_fits_its_card(text):
-    rule = parse_rule(text)
-    assert rule.text == text
+    rule = parse_rule(spelled(text))
+    assert rule.text == spelled(text)
     assert bool(locate(rule, CARD)) == (rule.place is not None)
 
 
