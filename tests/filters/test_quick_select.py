@@ -117,7 +117,7 @@ def compared(path: Path, node: Expr, first: int | None, last: int | None, bare: 
 plainly = expressions().filter(lambda node: not any(word in str(node) for word in ("offset", "bar", "region", "mark")))
 
 
-@settings(max_examples=600)
+@settings(max_examples=200)
 @given(recorded, plainly, bounds, bounds, st.booleans(), st.integers(1, 12), st.booleans())
 def test_what_is_kept_is_the_same(
     tmp_path_factory: pytest.TempPathFactory,
@@ -133,7 +133,7 @@ def test_what_is_kept_is_the_same(
     compared(path, Not(node) if invert else node, first, last, bare)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(events, expressions(), bounds, bounds, st.booleans(), st.integers(1, 5))
 def test_any_events_are_kept_the_same(
     tmp_path_factory: pytest.TempPathFactory,

@@ -234,5 +234,5 @@ def test_garbled_text_under_the_address_sanitizer(top: Path, tmp_path: Path) -> 
         "LD_PRELOAD": library.stdout.strip(),
         "ASAN_OPTIONS": "detect_leaks=0",
     }
-    done = subprocess.run([sys.executable, "-c", program, "200"], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program, "80"], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
