@@ -34,7 +34,8 @@ def choose(node: tree.Expr, window: Window, bare: bool = False, last: Last | Non
         return Choice(partial(may_select, node), kinds, False, lambda zones: test(next(zones.each())), last, rows)
 
     def timed(zones: Zones) -> BoolArray:
-        untimed = zones.time_max < zones.time_min
+        # The times of LOST events, a mere 0 perhaps, say nothing: the block may have no other.
+        untimed = (zones.time_max < zones.time_min) | np.asarray(zones.kinds & (1 << Kind.LOST) != 0, np.bool_)
         overlaps = _between(zones.time_min, zones.time_max, window.first, window.last)
         found = untimed | overlaps
         if window.first is None:

@@ -85,6 +85,7 @@ def kept(batches: object, node: Expr, window: Window, bare: bool) -> list[Event]
     True,
     2,
 )
+@example([Event(Kind.READ, 6), Event(Kind.LOST, 0), Event(Kind.LOST, 0)], parse("all"), Window(first=6), True, 1)
 def test_what_is_kept_is_the_same(
     tmp_path_factory: pytest.TempPathFactory, stream: list[Event], node: Expr, window: Window, bare: bool, block: int
 ) -> None:
