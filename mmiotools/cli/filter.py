@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from mmiotools.cli.filtering import Request, filter_trace
@@ -54,29 +56,7 @@ EXAMPLES = [
 @output_option
 @strict_option
 @quiet_option
-def command(
-    expression: str | None,
-    input: str | None,
-    invert: bool,
-    bare: bool,
-    from_mark: str | None,
-    to_mark: str | None,
-    times: str | None,
-    first: int | None,
-    last: int | None,
-    fold_polls: bool,
-    poll_turns: int,
-    unfolds: bool,
-    counts: bool,
-    exit_status: bool,
-    explains: bool,
-    regs: tuple[str, ...],
-    from_format: str | None,
-    to_format: str | None,
-    output: str | None,
-    strict: bool,
-    quiet: bool,
-) -> int:
+def command(**arguments: Any) -> int:
     """Keep the events that an expression selects.
 
     EXPR is always the first argument; '' or all selects everything, and it may be missing when an option says
@@ -87,28 +67,4 @@ def command(
     that the output is a valid trace; --bare drops them. The order of work: --unfold, marks and time, EXPR, --head,
     --tail, --fold-polls. --head and --tail count selected events, of these HEADER, DEVICE and so on only with --bare.
     """
-    return filter_trace(
-        Request(
-            expression,
-            input,
-            invert,
-            bare,
-            from_mark,
-            to_mark,
-            times,
-            first,
-            last,
-            fold_polls,
-            poll_turns,
-            unfolds,
-            counts,
-            exit_status,
-            explains,
-            regs,
-            from_format,
-            to_format,
-            output,
-            strict,
-            quiet,
-        )
-    )
+    return filter_trace(Request(**arguments))

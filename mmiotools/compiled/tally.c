@@ -30,6 +30,14 @@ tally_finish(Tally *tally)
     return found;
 }
 
+/* The end of one that came to nothing, for want of memory where no exception says why. */
+static PyObject *
+tally_forget(Tally *tally)
+{
+    free(tally->entries);
+    return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+}
+
 /* The column of an argument that may be None, whose present rows another one may tell: 0 with an exception set. */
 static int
 hold_optional(Buffers *buffers, PyObject *data, PyObject *present, Py_ssize_t n, int size, const void **column,
@@ -67,9 +75,7 @@ tally_rows(PyObject *self, PyObject *args)
     for (int i = 0; good && i < 3; i++)
         good = hold_optional(&buffers, of[2 * i], of[2 * i + 1], n, i == 2 ? 1 : 8, &columns[i], &present[i]);
     Tally tally = {.count = 0};
-    if (good && !(good = tally_start(&tally)))
-        PyErr_NoMemory();
-    if (good) {
+    if (good && (good = tally_start(&tally))) {
         const uint64_t *addr = columns[0];
         const int64_t *map = columns[1];
         const uint8_t *width = columns[2];
@@ -85,13 +91,9 @@ tally_rows(PyObject *self, PyObject *args)
                                          (here[2] ? HAS_WIDTH : 0)));
         }
         Py_END_ALLOW_THREADS
-        if (!good) {
-            free(tally.entries);
-            PyErr_NoMemory();
-        }
     }
     let_go(&buffers);
-    return good ? tally_finish(&tally) : NULL;
+    return good ? tally_finish(&tally) : tally_forget(&tally);
 }
 
 /* add_up(entries) -> entries
@@ -111,13 +113,10 @@ add_up(PyObject *self, PyObject *args)
         return NULL;
     Py_ssize_t size = buffers.views[0].len;
     Tally tally = {.count = 0};
-    int good = 1;
-    if (size % (Py_ssize_t)sizeof(Entry)) {
+    int good = size % (Py_ssize_t)sizeof(Entry) == 0;
+    if (!good)
         PyErr_SetString(PyExc_ValueError, "a part of an entry");
-        good = 0;
-    } else if (!(good = tally_start(&tally)))
-        PyErr_NoMemory();
-    if (good) {
+    else if ((good = tally_start(&tally))) {
         Py_BEGIN_ALLOW_THREADS
         for (Py_ssize_t at = 0; at < size; at += (Py_ssize_t)sizeof(Entry)) {
             Entry one;
@@ -129,13 +128,9 @@ add_up(PyObject *self, PyObject *args)
                 entry->counts[kind] += one.counts[kind];
         }
         Py_END_ALLOW_THREADS
-        if (!good) {
-            free(tally.entries);
-            PyErr_NoMemory();
-        }
     }
     let_go(&buffers);
-    return good ? tally_finish(&tally) : NULL;
+    return good ? tally_finish(&tally) : tally_forget(&tally);
 }
 
 PyMethodDef tally_functions[] = {

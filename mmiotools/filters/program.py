@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from mmiotools.events import Kind
@@ -40,14 +39,6 @@ def compiled_steps(node: tree.Expr) -> Program | None:
     except _CannotSay:
         return None
     return Program(tuple(names), steps) if len(names) <= _MOST_COLUMNS and len(steps) <= _MOST_STEPS else None
-
-
-def of_kinds(kinds: Iterable[Kind]) -> Program:
-    """The program that selects events of some kinds."""
-    names: list[str] = []
-    steps: list[Any] = []
-    _leaf("kind", [(kind, kind) for kind in kinds], names, steps)
-    return Program(tuple(names), steps)
 
 
 def _append(node: tree.Expr, names: list[str], steps: list[Any]) -> None:

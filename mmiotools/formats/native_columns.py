@@ -14,10 +14,8 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from mmiotools.formats.native_layout import CONSTANT, DELTA, DICTIONARY
 from mmiotools.formats.native_planes import (
-    CONSTANT,
-    DELTA,
-    DICTIONARY,
     U64,
     Packed,
     What,

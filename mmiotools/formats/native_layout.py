@@ -31,6 +31,11 @@ TRAILER = struct.Struct("<Q8s")
 
 EVENTS, FOOTER = ord("E"), ord("F")
 
+#: Encodings of a column, as the directory of a block numbers them.
+CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA, MSGPACK = range(6)
+#: The step of time that stands for one that does not fit a byte.
+ESCAPE = 255
+
 #: No writer makes bigger ones; a reader that is told of one does not believe it.
 MAX_HEAD = 1 << 24
 MAX_BODY = 1 << 26

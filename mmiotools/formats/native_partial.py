@@ -9,14 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.formats.native_columns import Presence, unpack_planes
-from mmiotools.formats.native_layout import unpack
+from mmiotools.formats.native_layout import ADDRESS, CONSTANT, DELTA, DICTIONARY, ESCAPE, PLAIN, unpack
 from mmiotools.formats.native_planes import (
-    ADDRESS,
-    CONSTANT,
-    DELTA,
-    DICTIONARY,
-    ESCAPE,
-    PLAIN,
     U64,
     Array,
     Steps,

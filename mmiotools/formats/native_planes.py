@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mmiotools.formats.native_layout import ADDRESS, CONSTANT, DELTA, DICTIONARY, ESCAPE, PLAIN
 from mmiotools.speed import compiled
 from mmiotools.trace.batch import Column
 from mmiotools.trace.hashing import distinct
@@ -16,10 +17,6 @@ from mmiotools.trace.zones import page_set
 U64 = NDArray[np.uint64]
 Array = NDArray[Any]
 
-#: Encodings of a column, as the directory of a block numbers them.
-CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA, MSGPACK = range(6)
-#: The step that stands for one that does not fit a byte.
-ESCAPE = 255
 #: Units that times are counted in, nanoseconds.
 UNITS = (1_000_000, 1000, 1)
 _BEYOND = "a code is beyond its dictionary"
@@ -37,7 +34,7 @@ class What(IntEnum):
 class Packed(NamedTuple):
     """A column ready to be compressed. The planes hold until the next column is packed.
 
-    encoding     one of those above
+    encoding     one of native_layout.py
     rows         that have the column; if none has, nothing else holds
     low, high    the least and the most of times and of addresses, and of a constant
     planes       byte planes of the numbers, signed ones zigzagged; of their places in the dictionary; or the steps

@@ -15,12 +15,21 @@ from typing import Any, NamedTuple, Self
 
 from mmiotools.events import NOTHING, Event, Kind
 from mmiotools.formats import native_extras
-from mmiotools.formats.native_layout import EVENTS, FRAME_SIZE, unpack, unpack_frame
+from mmiotools.formats.native_layout import (
+    ADDRESS,
+    CONSTANT,
+    DELTA,
+    DICTIONARY,
+    ESCAPE,
+    EVENTS,
+    FRAME_SIZE,
+    PLAIN,
+    unpack,
+    unpack_frame,
+)
 from mmiotools.formats.native_table import running_sums
 from mmiotools.formats.native_zstd import expand, expand_planes
 
-#: Encodings, as native_columns.py has them.
-_CONSTANT, _PLAIN, _DICTIONARY, _ADDRESS, _DELTA = range(5)
 #: The columns that are taken, with the bits of their types; any other makes a block unfit.
 BITS = {
     "kind": 8,
@@ -35,7 +44,6 @@ BITS = {
     "cpu": -32,
 }
 _MOST_EVENTS = 1 << 16
-_ESCAPE = 255
 #: What is no number of 64 bits, with a sign.
 _TOP = 1 << 63
 #: Kinds that are no accesses, as ranges of an expression; and extras that change how an event is spelled.
@@ -43,6 +51,13 @@ _RARE_FROM, _RARE_TO = array("Q", [Kind.UNKNOWN + 1]), array("Q", [255])
 _SPELLED = frozenset({"value", "eol", "raw"})
 #: What may be wrong with a block.
 _WRONG = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+
+
+def joined(fast: ModuleType, planes: Any, count: int, zigzag: bool = False) -> array[int]:
+    """The numbers behind packed planes. Raises Corrupt, or another error of unpacking."""
+    out = array("Q", bytes(8 * count))
+    fast.join(expand_planes(planes, count), count, None, zigzag, 8, out)
+    return out
 
 
 class Unfit(Exception):
@@ -137,9 +152,9 @@ class Stored:
         present, count = None, self.n
         if bitmap:
             present, count = self._bitmap(bitmap[0])
-        if name == "time" and encoding not in (_CONSTANT, _DELTA):
+        if name == "time" and encoding not in (CONSTANT, DELTA):
             raise Unfit
-        if encoding == _CONSTANT:
+        if encoding == CONSTANT:
             low = -1 << -bits - 1 if bits < 0 else 0
             if type(parameter) is not int or not low <= parameter < low + (1 << abs(bits)):
                 raise Unfit
@@ -147,7 +162,7 @@ class Stored:
                 raise Unfit
             return bits, 0, parameter, None, present, None
         parts = unpack(payload)
-        if encoding == _DELTA:
+        if encoding == DELTA:
             first, unit = parameter
             if bits != -64 or type(first) is not int or type(unit) is not int or unit % self.unit:
                 raise Unfit
@@ -155,22 +170,22 @@ class Stored:
                 raise Unfit
             small = expand(parts["v"], count)
             large: Any = b""
-            escaped = small.count(_ESCAPE)
+            escaped = small.count(ESCAPE)
             if escaped:
-                large = self._joined(parts["x"] if "x" in parts else parts["z"], escaped, "x" not in parts)
+                large = joined(self._fast, parts["x"] if "x" in parts else parts["z"], escaped, "x" not in parts)
             return bits, 0, [small], None, present, (first, unit, large)
-        if encoding not in (_PLAIN, _DICTIONARY, _ADDRESS):
+        if encoding not in (PLAIN, DICTIONARY, ADDRESS):
             raise Unfit
         words, zigzag = None, int(bits < 0)
-        if encoding == _ADDRESS:
+        if encoding == ADDRESS:
             words, zigzag = self.addresses, 0
             if words is None:
                 raise Unfit
-        elif encoding == _DICTIONARY:
+        elif encoding == DICTIONARY:
             size, packed = parts["k"]
             if type(size) is not int or not 0 < size <= max(count, 1):
                 raise Unfit
-            words = self._joined(packed, size)
+            words = joined(self._fast, packed, size)
         return bits, zigzag, expand_planes(parts["v"], count), words, present, None
 
     def _bitmap(self, number: Any) -> tuple[bytes, int]:
@@ -181,11 +196,6 @@ class Stored:
             self._unpacked[number] = (bits, count)
         return self._unpacked[number]
 
-    def _joined(self, planes: Any, count: int, zigzag: bool = False) -> array[int]:
-        out = array("Q", bytes(8 * count))
-        self._fast.join(expand_planes(planes, count), count, None, zigzag, 8, out)
-        return out
-
     @cached_property
     def addresses(self) -> array[int] | None:
         """The distinct addresses, ascending; None where the block has no list of them."""
@@ -195,7 +205,7 @@ class Stored:
             size, planes = self._head["addresses"]
             if type(size) is not int or not 0 < size <= self.n:
                 raise Unfit
-            return running_sums(self._joined(planes, size))
+            return running_sums(joined(self._fast, planes, size))
         except _WRONG as error:
             raise Unfit from error
 

@@ -19,7 +19,7 @@ _RARE = np.dtype(
     [(name, "i8") for name in ("row", "time", "map")]
     + [("addr", "u8"), ("kind", "u1"), ("width", "u1"), ("has", "u1"), ("spare", "V5")]
 )
-_HAS_TIME, _ESCAPE = 16, 255
+_HAS_TIME = 16
 #: The columns that are counted, behind `kind`; a row of a tally holds values of one of them.
 _COUNTED = (("addr", HAS_ADDR, np.uint64), ("map", HAS_MAP, np.int64), ("width", HAS_WIDTH, np.uint8))
 

@@ -21,6 +21,7 @@ from mmiotools.formats.native_layout import (
     FILE_HEADER_SIZE,
     FOOTER,
     FOOTER_FOLLOWS,
+    MSGPACK,
     TRAILER,
     UNKNOWN_COUNT,
     Frame,
@@ -28,7 +29,6 @@ from mmiotools.formats.native_layout import (
     pack_file_header,
     pack_frame,
 )
-from mmiotools.formats.native_planes import MSGPACK
 from mmiotools.formats.native_table import PAGES
 from mmiotools.formats.native_zstd import QUICK, THOROUGH, Effort, squeeze
 from mmiotools.formats.source import is_seekable

@@ -18,9 +18,8 @@ from mmiotools.filters.alive import LiveMaps
 from mmiotools.filters.program import Program, compiled_steps
 from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, unpack, unpack_file_header
-from mmiotools.formats.native_stored import Rare, Stored, Unfit
+from mmiotools.formats.native_stored import Rare, Stored, Unfit, joined
 from mmiotools.formats.native_table import Table, read_table, running_sums
-from mmiotools.formats.native_zstd import expand_planes
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.speed import compiled
 
@@ -296,8 +295,7 @@ def _context(fast: ModuleType, table: Table, program: Program) -> tuple[Rare, ar
     packed = table.context
     count, planes = packed["rows"]
     stored = Stored(fast, count, unpack(packed["head"]), packed["body"])
-    steps = array("Q", bytes(8 * count))
-    fast.join(expand_planes(planes, count), count, None, 0, 8, steps)
+    steps = joined(fast, planes, count)
     rows = running_sums(steps)
     rare, picked = stored.rare(), frozenset(stored.pick(*program))
     stored.check()
