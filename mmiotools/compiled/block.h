@@ -12,8 +12,8 @@ enum { LOST = 6, NOTE = 10 };
 /* The columns of numbers that are known: those of a line of text come first. */
 enum { OF_KIND, OF_WIDTH, OF_TIME, OF_MAP, OF_PID, OF_ADDR, OF_VALUE, OF_PC, OF_OPCODE, PRINTED, OF_CPU = PRINTED, KNOWN };
 
-/* A column: a constant (planes -1), or byte planes of `count` numbers: codes of `words` where it has those, or steps of
- * time, of which each that is ESCAPE stands for the next of `large`. Row i has a number where bit i of `bitmap` is set;
+/* A column of `rows` rows: a constant (planes -1), or byte planes of `count` numbers: codes of `words` where it has those, or
+ * steps of time, of which each that is ESCAPE stands for the next of `large`. Row i has a number where bit i of `bitmap` is set;
  * without a bitmap all rows have.
  */
 typedef struct {
@@ -21,7 +21,7 @@ typedef struct {
     const uint8_t *plane[8], *bitmap;
     const uint64_t *words, *large;
     uint64_t known, constant, mask, sign, first, unit;
-    Py_ssize_t count, many;
+    Py_ssize_t rows, count, many;
 } Stored;
 
 typedef struct Block Block;
@@ -30,6 +30,16 @@ static inline int
 has_row(const uint8_t *bitmap, Py_ssize_t row)
 {
     return bitmap[row >> 3] >> (row & 7) & 1;
+}
+
+/* How many bits are 1: those of pairs, fours and bytes, and their sum. */
+static inline int
+bits_set(uint64_t bits)
+{
+    bits -= bits >> 1 & 0x5555555555555555u;
+    bits = (bits & 0x3333333333333333u) + (bits >> 2 & 0x3333333333333333u);
+    bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return (int)(bits * 0x0101010101010101u >> 56);
 }
 
 /* A number as one of the column's type: higher bits are dropped. */

@@ -22,6 +22,17 @@ code_at(const Stored *from, int planes, Py_ssize_t place)
     return number;
 }
 
+/* The bits of the rows from..from+63 of n, `from` a multiple of 64; 0 behind the last one. */
+static uint64_t
+bits_at(const uint8_t *bitmap, Py_ssize_t from, Py_ssize_t n)
+{
+    uint64_t bits = 0;
+    Py_ssize_t rows = n - from < 64 ? n - from : 64;
+    for (Py_ssize_t row = 0; row < rows; row += 8)
+        bits |= (uint64_t)bitmap[(from + row) >> 3] << row;
+    return bits;
+}
+
 /* What the numbers of a dictionary or of planes are at some places; 0 where a code is beyond its dictionary. */
 static inline int
 gather(const Stored *from, int planes, const int32_t *rows, Py_ssize_t count, uint64_t *out)
@@ -85,15 +96,21 @@ numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *
         return 1;
     }
     uint64_t now = from->first;
-    Py_ssize_t row = 0, place = 0, added = 0, used = 0;
+    /* 64 rows of the bitmap from row `at` on, and how many rows before them have a number. */
+    Py_ssize_t added = 0, used = 0, before = 0, at = 0;
+    uint64_t bits = bits_at(from->bitmap, 0, from->rows);
     for (Py_ssize_t i = 0; i < count; i++) {
-        Py_ssize_t wanted = rows ? rows[i] : i;
-        place += rows_before(from->bitmap, row, wanted);
-        row = wanted;
+        Py_ssize_t row = rows ? rows[i] : i;
+        if (row - at >= 64) {
+            before += rows_before(from->bitmap, at, row & ~(Py_ssize_t)63);
+            at = row & ~(Py_ssize_t)63;
+            bits = bits_at(from->bitmap, at, from->rows);
+        }
         out[i] = 0;
-        has[i] = has_row(from->bitmap, wanted) != 0;
+        has[i] = bits >> (row - at) & 1;
         if (!has[i])
             continue;
+        Py_ssize_t place = before + bits_set(bits & (((uint64_t)1 << (row - at)) - 1));
         if (from->planes < 0)
             out[i] = from->constant;
         else if (from->steps) {
@@ -101,8 +118,8 @@ numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *
             added = place + 1;
             out[i] = now * from->unit;
         } else {
-            int32_t at = (int32_t)place;
-            if (!gather(from, from->planes, &at, 1, &out[i]))
+            int32_t one = (int32_t)place;
+            if (!gather(from, from->planes, &one, 1, &out[i]))
                 return 0;
         }
     }
@@ -328,18 +345,24 @@ evaluate(const Step *steps, Py_ssize_t count, const Stored *const *columns, Py_s
     return 1;
 }
 
-/* The places of the bytes that are not 0. */
+/* The places of the bytes that are 1, all others being 0. */
 static void
 list_rows(const uint8_t *chosen, Py_ssize_t n, char *out)
 {
-    static const uint8_t none[64];
-    for (int32_t row = 0; row < n; row++) {
-        if (n - row >= 64 && !memcmp(chosen + row, none, sizeof none))
-            row += (int32_t)sizeof none - 1;
-        else if (chosen[row]) {
+    for (int32_t row = 0; row < n;) {
+        if (n - row >= 8) {
+            uint64_t eight;
+            memcpy(&eight, chosen + row, sizeof eight);
+            if (!eight) {
+                row += 8;
+                continue;
+            }
+        }
+        if (chosen[row]) {
             memcpy(out, &row, sizeof row);
             out += sizeof row;
         }
+        row++;
     }
 }
 

@@ -29,9 +29,8 @@ _CONTEXT = _LASTING | {Kind.MAP, Kind.UNMAP}
 _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
 #: An event, made when it is told.
 Told = Callable[[], Event]
-#: Blocks that a worker reads at a time.
-_TOGETHER = 8
-#: Blocks that are worth other processes.
+#: Events that a worker reads at a time, or those of a block; and so many that they are worth other processes.
+_TOGETHER = 1 << 16
 _MANY = 4 * _TOGETHER
 _LOW, _HIGH = -1 << 63, (1 << 63) - 1
 _WRONG = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
@@ -129,11 +128,25 @@ class Selection:
     def _all_times(self) -> Iterator[Part]:
         wanted = self._wanted()
         at = 0
-        for (start, stop), part in ordered_map(self._read, _stretches(wanted), many=len(wanted) > _MANY):
+        many = sum(self._zones[number].events for number in wanted) > _MANY
+        for (start, stop), part in ordered_map(self._read, self._stretches(wanted), many=many):
             yield self._skipped(at, self._zones[start].first)
             yield part
             at = self._zones[stop - 1].first + self._zones[stop - 1].events
         yield self._skipped(at, self._table.events)
+
+    def _stretches(self, numbers: list[int]) -> Iterator[tuple[int, int]]:
+        """Numbers of blocks side by side, with at most _TOGETHER events: from which one, and up to which."""
+        at = 0
+        while at < len(numbers):
+            stop, events = at + 1, self._zones[numbers[at]].events
+            while stop < len(numbers) and numbers[stop] == numbers[at] + stop - at:
+                events += self._zones[numbers[stop]].events
+                if events > _TOGETHER:
+                    break
+                stop += 1
+            yield numbers[at], numbers[at] + stop - at
+            at = stop
 
     def _skipped(self, start: int, stop: int) -> Part:
         """What is kept of events that are not read."""
@@ -240,17 +253,6 @@ class Selection:
 
 def _passes(kind: int, inside: bool) -> bool:
     return kind in (_CONTEXT if inside else _LASTING)
-
-
-def _stretches(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """Numbers side by side, at most _TOGETHER of them: from which one, and up to which."""
-    at = 0
-    while at < len(numbers):
-        stop = at + 1
-        while stop < len(numbers) and stop - at < _TOGETHER and numbers[stop] == numbers[at] + stop - at:
-            stop += 1
-        yield numbers[at], numbers[at] + stop - at
-        at = stop
 
 
 def _lines(events: Iterable[Event]) -> bytes:
