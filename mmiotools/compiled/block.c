@@ -67,22 +67,6 @@ unfit(void)
 
 /* -- bytes and numbers ---------------------------------------------------------------------------------------- */
 
-Py_ssize_t
-rows_before(const uint8_t *bitmap, Py_ssize_t from, Py_ssize_t to)
-{
-    Py_ssize_t count = 0;
-    for (; from < to && from & 63; from++)
-        count += has_row(bitmap, from);
-    for (; to - from >= 64; from += 64) {
-        uint64_t bits;
-        memcpy(&bits, bitmap + from / 8, sizeof bits);
-        count += bits_set(bits);
-    }
-    for (; from < to; from++)
-        count += has_row(bitmap, from);
-    return count;
-}
-
 static uint64_t
 little_endian(const uint8_t *from, int size)
 {
