@@ -22,6 +22,7 @@ from mmiotools.formats.native_stored import Rare, Stored, Unfit, joined
 from mmiotools.formats.native_table import Table, read_table, running_sums
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.speed import compiled
+from mmiotools.trace.blocks import Zone
 
 #: What passes every expression; and even where a window is shut.
 _LASTING = frozenset({Kind.HEADER, Kind.DEVICE, Kind.LOST})
@@ -31,10 +32,9 @@ _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
 _PRINTED = ("kind", "width", "time", "map", "pid", "addr", "value", "pc", "opcode")
 #: An event, made when it is told.
 Told = Callable[[], Event]
-#: Blocks that a worker reads at a time.
-_TOGETHER = 8
-#: Blocks that are worth other processes.
-_MANY = 4 * _TOGETHER
+#: Blocks that a worker reads at a time, and events in them, or one block; events that are worth other processes.
+_TOGETHER, _EVENTS = 8, 1 << 16
+_MANY = 4 * _EVENTS
 _LOW, _HIGH = -1 << 63, (1 << 63) - 1
 _WRONG = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
@@ -93,7 +93,7 @@ class Selection:
         self._table = table
         self._program = program
         self._question = question
-        self._test = blocks.may_select(question.node)
+        self._test = blocks.may_select(question.node, table.pages)
         self._zones = list(table.zones())
         self._ends = [*(zone.offset for zone in self._zones[1:]), table.end]
         #: Of the footer, where it has them: its events, their numbers in the file, and which of them are selected.
@@ -131,7 +131,8 @@ class Selection:
     def _all_times(self) -> Iterator[Part]:
         wanted = self._wanted()
         at = 0
-        for (start, stop), part in ordered_map(self._read, _stretches(wanted), many=len(wanted) > _MANY):
+        many = sum(self._zones[number].events for number in wanted) > _MANY
+        for (start, stop), part in ordered_map(self._read, _stretches(wanted, self._zones), many=many):
             yield self._skipped(at, self._zones[start].first)
             yield part
             at = self._zones[stop - 1].first + self._zones[stop - 1].events
@@ -268,12 +269,14 @@ def _passes(kind: int, inside: bool) -> bool:
     return kind in (_CONTEXT if inside else _LASTING)
 
 
-def _stretches(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """Numbers side by side, at most _TOGETHER of them: from which one, and up to which."""
+def _stretches(numbers: list[int], zones: list[Zone]) -> Iterator[tuple[int, int]]:
+    """Blocks side by side, as many as a worker reads at a time: from which one, and up to which."""
     at = 0
     while at < len(numbers):
-        stop = at + 1
+        stop, end = at + 1, zones[numbers[at]].first + _EVENTS
         while stop < len(numbers) and stop - at < _TOGETHER and numbers[stop] == numbers[at] + stop - at:
+            if zones[numbers[stop]].first + zones[numbers[stop]].events > end:
+                break
             stop += 1
         yield numbers[at], numbers[at] + stop - at
         at = stop
