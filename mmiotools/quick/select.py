@@ -22,6 +22,7 @@ from mmiotools.formats.native_stored import Rare, Rows, Stored, Unfit, joined
 from mmiotools.formats.native_table import Table, read_table, running_sums
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.speed import compiled
+from mmiotools.trace.blocks import Zone
 
 #: What passes every expression; and even where a window is shut.
 _LASTING = frozenset({Kind.HEADER, Kind.DEVICE, Kind.LOST})
@@ -90,7 +91,7 @@ class Selection:
         self._table = table
         self._program = program
         self._question = question
-        self._test = blocks.may_select(question.node)
+        self._test = blocks.may_select(question.node, table.pages)
         self._zones = list(table.zones())
         self._ends = [*(zone.offset for zone in self._zones[1:]), table.end]
         #: Of the footer, where it has them: its events, their numbers in the file, and which of them are selected.
