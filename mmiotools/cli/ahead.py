@@ -15,6 +15,7 @@ from mmiotools.formats.parallel import workers_wanted
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.sharing import SharedColumns, map_accesses
+from mmiotools.trace.uninterrupted import uninterrupted
 
 #: Files of fewer bytes are read here, one after the other.
 _WORTH_IT = 1 << 18
@@ -27,10 +28,11 @@ class Ahead:
         self._columns = os.memfd_create("mmiotools")
         ours, theirs = os.pipe()
         sys.stdout.flush()
-        self._pid = os.fork()
-        if not self._pid:
-            os.close(ours)
-            _serve(read, self._columns, theirs)
+        with uninterrupted():
+            self._pid = os.fork()
+            if not self._pid:
+                os.close(ours)
+                _serve(read, self._columns, theirs)
         os.close(theirs)
         self._answer: BinaryIO = os.fdopen(ours, "rb")
 

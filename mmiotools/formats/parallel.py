@@ -16,6 +16,7 @@ from itertools import chain, islice
 from typing import Any, NoReturn, TypeVar
 
 from mmiotools.errors import MmioToolsError
+from mmiotools.trace.uninterrupted import uninterrupted
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -98,11 +99,12 @@ class _Worker:
         pieces, self._pieces = os.pipe()
         self._results, results = os.pipe()
         _widen(results)
-        self._process = os.fork()
-        if not self._process:
-            # A worker ends when its pipe's other end is closed, so no worker may hold that end of any.
-            parents = [end for worker in (self, *older) for end in (worker._pieces, worker._results)]
-            _serve(function, pieces, results, parents)
+        # A worker ends when its pipe's other end is closed, so no worker may hold that end of any.
+        parents = [end for worker in (self, *older) for end in (worker._pieces, worker._results)]
+        with uninterrupted():
+            self._process = os.fork()
+            if not self._process:
+                _serve(function, pieces, results, parents)
         os.close(pieces)
         os.close(results)
 
