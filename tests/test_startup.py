@@ -69,6 +69,17 @@ def test_a_filter_from_native_to_text_imports_neither_click_nor_numpy(top: Path)
     assert not packages & {"click", "numpy", "construct", "rich", "dataclasses", "multiprocessing"}
 
 
+@pytest.mark.parametrize("engine", ["auto", "numpy"])
+def test_a_filter_of_a_small_text_imports_neither_click_nor_numpy(
+    top: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setenv("MMIOTOOLS_ENGINE", engine)
+    trace = "samples/mmiotrace/nvme-linux6.1.mmiotrace"
+    packages = imported(top, "filter", "read", trace, "--time", "3-", "-o", "/dev/null")
+    assert not packages & {"click", "numpy", "construct", "rich", "msgpack", "zstandard", "json", "dataclasses"}
+
+
 def test_a_plain_filter_imports_no_click(top: Path) -> None:
-    packages = imported(top, "filter", "read", "samples/mmiotrace/nvme-linux6.1.mmiotrace", "-o", "/dev/null")
+    packages = imported(top, "filter", "offset < 8", "samples/mmiotrace/nvme-linux6.1.mmiotrace", "-o", "/dev/null")
+    assert "numpy" in packages
     assert not packages & {"click", "construct", "rich"}
