@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import sys
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from mmiotools.cli.common import Run, load_regs, open_bytes
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
@@ -17,6 +17,7 @@ from mmiotools.filters.patterns import compile_pattern
 from mmiotools.filters.window import Window
 from mmiotools.formats import format_for_path
 from mmiotools.formats.native_magic import MAGIC
+from mmiotools.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from mmiotools.quick.select import Selection
@@ -169,8 +170,9 @@ def _write(asked: Asked, selection: Selection) -> int | None:
         written = 0
         try:
             for part in selection.parts():
-                out.write(part.text)
-                written += len(part.text)
+                if part.text:
+                    out.write(part.text)
+                    written += len(part.text)
                 selected += part.selected
         except Unfit:
             from mmiotools.cli.filter_batches import select_batches

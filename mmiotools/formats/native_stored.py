@@ -11,7 +11,7 @@ import zlib
 from array import array
 from functools import cached_property
 from types import ModuleType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from mmiotools.events import NOTHING, Event, Kind
 from mmiotools.formats import native_extras
@@ -29,6 +29,7 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.native_table import running_sums
 from mmiotools.formats.native_zstd import expand, expand_planes
+from mmiotools.tuples import NamedTuple
 
 #: The columns that are taken, with the bits of their types; any other makes a block unfit.
 BITS = {

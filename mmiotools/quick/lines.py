@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from itertools import compress
-from typing import NamedTuple
 
 from mmiotools.events import Event, Kind
 from mmiotools.filters.alive import CONTEXT, LASTING, LiveMaps
@@ -15,6 +14,7 @@ from mmiotools.filters.expr import Expr
 from mmiotools.filters.program import compiled_steps, selected
 from mmiotools.filters.window import Window
 from mmiotools.formats.mmiotrace_lines import access_matcher, nanoseconds, parse_line
+from mmiotools.tuples import NamedTuple
 
 #: Bytes of the largest text that is worth it; columns are quicker with a larger one, for all that they import.
 MOST = 1 << 19

@@ -9,7 +9,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import ModuleType
-from typing import NamedTuple
 
 from mmiotools.events import Event, Kind
 from mmiotools.filters import blocks
@@ -22,6 +21,7 @@ from mmiotools.formats.native_stored import Rare, Stored, Unfit, joined
 from mmiotools.formats.native_table import Table, read_table, running_sums
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.speed import compiled
+from mmiotools.tuples import NamedTuple
 
 _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
 #: Columns of a line, in the order of `print_picked`.

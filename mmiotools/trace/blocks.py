@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from mmiotools.tuples import NamedTuple
 
 #: Bytes in a page, as a power of two; and what spreads pages over 256 bits: the top byte of a product, so that pages
 #: side by side have bits of their own.
