@@ -9,12 +9,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import ModuleType
-from typing import NamedTuple
 
 from mmiotools.events import Event, Kind
 from mmiotools.filters import blocks
 from mmiotools.filters import expr as tree
-from mmiotools.filters.alive import LiveMaps
+from mmiotools.filters.alive import CONTEXT, LASTING, LiveMaps
 from mmiotools.filters.program import Program, compiled_steps
 from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, unpack_file_header
@@ -23,10 +22,8 @@ from mmiotools.formats.native_table import Table, read_table, running_sums
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.speed import compiled
 from mmiotools.trace.blocks import Zone
+from mmiotools.tuples import NamedTuple
 
-#: What passes every expression; and even where a window is shut.
-_LASTING = frozenset({Kind.HEADER, Kind.DEVICE, Kind.LOST})
-_CONTEXT = _LASTING | {Kind.MAP, Kind.UNMAP}
 _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
 #: An event, made when it is told.
 Told = Callable[[], Event]
@@ -154,7 +151,7 @@ class Selection:
         rare = self._context
         if self._question.bare or self._question.counts or rare is None:
             return Part(b"", 0)
-        return Part(_lines(rare.event(at) for at in self._unread(start, stop) if rare.kinds[at] in _CONTEXT), 0)
+        return Part(_lines(rare.event(at) for at in self._unread(start, stop) if rare.kinds[at] in CONTEXT), 0)
 
     def _read(self, stretch: tuple[int, int]) -> tuple[tuple[int, int], Part]:
         """The blocks start..stop-1: pure, for a worker."""
@@ -232,7 +229,7 @@ class Selection:
         allowed = within[:]
         for row, rare_kind in () if self._question.bare else zip(rare.rows, rare.kinds, strict=True):
             # Outside they pass, too, and then count where the expression selects them.
-            allowed[row] |= rare_kind in _LASTING
+            allowed[row] |= rare_kind in LASTING
         rows = stored.pick(*self._program, allowed)
         if self._question.counts:
             return Part(b"", len(rows)), after
@@ -253,7 +250,7 @@ class Selection:
 
 
 def _passes(kind: int, inside: bool) -> bool:
-    return kind in (_CONTEXT if inside else _LASTING)
+    return kind in (CONTEXT if inside else LASTING)
 
 
 def _lines(events: Iterable[Event]) -> bytes:

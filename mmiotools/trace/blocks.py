@@ -5,7 +5,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+from mmiotools.tuples import NamedTuple
 
 
 class Pages(NamedTuple):
