@@ -21,7 +21,6 @@ from mmiotools.formats.native_stored import Rare, Rows, Stored, Unfit, joined
 from mmiotools.formats.native_table import Table, read_table, running_sums
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.speed import compiled
-from mmiotools.trace.blocks import Zone
 from mmiotools.tuples import NamedTuple
 
 _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
