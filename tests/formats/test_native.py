@@ -464,3 +464,23 @@ def test_spread_gives_what_reading_in_order_gives(
         event for event in expected if event.kind > Kind.UNKNOWN
     ]
     assert sum(result.events for result in results) == len(expected)
+
+
+def test_a_pipe_does_not_wait_for_a_whole_block() -> None:
+    """Blocks onto a pipe are written as soon as there is something to see, and are no smaller than they need be."""
+    some_rows, many_rows = (Batch(np.zeros(count, np.uint8)) for count in (1024, 50_000))
+    for is_pipe in (True, False):
+        out = io.BytesIO()
+        if is_pipe:
+            out.seekable = lambda: False  # type: ignore[method-assign]
+        writer = NativeWriter(out, TraceHeader())
+        for number in range(1, 9):
+            assert layout.SYNC not in out.getvalue(), number
+            writer.write(some_rows)
+        assert out.getvalue().count(layout.SYNC) == is_pipe
+        writer.write(many_rows)
+        assert out.getvalue().count(layout.SYNC) == 2 * is_pipe
+        writer.close()
+        assert out.getvalue().count(layout.SYNC) == 2 + is_pipe
+        batches = FORMAT.read(ByteSource(io.BytesIO(out.getvalue()), "test"))[1]
+        assert sum(map(len, batches)) == 8 * 1024 + 50_000

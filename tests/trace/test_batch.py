@@ -99,7 +99,7 @@ def test_batches_travel_between_processes(some: list[Event]) -> None:
 
 
 def test_batches_of_other_kinds_travel_with_all_they_have() -> None:
-    block = Encoded(1, b"head", b"body", (1, 2), Counter(), None)
+    block = Encoded(1, b"head", b"body", (1, 2), None, Counter(), None)
     batch = BlockBatch(np.zeros(1, np.uint8), {}, {0: {"text": b"x"}}, block=block)
     made = pickle.loads(pickle.dumps(batch))
     assert type(made) is BlockBatch and made.block == block and made.extras == batch.extras
