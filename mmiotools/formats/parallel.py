@@ -29,7 +29,7 @@ _WIDTH = 1 << 20
 #: Bytes before each pickled object: how many follow.
 _LENGTH = 8
 #: Items in each of these, where pieces are made of many.
-_SMALL = 8
+_SMALL = 2
 
 
 def workers_wanted() -> int:
