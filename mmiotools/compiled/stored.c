@@ -28,12 +28,14 @@ bits_at(const uint8_t *bitmap, Py_ssize_t from, Py_ssize_t n)
     return bits;
 }
 
-/* What the numbers of a dictionary or of planes are at some places; 0 where a code is beyond its dictionary. */
+/* What the numbers of a dictionary or of planes are at some places, those from `first` on where they are not listed; 0
+ * where a code is beyond its dictionary.
+ */
 static inline int
-gather(const Stored *from, int planes, const int32_t *rows, Py_ssize_t count, uint64_t *out)
+gather(const Stored *from, int planes, const int32_t *places, Py_ssize_t first, Py_ssize_t count, uint64_t *out)
 {
     for (Py_ssize_t i = 0; i < count; i++) {
-        uint64_t number = code_at(from, planes, rows ? rows[i] : i);
+        uint64_t number = code_at(from, planes, places ? places[i] : first + i);
         if (from->words) {
             if (number >= from->known)
                 return 0;
@@ -60,35 +62,48 @@ sum_of_steps(const Stored *from, Py_ssize_t at, Py_ssize_t to, Py_ssize_t *used)
     return sum + bytes - ESCAPE * escapes;
 }
 
-/* Times of some rows of a column that all rows have. */
+/* The same for times. */
 static void
-add_steps(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out)
+add_steps(const Stored *from, const int32_t *places, Py_ssize_t first, Py_ssize_t count, uint64_t *out)
 {
     uint64_t now = from->first;
-    Py_ssize_t row = 0, used = 0;
+    Py_ssize_t at = 0, used = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
-        Py_ssize_t stop = (rows ? rows[i] : i) + 1;
-        now += sum_of_steps(from, row, stop, &used);
-        row = stop;
+        Py_ssize_t stop = (places ? places[i] : first + i) + 1;
+        now += sum_of_steps(from, at, stop, &used);
+        at = stop;
         out[i] = now * from->unit;
     }
+}
+
+/* The same for any column. */
+static int
+numbers_at(const Stored *from, const int32_t *places, Py_ssize_t first, Py_ssize_t count, uint64_t *out)
+{
+    if (from->planes < 0)
+        for (Py_ssize_t i = 0; i < count; i++)
+            out[i] = from->constant;
+    else if (from->steps)
+        add_steps(from, places, first, count, out);
+    else
+        return from->planes == 1   ? gather(from, 1, places, first, count, out)
+               : from->planes == 2 ? gather(from, 2, places, first, count, out)
+                                   : gather(from, from->planes, places, first, count, out);
+    return 1;
 }
 
 int
 numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out, uint8_t *has)
 {
-    if (!from->bitmap) {
-        memset(has, 1, (size_t)count);
-        if (from->planes < 0)
-            for (Py_ssize_t i = 0; i < count; i++)
-                out[i] = from->constant;
-        else if (from->steps)
-            add_steps(from, rows, count, out);
-        else
-            return from->planes == 1   ? gather(from, 1, rows, count, out)
-                   : from->planes == 2 ? gather(from, 2, rows, count, out)
-                                       : gather(from, from->planes, rows, count, out);
+    if (!count)
         return 1;
+    Py_ssize_t first = rows ? rows[0] : 0;
+    int in_one = !rows || rows[count - 1] - first == count - 1;
+    if (!from->bitmap || (in_one && rows_before(from->bitmap, first, first + count) == count)) {
+        memset(has, 1, (size_t)count);
+        if (from->bitmap)
+            first = rows_before(from->bitmap, 0, first);
+        return numbers_at(from, in_one ? NULL : rows, first, count, out);
     }
     uint64_t now = from->first;
     /* 64 rows of the bitmap from row `at` on, and how many rows before them have a number. */
@@ -114,7 +129,7 @@ numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *
             out[i] = now * from->unit;
         } else {
             int32_t one = (int32_t)place;
-            if (!gather(from, from->planes, &one, 1, &out[i]))
+            if (!gather(from, from->planes, &one, 0, 1, &out[i]))
                 return 0;
         }
     }
