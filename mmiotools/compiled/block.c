@@ -533,8 +533,7 @@ take_steps(Block *block, const Entry *entry, Cursor from, Stored *to)
     to->unit = entry->parameter[1].number;
     if (!(to->plane[0] = expanded(block, frame, (uint64_t)to->count)))
         return 0;
-    for (Py_ssize_t i = 0; i < to->count; i++)
-        to->many += to->plane[0][i] == ESCAPE;
+    to->many = count_of_byte(to->plane[0], to->count, ESCAPE);
     if ((pairs == 2) != (to->many > 0))
         return unfit();
     if (to->many) {

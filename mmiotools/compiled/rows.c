@@ -50,16 +50,27 @@ look_up_codes(const Stored *from, int planes, const uint8_t *table, uint64_t kno
     return 1;
 }
 
-/* The same where the codes that are wanted are those from low to high, of one plane or two: without branches, so that
- * compilers do many at a time.
+/* The same where the codes that are wanted are those from low to high, of one plane and of two: without branches and in
+ * their own types, so that compilers do many at a time.
  */
-static inline int
-compare_codes(const Stored *from, int planes, uint16_t low, uint16_t high, uint16_t last, uint8_t *restrict out)
+static int
+compare_bytes(const uint8_t *restrict codes, Py_ssize_t count, uint8_t low, uint8_t high, uint8_t last, uint8_t *restrict out)
 {
-    const uint8_t *restrict first = from->plane[0], *restrict second = from->plane[planes - 1];
+    uint8_t span = (uint8_t)(high - low), beyond = 0;
+    for (Py_ssize_t place = 0; place < count; place++) {
+        out[place] = (uint8_t)(codes[place] - low) <= span;
+        beyond |= codes[place] > last;
+    }
+    return !beyond;
+}
+
+static int
+compare_pairs(const uint8_t *restrict first, const uint8_t *restrict second, Py_ssize_t count, uint16_t low, uint16_t high,
+              uint16_t last, uint8_t *restrict out)
+{
     uint16_t span = (uint16_t)(high - low), beyond = 0;
-    for (Py_ssize_t place = 0; place < from->count; place++) {
-        uint16_t code = planes == 1 ? first[place] : (uint16_t)(first[place] | second[place] << 8);
+    for (Py_ssize_t place = 0; place < count; place++) {
+        uint16_t code = (uint16_t)(first[place] | second[place] << 8);
         out[place] = (uint16_t)(code - low) <= span;
         beyond |= code > last;
     }
@@ -80,9 +91,12 @@ test_codes(const Stored *from, const uint8_t *table, uint64_t known, uint8_t *ou
         return from->planes == 1   ? look_up_codes(from, 1, table, known, out)
                : from->planes == 2 ? look_up_codes(from, 2, table, known, out)
                                    : look_up_codes(from, from->planes, table, known, out);
-    uint16_t least = (uint16_t)low, most = (uint16_t)(none ? low : high - 1), last = (uint16_t)(known - 1);
-    int good = from->planes == 1 ? compare_codes(from, 1, least, most, last, out)
-                                 : compare_codes(from, 2, least, most, last, out);
+    high = none ? low : high - 1;
+    int good = from->planes == 1
+                   ? compare_bytes(from->plane[0], from->count, (uint8_t)low, (uint8_t)(high < 255 ? high : 255),
+                                   (uint8_t)(known < 256 ? known - 1 : 255), out)
+                   : compare_pairs(from->plane[0], from->plane[1], from->count, (uint16_t)low, (uint16_t)high,
+                                   (uint16_t)(known - 1), out);
     if (none)
         memset(out, 0, (size_t)from->count);
     return good;
@@ -271,10 +285,9 @@ pick_rows(PyObject *self, PyObject *args)
     if (good) {
         Py_BEGIN_ALLOW_THREADS
         good = evaluate(steps, count, columns, n, stack);
-        for (Py_ssize_t row = 0; good > 0 && row < n; row++) {
-            stack[row] = stack[row] && (!within || within[row]);
-            found += stack[row];
-        }
+        for (Py_ssize_t row = 0; within && good > 0 && row < n; row++)
+            stack[row] &= within[row] != 0;
+        found = good > 0 ? (Py_ssize_t)sum_of_bytes(stack, n) : 0;
         Py_END_ALLOW_THREADS
         answer = good > 0 ? PyBytes_FromStringAndSize(NULL, found * (Py_ssize_t)sizeof(int32_t)) : NULL;
         if (answer)

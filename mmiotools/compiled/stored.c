@@ -50,16 +50,14 @@ gather(const Stored *from, int planes, const int32_t *places, Py_ssize_t first, 
 static inline uint64_t
 sum_of_steps(const Stored *from, Py_ssize_t at, Py_ssize_t to, Py_ssize_t *used)
 {
-    const uint8_t *small = from->plane[0];
-    uint64_t sum = 0;
-    uint32_t bytes = 0, escapes = 0;
-    for (Py_ssize_t i = at; i < to; i++) {
-        bytes += small[i];
-        escapes += small[i] == ESCAPE;
-    }
-    for (uint32_t i = 0; i < escapes; i++)
-        sum += from->large[(*used)++];
-    return sum + bytes - ESCAPE * escapes;
+    const uint8_t *small = from->plane[0] + at;
+    uint64_t sum = sum_of_bytes(small, to - at);
+    if (!from->many)
+        return sum;
+    Py_ssize_t escapes = count_of_byte(small, to - at, ESCAPE);
+    for (Py_ssize_t i = 0; i < escapes; i++)
+        sum += from->large[(*used)++] - ESCAPE;
+    return sum;
 }
 
 /* The same for times. */

@@ -38,6 +38,39 @@ bits_set(uint64_t bits)
     return (int)(bits * 0x0101010101010101u >> 56);
 }
 
+/* Sums of bytes, and how many are of a value: over so many at a time as a small type holds, which compilers do at once. */
+static inline uint64_t
+sum_of_bytes(const uint8_t *bytes, Py_ssize_t n)
+{
+    uint64_t sum = 0;
+    while (n > 0) {
+        Py_ssize_t some = n < 256 ? n : 256;
+        uint16_t part = 0;
+        for (Py_ssize_t i = 0; i < some; i++)
+            part = (uint16_t)(part + bytes[i]);
+        sum += part;
+        bytes += some;
+        n -= some;
+    }
+    return sum;
+}
+
+static inline Py_ssize_t
+count_of_byte(const uint8_t *bytes, Py_ssize_t n, uint8_t value)
+{
+    Py_ssize_t count = 0;
+    while (n > 0) {
+        Py_ssize_t some = n < 255 ? n : 255;
+        uint8_t part = 0;
+        for (Py_ssize_t i = 0; i < some; i++)
+            part = (uint8_t)(part + (bytes[i] == value));
+        count += part;
+        bytes += some;
+        n -= some;
+    }
+    return count;
+}
+
 /* A number as one of the column's type: higher bits are dropped. */
 static inline uint64_t
 within_type(const Stored *from, uint64_t number)
