@@ -13,8 +13,6 @@ from mmiotools.cli.common import Run, Sink, choose_format, open_output
 from mmiotools.errors import EXIT_DAMAGED
 from mmiotools.events import events_lost
 from mmiotools.filters.compile import Predicate
-from mmiotools.filters.pollnote import BROKEN
-from mmiotools.filters.polls import TURNS, fold, unfold
 from mmiotools.filters.stages import Chunk, cut, has_more, head, judge, keep_selected, tail
 from mmiotools.filters.zones import choose
 from mmiotools.formats import FORMATS
@@ -62,6 +60,8 @@ def select_batches(asked: Asked, out: BinaryIO | None = None) -> int:
             return sink.copy(trace, each)
     batches = trace.batches
     if request.unfolds:
+        from mmiotools.filters.polls import unfold
+
         batches = _told(run, unfold(batches))
     chunks = select(batches)
     if first is not None:
@@ -75,6 +75,8 @@ def select_batches(asked: Asked, out: BinaryIO | None = None) -> int:
             pass
         return tally.selected
     if request.fold_polls:
+        from mmiotools.filters.polls import TURNS, fold
+
         batches = fold(batches, request.poll_turns or TURNS)
     with _sink(asked, trace, out) as sink:
         for batch in batches:
@@ -105,6 +107,8 @@ def _select(predicate: Predicate, bare: bool, batch: Batch) -> tuple[Batch, int]
 
 def _told(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
     """Folded loops that can no longer be restored are damage."""
+    from mmiotools.filters.pollnote import BROKEN
+
     lost = 0
     for batch in batches:
         lost += sum(events_lost(extra) for _, extra in batch.damage() if extra.get("reason") == BROKEN)

@@ -6,7 +6,6 @@ hashes are as rare as chance, unless somebody makes them: who uses a hash compar
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -30,6 +29,8 @@ _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 @lru_cache(1 << 12)
 def stable_hash(identity: tuple[Any, ...]) -> int:
     """Of a tuple of words and numbers; the same in every process."""
+    import hashlib  # It comes with OpenSSL, and whoever writes a native file imports this module.
+
     return int.from_bytes(hashlib.blake2b(repr(identity).encode(), digest_size=8).digest(), "little")
 
 

@@ -118,7 +118,9 @@ def compared(path: Path, node: Expr, window: Window, bare: bool, known: bool) ->
 
 @settings(max_examples=300)
 @given(texts, plainly, bounds, bounds, st.booleans(), st.booleans(), st.booleans())
-@example(b"MARK 0.000000 Lost 5 events.\n", Word("lost"), 1000, None, False, False, False)
+@example(
+    b"MARK 0.000005 go\nMARK 0.000000 Lost 5 events.\n# a comment\n", Word("all"), 1000, None, True, False, False
+)
 def test_what_is_kept_is_the_same(
     tmp_path_factory: pytest.TempPathFactory,
     text: bytes,
