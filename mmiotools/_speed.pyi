@@ -43,6 +43,17 @@ def rows_within(n: int, kind: Any, time: Any, low: int, high: int, inside: int, 
 def take_accesses(
     rows: int, segments: int, columns: tuple[Any, ...], table: tuple[Any, Any, Any], at: int, out: tuple[Any, ...], /
 ) -> int: ...
+def take_stored(
+    n: int,
+    columns: tuple[Any, ...],
+    start: int,
+    stop: int,
+    segments: int,
+    table: tuple[Any, Any, Any],
+    at: int,
+    out: tuple[Any, ...],
+    /,
+) -> int: ...
 def hash_accesses(rows: int, columns: tuple[Any, ...], keep: Any, identities: Any, out: Any, /) -> None: ...
 def same_runs(
     runs: int,

@@ -1,5 +1,7 @@
 /* Accesses as columns: taken from batches, hashed, compared. The twins are in trace/collect.py and trace/matching.py. */
-#include "speed.h"
+#include "stored.h"
+
+#include <stdlib.h>
 
 /* -- from a batch -------------------------------------------------------------------------------------------- */
 
@@ -115,6 +117,90 @@ take_accesses(PyObject *self, PyObject *args)
     }
     let_go(&buffers);
     return good ? PyLong_FromSsize_t(taken) : NULL;
+}
+
+/* -- from a block as it is stored ---------------------------------------------------------------------------- */
+
+enum { OF_KIND, OF_WIDTH, OF_ADDR, OF_VALUE, TAKEN };
+
+/* The numbers of a column of n rows, and whether each has one; none has where the block lacks the column. */
+static int
+spread_out(const Stored *from, int there, Py_ssize_t n, uint64_t *numbers, uint8_t *has)
+{
+    if (there)
+        return numbers_of(from, NULL, n, numbers, has);
+    memset(has, 0, (size_t)n);
+    return 1;
+}
+
+/* take_stored(n, columns, start, stop, segments, table, at, out) -> accesses taken, or -1
+ *
+ * Does with the rows start..stop-1 of a block of n what `take_accesses` does, but that devices may appear. `columns` are
+ * kind, width, addr and value as they are stored, None for one that the block lacks. Raises ValueError where a code is
+ * beyond its dictionary.
+ */
+static PyObject *
+take_stored(PyObject *self, PyObject *args)
+{
+    static const Py_ssize_t out_sizes[5] = {1, 2, 4, 8, 8};
+    PyObject *in[TAKEN], *table[3], *out[5];
+    Py_ssize_t n, start, stop, at, taken = -1;
+    Segments segments;
+    Stored columns[TAKEN];
+    void *memory[5];
+    int there[TAKEN], known = 1;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "n(OOOO)nnn(OOO)n(OOOOO)", &n, &in[0], &in[1], &in[2], &in[3], &start, &stop,
+                          &segments.count, &table[0], &table[1], &table[2], &at, &out[0], &out[1], &out[2], &out[3],
+                          &out[4]))
+        return NULL;
+    if (n < 0 || n > MOST_ROWS || start < 0 || stop < start || stop > n || at < 0 || at > PY_SSIZE_T_MAX - n) {
+        PyErr_SetString(PyExc_ValueError, "no such rows");
+        return NULL;
+    }
+    Buffers buffers = {.held = 0};
+    int good = (segments.start = hold(&buffers, table[0], segments.count, 8, 0)) != NULL &&
+               (segments.code = hold(&buffers, table[1], segments.count, 4, 0)) != NULL &&
+               (segments.base = hold(&buffers, table[2], segments.count, 8, 0)) != NULL;
+    for (int i = 0; good && i < TAKEN; i++) {
+        there[i] = in[i] != Py_None;
+        good = !there[i] || hold_stored(&buffers, in[i], n, &columns[i]);
+    }
+    for (int i = 0; good && i < 5; i++)
+        good = (memory[i] = hold(&buffers, out[i], at + stop - start, out_sizes[i], 1)) != NULL;
+    uint8_t *room = NULL;
+    if (good && !(room = malloc((size_t)(n ? n : 1) * TAKEN * 9))) {
+        PyErr_NoMemory();
+        good = 0;
+    }
+    if (good) {
+        const Taken to = {memory[0], memory[1], memory[2], memory[3], memory[4]};
+        uint64_t *numbers = (uint64_t *)room;
+        uint8_t *has = room + n * TAKEN * 8;
+        Py_BEGIN_ALLOW_THREADS
+        for (int i = 0; known && i < TAKEN; i++)
+            known = spread_out(&columns[i], there[i], n, numbers + i * n, has + i * n);
+        /* Kinds and widths are read as bytes: they are moved together, where they are. */
+        for (int i = OF_KIND; known && i <= OF_WIDTH; i++)
+            for (Py_ssize_t row = 0; row < n; row++)
+                ((uint8_t *)(numbers + i * n))[row] = (uint8_t)numbers[i * n + row];
+        uint8_t *kind = (uint8_t *)numbers;
+        for (Py_ssize_t row = start; known && row < stop; row++)
+            if (kind[row] == DEVICE)
+                kind[row] = OTHER;
+        const int whole = known && !memchr(has + start, 0, (size_t)(stop - start));
+#define OF(column, size) {(uint8_t *)(numbers + (column) * n) + start * (size), size}, {has + (column) * n + start, 1}
+        const Rows from = {{kind + start, 1}, OF(OF_WIDTH, 1), OF(OF_ADDR, 8), OF(OF_VALUE, 8)};
+#undef OF
+        if (whole)
+            taken = take_rows(&from, stop - start, &segments, &to, at);
+        Py_END_ALLOW_THREADS
+        if (!known)
+            PyErr_SetString(PyExc_ValueError, "a code is beyond its dictionary");
+    }
+    free(room);
+    let_go(&buffers);
+    return good && known ? PyLong_FromSsize_t(taken) : NULL;
 }
 
 /* -- accesses ------------------------------------------------------------------------------------------------ */
@@ -319,6 +405,7 @@ rows_like(PyObject *self, PyObject *args)
 PyMethodDef accesses_functions[] = {
     {"rows_like", rows_like, METH_VARARGS, "Numbers with certain lowest bits."},
     {"take_accesses", take_accesses, METH_VARARGS, "Accesses of a batch to columns."},
+    {"take_stored", take_stored, METH_VARARGS, "Accesses of a stored block to columns."},
     {"hash_accesses", hash_accesses, METH_VARARGS, "One hash an access."},
     {"same_runs", same_runs, METH_VARARGS, "Are runs of accesses the same?"},
     {NULL, NULL, 0, NULL},

@@ -138,10 +138,7 @@ add_steps(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *o
     }
 }
 
-/* The numbers of some rows, ascending, all n where `rows` is NULL, and whether each has one; 0 where a code is beyond its
- * dictionary.
- */
-static int
+int
 numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out, uint8_t *has)
 {
     if (!from->bitmap) {

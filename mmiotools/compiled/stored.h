@@ -39,4 +39,9 @@ within_type(const Stored *from, uint64_t number)
  */
 int hold_stored(Buffers *buffers, PyObject *object, Py_ssize_t n, Stored *to);
 
+/* The numbers of some rows, ascending, all n where `rows` is NULL, and whether each has one; 0 where a code is beyond its
+ * dictionary.
+ */
+int numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out, uint8_t *has);
+
 #endif

@@ -6,10 +6,7 @@ hashes are as rare as chance, unless somebody makes them: who uses a hash compar
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +22,6 @@ _OFFSET, _SHAPE, _VALUE, _ABSENT = map(
     np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F)
 )
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-
-
-@lru_cache(1 << 12)
-def stable_hash(identity: tuple[Any, ...]) -> int:
-    """Of a tuple of words and numbers; the same in every process."""
-    return int.from_bytes(hashlib.blake2b(repr(identity).encode(), digest_size=8).digest(), "little")
 
 
 def place_sums(region: U64, offset: U64) -> U64:
