@@ -374,32 +374,36 @@ same_runs(PyObject *self, PyObject *args)
     return good && same >= 0 ? PyBool_FromLong(same) : NULL;
 }
 
-/* rows_like(numbers, table, rows) -> how many
+/* rows_like(numbers, table, skipped, rows) -> how many
  *
- * The rows of the numbers whose lowest 16 bits are in a table of 65536 bytes.
+ * The rows of the numbers whose lowest 16 bits are in a table of 65536 bytes, without those that `skipped` (None for none)
+ * has a 0 for; one may stand for all.
  */
 static PyObject *
 rows_like(PyObject *self, PyObject *args)
 {
-    PyObject *numbers_object, *table_object, *rows_object;
+    PyObject *numbers_object, *table_object, *skipped_object, *rows_object;
+    static const uint8_t none = 1;
+    Column skipped = {&none, 0};
     Py_ssize_t found = 0;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOO", &numbers_object, &table_object, &rows_object))
+    if (!PyArg_ParseTuple(args, "OOOO", &numbers_object, &table_object, &skipped_object, &rows_object))
         return NULL;
     Buffers buffers = {.held = 0};
     const uint64_t *numbers = hold(&buffers, numbers_object, 0, 8, 0);
     const Py_ssize_t count = numbers == NULL ? 0 : buffers.views[0].len / 8;
     const uint8_t *table = numbers == NULL ? NULL : hold(&buffers, table_object, 65536, 1, 0);
     int64_t *rows = table == NULL ? NULL : hold(&buffers, rows_object, count, 8, 1);
-    if (rows != NULL) {
+    const int good = rows != NULL && (skipped_object == Py_None || hold_column(&buffers, skipped_object, count, 1, &skipped));
+    if (good) {
         Py_BEGIN_ALLOW_THREADS
         for (Py_ssize_t row = 0; row < count; row++)
-            if (table[numbers[row] & 65535])
+            if (table[numbers[row] & 65535] && ITEM(uint8_t, skipped, row))
                 rows[found++] = row;
         Py_END_ALLOW_THREADS
     }
     let_go(&buffers);
-    return rows == NULL ? NULL : PyLong_FromSsize_t(found);
+    return good ? PyLong_FromSsize_t(found) : NULL;
 }
 
 PyMethodDef accesses_functions[] = {

@@ -27,7 +27,7 @@ from mmiotools.trace.stable import stable_hash
 
 #: The columns that are taken, with their types, and the size of an item.
 _COLUMNS = {"op": ("u1", 1), "width": ("i2", 2), "region": ("i4", 4), "offset": ("u8", 8), "value": ("u8", 8)}
-_HASHES = ("u8", 8)
+_MADE = {"hashes": ("u8", 8), "identity": ("i4", 4)}
 #: Rows that are taken at once.
 _MOST = 1 << 16
 #: No line of an access is shorter.
@@ -75,8 +75,8 @@ class _Taker:
         self._segments: Segments | None = None
         self._table: tuple[Any, Any, Any] = (b"", b"", b"")
         self._hashes = array("Q", [0])
-        os.ftruncate(columns, (len(_COLUMNS) + 1) * APART)
-        types = {**_COLUMNS, "hashes": _HASHES}
+        types = _COLUMNS | _MADE
+        os.ftruncate(columns, len(types) * APART)
         self._columns = {
             name: _Column(fast, columns, at * APART, dtype, size, room)
             for at, (name, (dtype, size)) in enumerate(types.items())
@@ -109,20 +109,25 @@ class _Taker:
             return
         hashes = self._columns["hashes"].ahead(self._count)
         self._fast.hash_accesses(taken, (*out, _ALL), _EVERY, self._hashes, hashes)
-        for column in self._columns.values():
-            column.took(self._count, taken)
+        for name in _COLUMNS:
+            self._columns[name].took(self._count, taken)
         self._count += taken
 
     def finish(self) -> Description:
         """Where all of it is."""
-        regions = self._space.regions
-        identities = [region.identity for region in regions]
-        if not self._count or len(set(identities)) < len(identities):
+        if not self._count:
             raise Unfit
+        regions = self._space.regions
+        identities: dict[tuple[Any, ...], int] = {}
+        codes = [identities.setdefault(region.identity, len(identities)) for region in regions]
         found: dict[str, Any] = {name: column.place(self._count) for name, column in self._columns.items()}
-        found |= {"identity": found["region"], "identities": identities, "regions": regions}
+        # Mostly each region has an identity of its own, and one column does for both.
+        found["identity"] = found["region"]
+        if codes != list(range(len(codes))):
+            found["identity"] = self._columns["region"].coded(self._count, codes, self._columns["identity"])
+        found |= {"identities": list(identities), "regions": regions, "wide": {}, "number": None}
         found |= {"has_value": Same("?", True), "time": Same("i8", 0), "has_time": Same("?", False)}
-        return Description(self._count, found | {"address": None, "has_address": None, "wide": {}, "number": None})
+        return Description(self._count, found | {"address": None, "has_address": None})
 
 
 class _Column:
@@ -161,6 +166,18 @@ class _Column:
         if self._same is not None:
             return Same(self._dtype, int.from_bytes(self._same, sys.byteorder, signed=self._dtype[0] == "i"))
         return Place(self._dtype, self._at, count)
+
+    def coded(self, count: int, codes: list[int], to: _Column) -> Place | Same:
+        """The column in which each of its numbers is another one. The first number stays: so do bytes that are 0."""
+        if self._same is not None:
+            return Same(self._dtype, codes[int.from_bytes(self._same, sys.byteorder)])
+        if len(codes) > 256:
+            raise Unfit
+        table = bytes(codes).ljust(256, b"\0")
+        for low in range(0, count, _MOST):
+            part = slice(low * self._size, min(low + _MOST, count) * self._size)
+            to._memory()[part] = self._memory()[part].tobytes().translate(table)
+        return Place(self._dtype, to._at, count)
 
     def _memory(self) -> memoryview:
         if self._mapped is None:

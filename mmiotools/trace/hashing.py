@@ -82,10 +82,15 @@ def lowest_bits(numbers: Sequence[int]) -> NDArray[np.bool_]:
     return table
 
 
-def rows_like(numbers: U64, table: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Which of the numbers, ascending, have lowest bits that are in such a table: what is looked for, and a little."""
+def rows_like(numbers: U64, table: NDArray[np.bool_], kept: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
+    """Which of the numbers, ascending, have lowest bits that are in such a table: what is looked for, and a little.
+
+    kept   (n,): those where it is 0 are left out
+    """
     engine = compiled()
     if engine is None or not numbers.flags.c_contiguous:
-        return np.flatnonzero(table[numbers.astype(np.uint16)])
+        found = np.flatnonzero(table[numbers.astype(np.uint16)])
+        return found if kept is None else found[kept[found] != 0]
     rows = np.empty(len(numbers), np.int64)
-    return rows[: engine.rows_like(numbers, table, rows)]
+    count = engine.rows_like(numbers, table, None if kept is None else np.ascontiguousarray(kept), rows)
+    return rows[:count]
