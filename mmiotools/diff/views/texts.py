@@ -5,7 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from mmiotools.diff.views.base import Options, access_text, printable
 from mmiotools.speed import compiled
@@ -42,8 +44,8 @@ def _compiled_texts(engine: ModuleType, side: Accesses, spans: Iterable[Span]) -
     for at, name in enumerate(names):
         total += len(name)
         ends[at] = total
-    columns = (side.op, side.width, side.region, side.offset, side.value, side.has_value)
-    taken = tuple(map(flat, columns))
+    columns: tuple[NDArray[Any], ...] = (side.op, side.width, side.region, side.offset, side.value, side.has_value)
+    taken = tuple([flat(column) for column in columns])
     room = bytearray()
     longest = max(map(len, names), default=0)
     for some in _together(spans):
