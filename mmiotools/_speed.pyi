@@ -44,8 +44,7 @@ def take_accesses(
     rows: int, segments: int, columns: tuple[Any, ...], table: tuple[Any, Any, Any], at: int, out: tuple[Any, ...], /
 ) -> int: ...
 def take_stored(
-    n: int,
-    columns: tuple[Any, ...],
+    block: object,
     start: int,
     stop: int,
     segments: int,

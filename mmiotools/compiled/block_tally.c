@@ -1,5 +1,5 @@
 /* Counts of the accesses of native blocks, from their byte planes: no column is made. */
-#include "stored.h"
+#include "block.h"
 #include "tally.h"
 
 /* Of Rare.has alone. */
@@ -15,20 +15,28 @@ typedef struct {
 
 /* -- a tally over many blocks --------------------------------------------------------------------------------- */
 
-enum { KIND, ADDR, MAP, WIDTH, TIME, COLUMNS };
-/* Kinds of accesses at a place of a dictionary, and one spare; places that are counted at once. */
+/* The columns that are counted, those of the rows that are no accesses, and their marks. */
+enum { ADDR, MAP, WIDTH, COUNTED, TIME = COUNTED, COLUMNS };
+static const uint8_t MARKS[COLUMNS] = {HAS_ADDR, HAS_MAP, HAS_WIDTH, HAS_TIME};
+/* Kinds of accesses at a place of a dictionary, and one for all others; places that are counted at once. */
 #define KINDS 4
 #define MOST_PLACES MOST_ROWS
-/* Combinations of map, width and presence of which a block has few. */
-#define MOST_COMBINED 8
+/* Combinations of map and width of which a block has few. */
+#define MOST_COMBINED 32
 
 typedef struct {
     Tally tally;
-    /* Room for a block: numbers of each column, kinds, which columns a row has, rows that are no accesses. */
+    /* Room for a block: kinds, and the rows that are no accesses. */
+    uint8_t kind[MOST_ROWS];
+    int32_t rare[MOST_ROWS];
+    /* Numbers of each column, and whether a row has one. */
     uint64_t numbers[COLUMNS][MOST_ROWS];
-    uint8_t kind[MOST_ROWS], has[MOST_ROWS];
-    uint32_t rare[MOST_ROWS];
+    uint8_t has[COLUMNS][MOST_ROWS];
+    /* Codes of addresses, maps and widths; counts by code, kind and combination. */
+    uint16_t place[MOST_ROWS];
+    uint8_t map[MOST_ROWS], width[MOST_ROWS];
     uint32_t counts[MOST_PLACES * KINDS];
+    uint8_t combination[1 << 16];
 } Running;
 
 static void
@@ -82,223 +90,11 @@ take_entries(PyObject *self, PyObject *capsule)
                    : NULL;
 }
 
-/* -- columns -------------------------------------------------------------------------------------------------- */
-
-/* One plane more of numbers, or the first. */
-static void
-add_plane(const uint8_t *restrict plane, Py_ssize_t held, Py_ssize_t place, uint64_t *restrict to)
-{
-    if (!place)
-        for (Py_ssize_t i = 0; i < held; i++)
-            to[i] = plane[i];
-    else
-        for (Py_ssize_t i = 0; i < held; i++)
-            to[i] |= (uint64_t)plane[i] << 8 * place;
-}
-
-/* The numbers that are held, in order, to `to`; 0 where one is beyond the dictionary. */
-static int
-read_numbers(const Stored *source, uint64_t *to)
-{
-    Py_ssize_t held = source->count;
-    if (source->planes < 1)
-        for (Py_ssize_t i = 0; i < held; i++)
-            to[i] = source->planes ? source->constant : 0;
-    for (int place = 0; place < source->planes; place++)
-        add_plane(source->plane[place], held, place, to);
-    if (!source->words)
-        return 1;
-    uint64_t most = 0;
-    for (Py_ssize_t i = 0; i < held; i++)
-        most = to[i] > most ? to[i] : most;
-    return !held || most < source->known;
-}
-
-/* Numbers of the rows that have a column, moved to their rows; 0 elsewhere. `has` takes note. */
-static void
-place_numbers(const Stored *source, Py_ssize_t n, uint64_t *numbers, uint8_t *has, uint8_t mark)
-{
-    if (!source->bitmap) {
-        for (Py_ssize_t i = 0; i < n; i++)
-            has[i] |= mark;
-        return;
-    }
-    Py_ssize_t from = source->count, i = n;
-    while (i > 0) {
-        if (!(i & 7) && source->bitmap[(i >> 3) - 1] == 255) {
-            i -= 8;
-            from -= 8;
-            memmove(numbers + i, numbers + from, 8 * sizeof *numbers);
-            for (int at = 0; at < 8; at++)
-                has[i + at] |= mark;
-            continue;
-        }
-        i--;
-        int here = has_row(source->bitmap, i);
-        numbers[i] = here ? numbers[--from] : 0;
-        has[i] |= here ? mark : 0;
-    }
-}
-
-static void
-look_up(const Stored *source, uint64_t *numbers)
-{
-    for (Py_ssize_t i = 0; i < source->count; i++)
-        numbers[i] = source->words[numbers[i]];
-}
-
-static void
-unzigzag(Py_ssize_t n, uint64_t *numbers)
-{
-    for (Py_ssize_t i = 0; i < n; i++)
-        numbers[i] = numbers[i] >> 1 ^ (0 - (numbers[i] & 1));
-}
-
-/* -- times ---------------------------------------------------------------------------------------------------- */
-
-/* Times from steps: `to` has the number of each step. Where a step is ESCAPE, the next of `large` is taken. */
-static int
-sum_up(const Stored *steps, uint64_t *to)
-{
-    Py_ssize_t used = 0;
-    uint64_t now = steps->first;
-    for (Py_ssize_t i = 0; i < steps->count; i++) {
-        uint64_t step = to[i];
-        if (step == ESCAPE) {
-            if (used == steps->many)
-                return 0;
-            step = steps->large[used++];
-        }
-        now += step;
-        to[i] = now * steps->unit;
-    }
-    return used == steps->many;
-}
-
-static uint64_t
-sum_of(const uint8_t *bytes, Py_ssize_t n)
-{
-    uint64_t sum = 0;
-    for (Py_ssize_t i = 0; i < n; i++)
-        sum += bytes[i];
-    return sum;
-}
-
-/* The times of rows that all have one, without steps that do not fit a byte: only of the first and the last row, and of
- * those that are no accesses. 0 where they do not ascend.
- */
-static int
-sum_few(Py_ssize_t n, const Stored *steps, const uint32_t *rare, Py_ssize_t many_rare, uint64_t *to)
-{
-    const uint8_t *small = steps->plane[0];
-    if ((int64_t)steps->unit < 1)
-        return 0;
-    int64_t most = INT64_MAX / (int64_t)steps->unit - ESCAPE * (int64_t)MOST_ROWS;
-    if ((int64_t)steps->first > most || (int64_t)steps->first < -most)
-        return 0;
-    uint64_t now = steps->first + small[0];
-    Py_ssize_t at = 1;
-    to[0] = now * steps->unit;
-    for (Py_ssize_t i = 0; i < many_rare; i++) {
-        now += sum_of(small + at, rare[i] + 1 > at ? rare[i] + 1 - at : 0);
-        at = rare[i] + 1 > at ? rare[i] + 1 : at;
-        to[rare[i]] = now * steps->unit;
-    }
-    to[n - 1] = (now + sum_of(small + at, n - at)) * steps->unit;
-    return 1;
-}
-
-/* -- blocks --------------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    int64_t map;
-    uint8_t width, has;
-} Combined;
-
-/* Takes counts[place * KINDS + kind] of a combination into the tally, and clears them; 0 where there is no memory. */
-static int
-take_counts(Tally *tally, const Stored *addr, const Combined *of, uint32_t *counts)
-{
-    for (uint64_t place = 0; place < addr->known; place++) {
-        uint32_t *each = counts + place * KINDS;
-        if (!(each[0] | each[1] | each[2]))
-            continue;
-        uint64_t number = of->has & HAS_ADDR ? addr->words[place] : 0;
-        Entry *entry = tally_entry(tally, number, of->map, of->width, of->has);
-        if (!entry)
-            return 0;
-        for (int kind = 0; kind < 3; kind++)
-            entry->counts[kind] += each[kind];
-        memset(each, 0, KINDS * sizeof *each);
-    }
-    return 1;
-}
-
-/* Counts the accesses among the rows at..n-1 one by one. */
-static int
-count_each(Running *running, Py_ssize_t at, Py_ssize_t n, const uint64_t *words)
-{
-    const uint8_t *kind = running->kind;
-    for (Py_ssize_t i = at; i < n; i++) {
-        if (kind[i] > UNKNOWN)
-            continue;
-        uint8_t has = (uint8_t)(running->has[i] & ~HAS_TIME);
-        uint64_t number = running->numbers[ADDR][i];
-        if (words)
-            number = has & HAS_ADDR ? words[number] : 0;
-        if (!tally_count(&running->tally, kind[i], number, (int64_t)running->numbers[MAP][i],
-                         (uint8_t)running->numbers[WIDTH][i], has))
-            return 0;
-    }
-    return 1;
-}
-
-/* Counts what lies in running->numbers (places of addresses in a dictionary, maps, widths) and running->has: by place and
- * kind, apart for each combination of the others; where there are too many of these, one by one.
- */
-static int
-count_places(Running *running, Py_ssize_t n, const Stored *addr)
-{
-    const uint8_t *restrict kind = running->kind;
-    Combined combined[MOST_COMBINED];
-    int used = 0, most = (int)(MOST_PLACES / (addr->known ? addr->known : 1));
-    most = most < MOST_COMBINED ? most : MOST_COMBINED;
-    uint32_t *counts = running->counts;
-    const uint64_t *restrict place = running->numbers[ADDR], *restrict map = running->numbers[MAP],
-                   *restrict width = running->numbers[WIDTH];
-    const uint8_t *restrict present = running->has;
-    uint64_t last_map = 0, last_width = 0;
-    uint8_t last = 0;
-    Py_ssize_t i = 0;
-    for (; i < n; i++) {
-        if (kind[i] > UNKNOWN)
-            continue;
-        if (map[i] != last_map || width[i] != last_width || present[i] != last) {
-            Combined one = {.map = (int64_t)map[i], .width = (uint8_t)width[i], .has = (uint8_t)(present[i] & ~HAS_TIME)};
-            int c = 0;
-            while (c < used &&
-                   (combined[c].map != one.map || combined[c].width != one.width || combined[c].has != one.has))
-                c++;
-            if (c == most)
-                break;
-            if (c == used)
-                combined[used++] = one;
-            counts = running->counts + (size_t)c * addr->known * KINDS;
-            last_map = map[i];
-            last_width = width[i];
-            last = present[i];
-        }
-        counts[place[i] * KINDS + kind[i]]++;
-    }
-    for (int c = 0; c < used; c++)
-        if (!take_counts(&running->tally, addr, &combined[c], running->counts + (size_t)c * addr->known * KINDS))
-            return 0;
-    return count_each(running, i, n, addr->words);
-}
+/* -- kinds and times -------------------------------------------------------------------------------------------- */
 
 /* Takes note of the rows that are no accesses; how many, or -1 where there is one that is not for us. */
 static Py_ssize_t
-find_rare(const uint8_t *kind, Py_ssize_t n, uint32_t *rare)
+find_rare(const uint8_t *kind, Py_ssize_t n, int32_t *rare)
 {
     Py_ssize_t found = 0, i = 0;
     while (i < n) {
@@ -314,7 +110,7 @@ find_rare(const uint8_t *kind, Py_ssize_t n, uint32_t *rare)
         if (kind[i] > NOTE || kind[i] == LOST)
             return -1;
         if (kind[i] > UNKNOWN)
-            rare[found++] = (uint32_t)i;
+            rare[found++] = (int32_t)i;
         i++;
     }
     return found;
@@ -326,136 +122,275 @@ typedef struct {
     Py_ssize_t first_row, last_row;
 } Times;
 
+/* Whether times only ascend, and all rows have one. */
+static int
+ascends(const Stored *time)
+{
+    int64_t unit = (int64_t)time->unit, first = (int64_t)time->first;
+    if (!time->steps || time->bitmap || time->many || unit < 1)
+        return 0;
+    int64_t most = INT64_MAX / unit - ESCAPE * (int64_t)MOST_ROWS;
+    return first <= most && first >= -most;
+}
+
 /* Reads the times of a block of n rows; 0 where they cannot be. */
 static int
-read_times(Running *running, const Stored *time, Py_ssize_t n, Py_ssize_t rare, Times *to)
+read_times(Running *running, const Stored *time, Py_ssize_t n, Times *to)
 {
     uint64_t *numbers = running->numbers[TIME];
-    int few = time->steps && !time->bitmap && !time->many && !memchr(time->plane[0], ESCAPE, (size_t)n) &&
-              sum_few(n, time, running->rare, rare, numbers);
-    if (!few && (!read_numbers(time, numbers) || (time->steps && !sum_up(time, numbers))))
-        return 0;
-    if (!time->count)
+    uint8_t *has = running->has[TIME];
+    if (ascends(time)) {
+        const int32_t ends[] = {0, (int32_t)n - 1};
+        numbers_of(time, ends + (n == 1), 2 - (n == 1), numbers, has);
+        *to = (Times){.first_row = 0, .last_row = n - 1};
+        to->first = to->least = (int64_t)numbers[0];
+        to->last = to->greatest = (int64_t)numbers[n > 1];
         return 1;
-    to->first = to->least = (int64_t)numbers[0];
-    to->last = to->greatest = (int64_t)numbers[time->count - 1];
-    for (Py_ssize_t i = 0; !few && i < time->count; i++) {
+    }
+    if (!numbers_of(time, NULL, n, numbers, has))
+        return 0;
+    for (Py_ssize_t i = 0; i < n; i++) {
         int64_t now = (int64_t)numbers[i];
+        if (!has[i])
+            continue;
+        if (to->first_row < 0) {
+            to->first_row = i;
+            to->first = to->least = to->greatest = now;
+        }
+        to->last_row = i;
+        to->last = now;
         to->least = now < to->least ? now : to->least;
         to->greatest = now > to->greatest ? now : to->greatest;
     }
-    to->first_row = 0;
-    to->last_row = n - 1;
-    while (time->bitmap && !has_row(time->bitmap, to->first_row))
-        to->first_row++;
-    while (time->bitmap && !has_row(time->bitmap, to->last_row))
-        to->last_row--;
     return 1;
 }
 
-/* Reads the columns of a block of n rows, and finds those that are no accesses: how many, or -1 where the block says what
- * cannot be, or is not for us. Columns that are not there have `there` 0.
- */
-static Py_ssize_t
-read_block(Running *running, const Stored *columns, const int *there, Py_ssize_t n, Times *times)
+/* -- counts ------------------------------------------------------------------------------------------------------- */
+
+/* Counts the accesses of a block of n rows one by one: 1, 0 where a column says what cannot be, -1 without memory. */
+static int
+count_each(Running *running, const Stored *const *columns, Py_ssize_t n)
 {
-    static const uint8_t marks[COLUMNS] = {0, HAS_ADDR, HAS_MAP, HAS_WIDTH, HAS_TIME};
-    const Stored *kind = &columns[KIND], *addr = &columns[ADDR];
-    if (!there[KIND] || kind->bitmap || kind->words || kind->steps || kind->planes > 1 ||
-        (there[ADDR] && addr->words && addr->known > MOST_PLACES))
-        return -1;
-    if (kind->planes == 1)
-        memcpy(running->kind, kind->plane[0], (size_t)n);
-    else
-        memset(running->kind, kind->planes ? (int)(kind->constant & 255) : 0, (size_t)n);
-    Py_ssize_t rare = find_rare(running->kind, n, running->rare);
-    memset(running->has, HAS_ANY, (size_t)n);
-    for (int c = ADDR; rare >= 0 && c < COLUMNS; c++) {
-        const Stored *column = &columns[c];
-        uint64_t *numbers = running->numbers[c];
-        if (!there[c]) {
-            memset(numbers, 0, (size_t)n * sizeof *numbers);
-            continue;
-        }
-        if (c == TIME ? !read_times(running, column, n, rare, times) : column->steps || !read_numbers(column, numbers))
-            return -1;
-        if (c != ADDR && column->words)
-            look_up(column, numbers);
-        if (c != TIME && column->zigzag)
-            unzigzag(column->count, numbers);
-        place_numbers(column, n, numbers, running->has, marks[c]);
+    for (int c = 0; c < COUNTED; c++) {
+        memset(running->has[c], 0, (size_t)n);
+        if (columns[c] && !numbers_of(columns[c], NULL, n, running->numbers[c], running->has[c]))
+            return 0;
     }
-    return rare;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        uint64_t number[COUNTED];
+        uint8_t has = HAS_ANY;
+        if (running->kind[i] > UNKNOWN)
+            continue;
+        for (int c = 0; c < COUNTED; c++) {
+            number[c] = running->has[c][i] ? running->numbers[c][i] : 0;
+            has |= running->has[c][i] ? MARKS[c] : 0;
+        }
+        if (!tally_count(&running->tally, running->kind[i], number[ADDR], (int64_t)number[MAP], (uint8_t)number[WIDTH],
+                         has))
+            return -1;
+    }
+    return 1;
 }
 
-/* The rows that are no accesses, as bytes. */
-static PyObject *
-tell_rare(const Running *running, Py_ssize_t rare, const uint64_t *words)
+/* Whether each access has a number in a column: 1, 0 where none has, -1 where some have. */
+static int
+accesses_have(const Stored *column, Py_ssize_t n, const int32_t *rare, Py_ssize_t many_rare)
 {
-    PyObject *found = PyBytes_FromStringAndSize(NULL, rare * (Py_ssize_t)sizeof(Rare));
+    if (!column)
+        return 0;
+    if (!column->bitmap)
+        return 1;
+    Py_ssize_t others = 0;
+    for (Py_ssize_t i = 0; i < many_rare; i++)
+        others += has_row(column->bitmap, rare[i]) != 0;
+    return column->count - others == n - many_rare ? 1 : column->count == others ? 0 : -1;
+}
+
+/* The codes of a column of one plane, a constant being code 0, by row; 0 where one is beyond its dictionary. */
+static int
+place_codes(const Stored *column, Py_ssize_t n, uint8_t *to)
+{
+    memset(to, 0, (size_t)n);
+    if (column->planes < 1)
+        return column->planes < 0 || !column->words || column->known > 0;
+    memcpy(to, column->plane[0], (size_t)column->count);
+    for (Py_ssize_t i = 0; column->words && column->known < 256 && i < column->count; i++)
+        if (to[i] >= column->known)
+            return 0;
+    spread(column, n, to, 1);
+    return 1;
+}
+
+/* The same of one plane or two. */
+static int
+place_addresses(const Stored *column, Py_ssize_t n, uint16_t *to)
+{
+    const uint8_t *first = column->plane[0], *second = column->plane[column->planes - 1];
+    uint16_t most = 0;
+    for (Py_ssize_t i = 0; i < column->count; i++) {
+        to[i] = column->planes == 1 ? first[i] : (uint16_t)(first[i] | second[i] << 8);
+        most = to[i] > most ? to[i] : most;
+    }
+    spread(column, n, (uint8_t *)to, 2);
+    return most < column->known;
+}
+
+/* What a code of a column stands for. */
+static uint64_t
+number_of(const Stored *column, uint8_t code)
+{
+    if (!column)
+        return 0;
+    return column->planes < 0 ? column->constant : meant(column, column->words ? column->words[code] : code);
+}
+
+/* Counts the accesses of a block of n rows by the codes of their addresses, apart for each combination of map and width:
+ * 1, 0 where that cannot be done here, and nothing is counted, -1 without memory.
+ */
+static int
+count_codes(Running *running, const Stored *const *columns, Py_ssize_t n, Py_ssize_t many_rare)
+{
+    const Stored *addr = columns[ADDR];
+    uint8_t has = HAS_ANY, used = 0;
+    uint16_t key_of[MOST_COMBINED];
+    if (!addr || !addr->words || addr->planes < 1 || addr->planes > 2 || addr->known > MOST_PLACES)
+        return 0;
+    for (int c = 0; c < COUNTED; c++) {
+        int here = accesses_have(columns[c], n, running->rare, many_rare);
+        if (here < 0 || (here && c != ADDR && columns[c]->planes > 1))
+            return 0;
+        has |= here ? MARKS[c] : 0;
+    }
+    memset(running->map, 0, (size_t)n);
+    memset(running->width, 0, (size_t)n);
+    if (!(has & HAS_ADDR) || !place_addresses(addr, n, running->place) ||
+        (has & HAS_MAP && !place_codes(columns[MAP], n, running->map)) ||
+        (has & HAS_WIDTH && !place_codes(columns[WIDTH], n, running->width)))
+        return 0;
+    uint64_t most = MOST_PLACES / addr->known;
+    most = most < MOST_COMBINED ? most : MOST_COMBINED;
+    const uint8_t *restrict kind = running->kind, *restrict map = running->map, *restrict width = running->width;
+    const uint16_t *restrict place = running->place;
+    uint32_t *restrict counts = running->counts;
+    uint8_t *restrict combination = running->combination;
+    Py_ssize_t i = 0;
+    for (; i < n; i++) {
+        uint16_t key = (uint16_t)(map[i] | width[i] << 8);
+        if (!combination[key]) {
+            if (used == most)
+                break;
+            key_of[used++] = key;
+            combination[key] = used;
+        }
+        size_t base = (size_t)(combination[key] - 1) * addr->known;
+        counts[(base + place[i]) * KINDS + (kind[i] > UNKNOWN ? KINDS - 1 : kind[i])]++;
+    }
+    int good = i == n;
+    for (uint8_t c = 0; c < used; c++) {
+        uint32_t *each = counts + c * addr->known * KINDS;
+        int64_t of_map = has & HAS_MAP ? (int64_t)number_of(columns[MAP], (uint8_t)key_of[c]) : 0;
+        uint8_t of_width = has & HAS_WIDTH ? (uint8_t)number_of(columns[WIDTH], (uint8_t)(key_of[c] >> 8)) : 0;
+        combination[key_of[c]] = 0;
+        for (uint64_t code = 0; code < addr->known; code++, each += KINDS) {
+            if (good > 0 && (each[0] | each[1] | each[2])) {
+                Entry *entry = tally_entry(&running->tally, addr->words[code], of_map, of_width, has);
+                for (int k = 0; entry && k < KINDS - 1; k++)
+                    entry->counts[k] += each[k];
+                good = entry ? 1 : -1;
+            }
+            memset(each, 0, KINDS * sizeof *each);
+        }
+    }
+    return good;
+}
+
+/* The rows that are no accesses, as bytes; NULL with an exception set. */
+static PyObject *
+tell_rare(Running *running, const Stored *const *columns, Py_ssize_t many)
+{
+    for (int c = 0; c < COLUMNS; c++) {
+        memset(running->has[c], 0, (size_t)many);
+        if (columns[c] && many && !numbers_of(columns[c], running->rare, many, running->numbers[c], running->has[c])) {
+            PyErr_SetString(PyExc_ValueError, "a code is beyond its dictionary");
+            return NULL;
+        }
+    }
+    PyObject *found = PyBytes_FromStringAndSize(NULL, many * (Py_ssize_t)sizeof(Rare));
     char *to = found ? PyBytes_AsString(found) : NULL;
-    for (Py_ssize_t at = 0; to && at < rare; at++) {
-        uint32_t i = running->rare[at];
-        uint64_t number = running->numbers[ADDR][i];
-        uint8_t has = running->has[i];
-        Rare one = {.row = i, .kind = running->kind[i], .has = has, .time = (int64_t)running->numbers[TIME][i],
-                    .map = (int64_t)running->numbers[MAP][i], .width = (uint8_t)running->numbers[WIDTH][i],
-                    .addr = words && has & HAS_ADDR ? words[number] : number};
-        memcpy(to + at * (Py_ssize_t)sizeof one, &one, sizeof one);
+    for (Py_ssize_t i = 0; to && i < many; i++) {
+        uint64_t number[COLUMNS];
+        Rare one = {.row = running->rare[i], .kind = running->kind[running->rare[i]], .has = HAS_ANY};
+        for (int c = 0; c < COLUMNS; c++) {
+            number[c] = running->has[c][i] ? running->numbers[c][i] : 0;
+            one.has |= running->has[c][i] ? MARKS[c] : 0;
+        }
+        one.addr = number[ADDR];
+        one.map = (int64_t)number[MAP];
+        one.width = (uint8_t)number[WIDTH];
+        one.time = (int64_t)number[TIME];
+        memcpy(to + i * (Py_ssize_t)sizeof one, &one, sizeof one);
     }
     return found;
 }
 
-/* tally_block(tally, n, (kind, addr, map, width, time)) -> (times or None, rare, entries so far), or None
+/* The kinds of a block of n rows, and which are no accesses: how many, -1 where this is not for us. */
+static Py_ssize_t
+read_kinds(Running *running, const Stored *kind, Py_ssize_t n)
+{
+    if (!kind || kind->bitmap || kind->words || kind->planes > 1)
+        return -1;
+    if (kind->planes == 1)
+        memcpy(running->kind, kind->plane[0], (size_t)n);
+    else
+        memset(running->kind, kind->planes ? (int)(kind->constant & 255) : 0, sizeof running->kind);
+    return find_rare(running->kind, n, running->rare);
+}
+
+/* tally_block(tally, block) -> (times or None, rare, entries so far), or None
  *
- * Counts the accesses of a block of n rows. A column is as `hold_stored` takes it, or None where no row has one.
- * `times` are first and last time, their rows, least and greatest. `rare` has the rows that are no accesses. None, and
- * nothing is counted, where the block says what cannot be, or has rows whose times do not count.
+ * Counts the accesses of a block. `times` are first and last time, their rows, least and greatest. `rare` has the rows that
+ * are no accesses. None, and nothing is counted, where the block says what cannot be, or has rows whose times do not count.
+ * Raises ValueError as read_block does.
  */
 static PyObject *
 tally_block(PyObject *self, PyObject *args)
 {
-    PyObject *capsule, *given[COLUMNS];
+    static const int wanted[COLUMNS] = {[ADDR] = OF_ADDR, [MAP] = OF_MAP, [WIDTH] = OF_WIDTH, [TIME] = OF_TIME};
+    PyObject *capsule, *of_block;
     Py_ssize_t n;
+    const Stored *kind, *columns[COLUMNS];
+    Times times = {.first_row = -1, .last_row = -1};
     (void)self;
-    if (!PyArg_ParseTuple(args, "On(OOOOO)", &capsule, &n, &given[KIND], &given[ADDR], &given[MAP], &given[WIDTH],
-                          &given[TIME]))
+    if (!PyArg_ParseTuple(args, "OO", &capsule, &of_block))
         return NULL;
     Running *running = PyCapsule_GetPointer(capsule, CAPSULE);
-    if (!running)
+    Block *block = running ? block_of(of_block, &n) : NULL;
+    if (!block || !block_column(block, OF_KIND, &kind))
         return NULL;
-    if (n < 1 || n > MOST_ROWS) {
-        PyErr_SetString(PyExc_ValueError, "more rows than a block may have");
-        return NULL;
-    }
-    Buffers buffers[COLUMNS] = {0};
-    Stored columns[COLUMNS];
-    int good = 1, there[COLUMNS];
-    for (int c = 0; good && c < COLUMNS; c++)
-        good = !(there[c] = given[c] != Py_None) || hold_stored(&buffers[c], given[c], n, &columns[c]);
-    Times times = {.first_row = -1, .last_row = -1};
-    Py_ssize_t rare = good ? read_block(running, columns, there, n, &times) : -1;
-    PyObject *answer = NULL;
-    if (rare >= 0) {
-        const Stored *addr = there[ADDR] && columns[ADDR].words && columns[ADDR].known ? &columns[ADDR] : NULL;
-        if (!(addr ? count_places(running, n, addr) : count_each(running, 0, n, NULL)))
-            PyErr_NoMemory();
-        else {
-            PyObject *of_times = times.first_row < 0
-                                     ? Py_NewRef(Py_None)
-                                     : Py_BuildValue("LLnnLL", (long long)times.first, (long long)times.last,
-                                                     times.first_row, times.last_row, (long long)times.least,
-                                                     (long long)times.greatest);
-            PyObject *of_rare = tell_rare(running, rare, addr ? addr->words : NULL);
-            if (of_times && of_rare)
-                answer = Py_BuildValue("OOn", of_times, of_rare, running->tally.count);
-            Py_XDECREF(of_times);
-            Py_XDECREF(of_rare);
-        }
-    } else if (good)
-        answer = Py_NewRef(Py_None);
     for (int c = 0; c < COLUMNS; c++)
-        let_go(&buffers[c]);
+        if (!block_column(block, wanted[c], &columns[c]))
+            return NULL;
+    Py_ssize_t rare = read_kinds(running, kind, n);
+    if (rare < 0 || (columns[TIME] && !read_times(running, columns[TIME], n, &times)))
+        return Py_NewRef(Py_None);
+    /* Before anything is counted: it may find that something cannot be. */
+    PyObject *of_rare = tell_rare(running, columns, rare), *of_times = NULL, *answer = NULL;
+    int good = of_rare ? count_codes(running, columns, n, rare) : -2;
+    if (!good)
+        good = count_each(running, columns, n);
+    if (good == -1)
+        PyErr_NoMemory();
+    if (!good)
+        answer = Py_NewRef(Py_None);
+    if (good > 0)
+        of_times = times.first_row < 0
+                       ? Py_NewRef(Py_None)
+                       : Py_BuildValue("LLnnLL", (long long)times.first, (long long)times.last, times.first_row,
+                                       times.last_row, (long long)times.least, (long long)times.greatest);
+    if (of_times)
+        answer = Py_BuildValue("OOn", of_times, of_rare, running->tally.count);
+    Py_XDECREF(of_times);
+    Py_XDECREF(of_rare);
     return answer;
 }
 
@@ -474,7 +409,7 @@ sums(PyObject *self, PyObject *object)
     return Py_NewRef(Py_None);
 }
 
-PyMethodDef block_functions[] = {
+PyMethodDef block_tally_functions[] = {
     {"new_tally", new_tally, METH_NOARGS, "Counts over many blocks."},
     {"take_entries", take_entries, METH_O, "What was counted."},
     {"tally_block", tally_block, METH_VARARGS, "Counts of the accesses of a native block."},

@@ -11,7 +11,7 @@ prepare(PyObject *module)
         PyModule_AddFunctions(module, row_functions) || PyModule_AddFunctions(module, tally_functions) ||
         PyModule_AddFunctions(module, accesses_functions) || PyModule_AddFunctions(module, aligning_functions) ||
         PyModule_AddFunctions(module, moving_functions) || PyModule_AddFunctions(module, spelling_functions) ||
-        PyModule_AddFunctions(module, block_functions))
+        PyModule_AddFunctions(module, block_functions) || PyModule_AddFunctions(module, block_tally_functions))
         return -1;
     return PyModule_AddIntConstant(module, "VERSION", VERSION) || prepare_text(module);
 }

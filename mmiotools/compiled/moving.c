@@ -183,11 +183,11 @@ grow_blocks(PyObject *self, PyObject *args)
         Py_BEGIN_ALLOW_THREADS
         for (Py_ssize_t at = 0; inside && at < count; at++) {
             int64_t i = column[0][at], j = column[1][at], n = column[2][at];
-            inside = i >= 0 && j >= 0 && n >= 0 && n <= a.count && n <= b.count && i <= a.count - n && j <= b.count - n;
+            inside = i >= 0 && j >= 0 && n >= 1 && n <= a.count && n <= b.count && i <= a.count - n && j <= b.count - n;
             if (!inside)
                 break;
             n = grow(&a, &b, &i, &j, n);
-            if (n < k || n < 1 || one_key(a.keys + i, n))
+            if (n < k || one_key(a.keys + i, n))
                 continue;
             memset(a.free + i, 0, (size_t)n);
             memset(b.free + j, 0, (size_t)n);

@@ -1,7 +1,7 @@
 /* Rows of a native block, straight from its columns as they are stored: which of them an expression selects, their
  * numbers, and their lines of mmiotrace text. Only what is asked for is decoded.
  */
-#include "stored.h"
+#include "block.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -12,84 +12,6 @@
 
 /* -- stored columns ------------------------------------------------------------------------------------------ */
 
-/* How many of the rows from..to-1 have a number. */
-static Py_ssize_t
-rows_before(const uint8_t *bitmap, Py_ssize_t from, Py_ssize_t to)
-{
-    Py_ssize_t count = 0;
-    for (; from < to && from & 63; from++)
-        count += has_row(bitmap, from);
-    for (; to - from >= 64; from += 64) {
-        uint64_t bits;
-        memcpy(&bits, bitmap + from / 8, sizeof bits);
-        count += __builtin_popcountll(bits);
-    }
-    for (; from < to; from++)
-        count += has_row(bitmap, from);
-    return count;
-}
-
-static int
-is_tuple(PyObject *object)
-{
-    if (!PyTuple_Check(object))
-        PyErr_SetString(PyExc_TypeError, "no tuple");
-    return PyTuple_Check(object);
-}
-
-int
-hold_stored(Buffers *buffers, PyObject *object, Py_ssize_t n, Stored *to)
-{
-    PyObject *planes, *words, *bitmap, *steps, *large;
-    int bits;
-    *to = (Stored){.planes = -1, .count = n};
-    if (!is_tuple(object) || !PyArg_ParseTuple(object, "iiOOOO", &bits, &to->zigzag, &planes, &words, &bitmap, &steps))
-        return 0;
-    to->is_signed = bits < 0;
-    bits = bits < 0 ? -bits : bits;
-    if (bits != 8 && bits != 16 && bits != 32 && bits != 64) {
-        PyErr_SetString(PyExc_ValueError, "no such type");
-        return 0;
-    }
-    to->sign = to->is_signed && bits < 64 ? (uint64_t)1 << (bits - 1) : 0;
-    to->mask = bits == 64 ? UINT64_MAX : ((uint64_t)1 << bits) - 1;
-    if (bitmap != Py_None) {
-        if (!(to->bitmap = hold(buffers, bitmap, (n + 7) / 8, 1, 0)))
-            return 0;
-        to->count = rows_before(to->bitmap, 0, n);
-    }
-    if (PyLong_Check(planes)) {
-        to->constant = within_type(to, PyLong_AsUnsignedLongLongMask(planes));
-        return !PyErr_Occurred();
-    }
-    if (!PyList_Check(planes) || (to->planes = (int)PyList_Size(planes)) > 8) {
-        PyErr_SetString(PyExc_ValueError, "no planes, or too many");
-        return 0;
-    }
-    for (int place = 0; place < to->planes; place++)
-        if (!(to->plane[place] = hold(buffers, PyList_GetItem(planes, place), to->count, 1, 0)))
-            return 0;
-    if (words != Py_None) {
-        if (!(to->words = hold(buffers, words, 0, 8, 0)))
-            return 0;
-        to->known = (uint64_t)buffers->views[buffers->held - 1].len / 8;
-    }
-    if (steps == Py_None)
-        return 1;
-    if (to->planes != 1) {
-        PyErr_SetString(PyExc_ValueError, "steps are one plane");
-        return 0;
-    }
-    PyObject *first, *unit;
-    if (!is_tuple(steps) || !PyArg_ParseTuple(steps, "OOO", &first, &unit, &large) || !(to->large = hold(buffers, large, 0, 8, 0)))
-        return 0;
-    to->steps = 1;
-    to->many = buffers->views[buffers->held - 1].len / 8;
-    to->first = PyLong_AsUnsignedLongLongMask(first);
-    to->unit = PyLong_AsUnsignedLongLongMask(unit);
-    return !PyErr_Occurred();
-}
-
 /* What the planes say at a place. */
 static inline uint64_t
 code_at(const Stored *from, int planes, Py_ssize_t place)
@@ -98,13 +20,6 @@ code_at(const Stored *from, int planes, Py_ssize_t place)
     for (int i = 0; i < planes; i++)
         number |= (uint64_t)from->plane[i][place] << 8 * i;
     return number;
-}
-
-/* What a number of the planes or the dictionary stands for. */
-static inline uint64_t
-meant(const Stored *from, uint64_t number)
-{
-    return within_type(from, from->zigzag ? number >> 1 ^ (0 - (number & 1)) : number);
 }
 
 /* What the numbers of a dictionary or of planes are at some places; 0 where a code is beyond its dictionary. */
@@ -123,6 +38,22 @@ gather(const Stored *from, int planes, const int32_t *rows, Py_ssize_t count, ui
     return 1;
 }
 
+/* What the steps from..to-1 add; `used` counts those that did not fit a byte. */
+static inline uint64_t
+sum_of_steps(const Stored *from, Py_ssize_t at, Py_ssize_t to, Py_ssize_t *used)
+{
+    const uint8_t *small = from->plane[0];
+    uint64_t sum = 0;
+    uint32_t bytes = 0, escapes = 0;
+    for (Py_ssize_t i = at; i < to; i++) {
+        bytes += small[i];
+        escapes += small[i] == ESCAPE;
+    }
+    for (uint32_t i = 0; i < escapes; i++)
+        sum += from->large[(*used)++];
+    return sum + bytes - ESCAPE * escapes;
+}
+
 /* Times of some rows of a column that all rows have. */
 static void
 add_steps(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out)
@@ -130,10 +61,9 @@ add_steps(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *o
     uint64_t now = from->first;
     Py_ssize_t row = 0, used = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
-        for (Py_ssize_t stop = rows ? rows[i] : i; row <= stop; row++) {
-            uint8_t step = from->plane[0][row];
-            now += step != ESCAPE ? step : used < from->many ? from->large[used++] : 0;
-        }
+        Py_ssize_t stop = (rows ? rows[i] : i) + 1;
+        now += sum_of_steps(from, row, stop, &used);
+        row = stop;
         out[i] = now * from->unit;
     }
 }
@@ -167,10 +97,8 @@ numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *
         if (from->planes < 0)
             out[i] = from->constant;
         else if (from->steps) {
-            for (; added <= place; added++) {
-                uint8_t step = from->plane[0][added];
-                now += step != ESCAPE ? step : used < from->many ? from->large[used++] : 0;
-            }
+            now += sum_of_steps(from, added, place + 1, &used);
+            added = place + 1;
             out[i] = now * from->unit;
         } else {
             int32_t at = (int32_t)place;
@@ -208,29 +136,74 @@ lies_in(const Ranges *ranges, uint64_t number)
     return 0;
 }
 
+/* Whether each of the numbers that a column holds has a code for which `table` is not 0; 0 where one is beyond the table. */
 static inline int
-look_up_rows(const Stored *from, int planes, const uint8_t *table, uint64_t known, Py_ssize_t n, uint8_t *out)
+look_up_codes(const Stored *from, int planes, const uint8_t *table, uint64_t known, uint8_t *out)
 {
-    Py_ssize_t place = 0;
-    if (!from->bitmap) {
-        for (; place < n; place++) {
-            uint64_t code = code_at(from, planes, place);
-            if (code >= known)
-                return 0;
-            out[place] = table[code];
-        }
-        return 1;
-    }
-    for (Py_ssize_t row = 0; row < n; row++) {
-        out[row] = 0;
-        if (!has_row(from->bitmap, row))
-            continue;
-        uint64_t code = code_at(from, planes, place++);
+    for (Py_ssize_t place = 0; place < from->count; place++) {
+        uint64_t code = code_at(from, planes, place);
         if (code >= known)
             return 0;
-        out[row] = table[code];
+        out[place] = table[code];
     }
     return 1;
+}
+
+/* The same where the codes that are wanted are those from low to high, of one plane or two: without branches, so that
+ * compilers do many at a time.
+ */
+static inline int
+compare_codes(const Stored *from, int planes, uint16_t low, uint16_t high, uint16_t last, uint8_t *restrict out)
+{
+    const uint8_t *restrict first = from->plane[0], *restrict second = from->plane[planes - 1];
+    uint16_t span = (uint16_t)(high - low), beyond = 0;
+    for (Py_ssize_t place = 0; place < from->count; place++) {
+        uint16_t code = planes == 1 ? first[place] : (uint16_t)(first[place] | second[place] << 8);
+        out[place] = (uint16_t)(code - low) <= span;
+        beyond |= code > last;
+    }
+    return !beyond;
+}
+
+/* The one or the other, whichever does. */
+static int
+test_codes(const Stored *from, const uint8_t *table, uint64_t known, uint8_t *out)
+{
+    uint64_t low = 0, high = known;
+    while (low < high && !table[low])
+        low++;
+    while (high > low && !table[high - 1])
+        high--;
+    int none = low == high, run = !memchr(table + low, 0, (size_t)(high - low));
+    if (from->planes < 1 || from->planes > 2 || known > 1 << 16 || !run)
+        return from->planes == 1   ? look_up_codes(from, 1, table, known, out)
+               : from->planes == 2 ? look_up_codes(from, 2, table, known, out)
+                                   : look_up_codes(from, from->planes, table, known, out);
+    uint16_t least = (uint16_t)low, most = (uint16_t)(none ? low : high - 1), last = (uint16_t)(known - 1);
+    int good = from->planes == 1 ? compare_codes(from, 1, least, most, last, out)
+                                 : compare_codes(from, 2, least, most, last, out);
+    if (none)
+        memset(out, 0, (size_t)from->count);
+    return good;
+}
+
+void
+spread(const Stored *from, Py_ssize_t n, uint8_t *items, int size)
+{
+    Py_ssize_t place = from->count, row = n;
+    while (from->bitmap && row > place) {
+        if (!(row & 7) && from->bitmap[(row >> 3) - 1] == 255) {
+            row -= 8;
+            place -= 8;
+            memmove(items + row * size, items + place * size, 8 * (size_t)size);
+        } else {
+            row--;
+            if (has_row(from->bitmap, row))
+                memmove(items + row * size, items + --place * size, (size_t)size);
+            else
+                memset(items + row * size, 0, (size_t)size);
+        }
+    }
 }
 
 /* Which of n rows have a number in the ranges; 0 where a code is beyond its dictionary, -1 without memory. */
@@ -243,17 +216,16 @@ test_rows(const Stored *from, const Ranges *ranges, Py_ssize_t n, uint8_t *out)
             out[row] = found && (!from->bitmap || has_row(from->bitmap, row));
         return 1;
     }
-    uint8_t *table = NULL;
     int good;
     if (from->words || (from->planes <= 1 && !from->steps)) {
         uint64_t known = from->words ? from->known : 256;
-        if (!(table = malloc((size_t)known + 1)))
+        uint8_t *table = malloc((size_t)known + 1);
+        if (!table)
             return -1;
         for (uint64_t code = 0; code < known; code++)
             table[code] = lies_in(ranges, meant(from, from->words ? from->words[code] : code));
-        good = from->planes == 1   ? look_up_rows(from, 1, table, known, n, out)
-               : from->planes == 2 ? look_up_rows(from, 2, table, known, n, out)
-                                   : look_up_rows(from, from->planes, table, known, n, out);
+        good = test_codes(from, table, known, out);
+        spread(from, n, out, 1);
         free(table);
         return good;
     }
@@ -296,7 +268,11 @@ hold_steps(Buffers *buffers, PyObject *list, Py_ssize_t width, Step *steps, Py_s
         }
         Step *step = &steps[i];
         step->action = -1;
-        if (!is_tuple(item) || !PyArg_ParseTuple(item, "iKKOO", &step->column, &mask, &flip, &lows, &highs))
+        if (!PyTuple_Check(item)) {
+            PyErr_SetString(PyExc_TypeError, "no tuple");
+            return 0;
+        }
+        if (!PyArg_ParseTuple(item, "iKKOO", &step->column, &mask, &flip, &lows, &highs))
             return 0;
         if (step->column < 0 || step->column >= width) {
             PyErr_SetString(PyExc_ValueError, "no such column");
@@ -321,7 +297,7 @@ hold_steps(Buffers *buffers, PyObject *list, Py_ssize_t width, Step *steps, Py_s
 
 /* 1, 0 where a code is beyond its dictionary, -1 without memory; the mask is at the bottom of the stack. */
 static int
-evaluate(const Step *steps, Py_ssize_t count, const Stored *columns, const uint8_t *there, Py_ssize_t n, uint8_t *stack)
+evaluate(const Step *steps, Py_ssize_t count, const Stored *const *columns, Py_ssize_t n, uint8_t *stack)
 {
     uint8_t *top = stack - n;
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -340,11 +316,11 @@ evaluate(const Step *steps, Py_ssize_t count, const Stored *columns, const uint8
             top = below;
         } else {
             top += n;
-            if (!there[step->column]) {
+            if (!columns[step->column]) {
                 memset(top, 0, (size_t)n);
                 continue;
             }
-            int good = test_rows(&columns[step->column], &step->ranges, n, top);
+            int good = test_rows(columns[step->column], &step->ranges, n, top);
             if (good <= 0)
                 return good;
         }
@@ -352,36 +328,52 @@ evaluate(const Step *steps, Py_ssize_t count, const Stored *columns, const uint8
     return 1;
 }
 
-/* pick_rows(n, columns, steps, within or None, rows) -> how many rows
+/* The places of the bytes that are not 0. */
+static void
+list_rows(const uint8_t *chosen, Py_ssize_t n, char *out)
+{
+    static const uint8_t none[64];
+    for (int32_t row = 0; row < n; row++) {
+        if (n - row >= 64 && !memcmp(chosen + row, none, sizeof none))
+            row += (int32_t)sizeof none - 1;
+        else if (chosen[row]) {
+            memcpy(out, &row, sizeof row);
+            out += sizeof row;
+        }
+    }
+}
+
+/* pick_rows(block, names, steps, within or None) -> the rows of a block that an expression selects, ascending int32, as bytes
  *
- * The rows of a block of n that an expression selects, ascending int32. `columns` is a tuple of stored columns, None for
- * one that the block lacks. `within` has a byte a row: rows where it is 0 are left out. Raises ValueError where a code is
- * beyond its dictionary.
+ * `names` are those of the columns that the steps look at.
+ * `within` has a byte a row: rows where it is 0 are left out. Raises ValueError where a code is beyond its dictionary, and
+ * as read_block does.
  */
 static PyObject *
 pick_rows(PyObject *self, PyObject *args)
 {
-    PyObject *tuple, *list, *mask_object, *rows_object;
+    PyObject *capsule, *names, *list, *mask_object, *answer = NULL;
     Py_ssize_t n, found = 0, deepest = 0;
-    Stored columns[MOST_COLUMNS];
-    uint8_t there[MOST_COLUMNS], *stack = NULL;
+    const Stored *columns[MOST_COLUMNS];
+    uint8_t *stack = NULL;
     Step steps[MOST_STEPS];
     (void)self;
-    if (!PyArg_ParseTuple(args, "nO!O!OO", &n, &PyTuple_Type, &tuple, &PyList_Type, &list, &mask_object, &rows_object))
+    if (!PyArg_ParseTuple(args, "OO!O!O", &capsule, &PyTuple_Type, &names, &PyList_Type, &list, &mask_object))
         return NULL;
-    Py_ssize_t width = PyTuple_Size(tuple), count = PyList_Size(list);
-    if (n < 0 || n > MOST_ROWS || width > MOST_COLUMNS || count > MOST_STEPS) {
-        PyErr_SetString(PyExc_ValueError, "too many rows, columns or steps");
+    Block *block = block_of(capsule, &n);
+    if (!block)
+        return NULL;
+    Py_ssize_t width = PyTuple_Size(names), count = PyList_Size(list);
+    if (width > MOST_COLUMNS || count > MOST_STEPS) {
+        PyErr_SetString(PyExc_ValueError, "too many columns or steps");
         return NULL;
     }
     Buffers buffers = {.held = 0};
     const uint8_t *within = NULL;
-    int32_t *rows = hold(&buffers, rows_object, n, 4, 1);
-    int good = rows != NULL && (mask_object == Py_None || (within = hold(&buffers, mask_object, n, 1, 0)) != NULL);
+    int good = mask_object == Py_None || (within = hold(&buffers, mask_object, n, 1, 0)) != NULL;
     for (Py_ssize_t i = 0; good && i < width; i++) {
-        PyObject *column = PyTuple_GetItem(tuple, i);
-        there[i] = column != Py_None;
-        good = !there[i] || hold_stored(&buffers, column, n, &columns[i]);
+        int which = column_named(PyTuple_GetItem(names, i));
+        good = which >= 0 && block_column(block, which, &columns[i]);
     }
     good = good && (deepest = hold_steps(&buffers, list, width, steps, count)) > 0;
     if (good && !(stack = malloc((size_t)(deepest * n + 1)))) {
@@ -390,11 +382,15 @@ pick_rows(PyObject *self, PyObject *args)
     }
     if (good) {
         Py_BEGIN_ALLOW_THREADS
-        good = evaluate(steps, count, columns, there, n, stack);
-        for (Py_ssize_t row = 0; good > 0 && row < n; row++)
-            if (stack[row] && (!within || within[row]))
-                rows[found++] = (int32_t)row;
+        good = evaluate(steps, count, columns, n, stack);
+        for (Py_ssize_t row = 0; good > 0 && row < n; row++) {
+            stack[row] = stack[row] && (!within || within[row]);
+            found += stack[row];
+        }
         Py_END_ALLOW_THREADS
+        answer = good > 0 ? PyBytes_FromStringAndSize(NULL, found * (Py_ssize_t)sizeof(int32_t)) : NULL;
+        if (answer)
+            list_rows(stack, n, PyBytes_AsString(answer));
         if (good < 0)
             PyErr_NoMemory();
         if (good == 0)
@@ -402,7 +398,7 @@ pick_rows(PyObject *self, PyObject *args)
     }
     free(stack);
     let_go(&buffers);
-    return good > 0 ? PyLong_FromSsize_t(found) : NULL;
+    return answer;
 }
 
 /* -- numbers and lines --------------------------------------------------------------------------------------- */
@@ -431,41 +427,42 @@ hold_rows(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t n, co
     return 1;
 }
 
-/* unpack_rows(n, column, rows or None, count, numbers, has)
+/* unpack_rows(block, name, rows or None, count, numbers, has) -> whether there is such a column
  *
- * The numbers of some rows of a stored column of n, as `count` times 64 bits, and a byte each: whether the row has one.
- * Raises ValueError where a code is beyond its dictionary.
+ * The numbers of some rows of a column, as `count` times 64 bits, and a byte each: whether the row has one. Raises
+ * ValueError as pick_rows does.
  */
 static PyObject *
 unpack_rows(PyObject *self, PyObject *args)
 {
-    PyObject *column, *rows_object, *to_numbers, *to_has;
+    PyObject *capsule, *name, *rows_object, *to_numbers, *to_has;
     Py_ssize_t n, count;
-    Stored from;
+    const Stored *from = NULL;
     const int32_t *rows;
     int known = 1;
     (void)self;
-    if (!PyArg_ParseTuple(args, "nOOnOO", &n, &column, &rows_object, &count, &to_numbers, &to_has))
+    if (!PyArg_ParseTuple(args, "OOOnOO", &capsule, &name, &rows_object, &count, &to_numbers, &to_has))
+        return NULL;
+    Block *block = block_of(capsule, &n);
+    int which = block ? column_named(name) : -1;
+    if (which < 0)
         return NULL;
     Buffers buffers = {.held = 0};
     uint64_t *numbers = NULL;
     uint8_t *has = NULL;
-    int good = hold_rows(&buffers, rows_object, count, n, &rows) && hold_stored(&buffers, column, n, &from) &&
+    int good = hold_rows(&buffers, rows_object, count, n, &rows) && block_column(block, which, &from) &&
                (numbers = hold(&buffers, to_numbers, count, 8, 1)) != NULL &&
                (has = hold(&buffers, to_has, count, 1, 1)) != NULL;
-    if (good) {
+    if (good && from) {
         Py_BEGIN_ALLOW_THREADS
-        known = numbers_of(&from, rows, count, numbers, has);
+        known = numbers_of(from, rows, count, numbers, has);
         Py_END_ALLOW_THREADS
         if (!known)
             PyErr_SetString(PyExc_ValueError, "a code is beyond its dictionary");
     }
     let_go(&buffers);
-    return good && known ? Py_NewRef(Py_None) : NULL;
+    return good && known ? PyBool_FromLong(from != NULL) : NULL;
 }
-
-/* The columns of a line, in the order of `print_picked`. */
-enum { OF_KIND, OF_WIDTH, OF_TIME, OF_MAP, OF_PID, OF_ADDR, OF_VALUE, OF_PC, OF_OPCODE, PRINTED };
 
 /* Prints accesses that have all that a line needs; how many bytes, or -1 where one is not so. */
 static Py_ssize_t
@@ -496,35 +493,30 @@ print_accesses(uint64_t *const numbers[PRINTED], uint8_t *const has[PRINTED], Py
     return put_lines(out, &from, 0, count) - out;
 }
 
-/* print_picked(n, rows or None, count, columns, out) -> bytes written, or -1 where a row is no plain access
+/* print_picked(block, rows or None, count, out) -> bytes written, or -1 where a row is no plain access
  *
- * Prints rows of a block of n as `print_rows` does. `columns` are kind, width, time, map, pid, addr, value, pc and opcode
- * as they are stored, None for one that the block lacks. Raises ValueError where a code is beyond its dictionary.
+ * Prints rows of a block as `print_rows` does. Raises ValueError as pick_rows does.
  */
 static PyObject *
 print_picked(PyObject *self, PyObject *args)
 {
-    PyObject *rows_object, *tuple, *to;
+    PyObject *capsule, *rows_object, *to;
     Py_ssize_t n, count, written = -1;
     const int32_t *rows;
-    Stored columns[PRINTED];
-    uint8_t there[PRINTED], *room = NULL;
+    const Stored *columns[PRINTED];
+    uint8_t *room = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "nOnO!O", &n, &rows_object, &count, &PyTuple_Type, &tuple, &to))
+    if (!PyArg_ParseTuple(args, "OOnO", &capsule, &rows_object, &count, &to))
         return NULL;
-    if (PyTuple_Size(tuple) != PRINTED) {
-        PyErr_SetString(PyExc_ValueError, "another number of columns");
+    Block *block = block_of(capsule, &n);
+    if (!block)
         return NULL;
-    }
     Buffers buffers = {.held = 0};
     uint8_t *out = NULL;
     int good = hold_rows(&buffers, rows_object, count, n, &rows) &&
                (out = hold(&buffers, to, count * LINE_MOST, 1, 1)) != NULL;
-    for (int i = 0; good && i < PRINTED; i++) {
-        PyObject *column = PyTuple_GetItem(tuple, i);
-        there[i] = column != Py_None;
-        good = !there[i] || hold_stored(&buffers, column, n, &columns[i]);
-    }
+    for (int i = 0; good && i < PRINTED; i++)
+        good = block_column(block, i, &columns[i]);
     if (good && !(room = calloc((size_t)(count ? count : 1), PRINTED * 9))) {
         PyErr_NoMemory();
         good = 0;
@@ -536,8 +528,8 @@ print_picked(PyObject *self, PyObject *args)
         for (int i = 0; i < PRINTED; i++) {
             numbers[i] = (uint64_t *)room + i * count;
             has[i] = room + PRINTED * 8 * count + i * count;
-            if (there[i])
-                good = good && numbers_of(&columns[i], rows, count, numbers[i], has[i]);
+            if (columns[i])
+                good = good && numbers_of(columns[i], rows, count, numbers[i], has[i]);
         }
         if (good)
             written = print_accesses(numbers, has, count, out);
@@ -552,40 +544,37 @@ print_picked(PyObject *self, PyObject *args)
 
 /* -- times --------------------------------------------------------------------------------------------------- */
 
-/* rows_within(n, kind, time or None, low, high, inside, out) -> whether the last row is inside
+/* rows_within(block, low, high, inside, out) -> whether the last row is inside
  *
  * Which rows of a block lie in a range of times, a byte each. A row without a time, or one of kind LOST, goes with the row
- * before it, the first with `inside`. Raises ValueError where a code is beyond its dictionary.
+ * before it, the first with `inside`. Raises ValueError as pick_rows does.
  */
 static PyObject *
 rows_within(PyObject *self, PyObject *args)
 {
-    PyObject *kind_object, *time_object, *to;
+    PyObject *capsule, *to;
     Py_ssize_t n;
     long long low, high;
     int inside, known = 1;
-    Stored kinds, times;
+    const Stored *kinds, *times;
     (void)self;
-    if (!PyArg_ParseTuple(args, "nOOLLiO", &n, &kind_object, &time_object, &low, &high, &inside, &to))
+    if (!PyArg_ParseTuple(args, "OLLiO", &capsule, &low, &high, &inside, &to))
         return NULL;
-    if (n < 0 || n > MOST_ROWS) {
-        PyErr_SetString(PyExc_ValueError, "too many rows");
+    Block *block = block_of(capsule, &n);
+    if (!block)
         return NULL;
-    }
     Buffers buffers = {.held = 0};
     uint8_t *out = hold(&buffers, to, n, 1, 1), *has = NULL;
     uint64_t *numbers = NULL;
-    int timed = time_object != Py_None;
-    int good = out != NULL && hold_stored(&buffers, kind_object, n, &kinds) &&
-               (!timed || hold_stored(&buffers, time_object, n, &times));
-    if (good && (!(numbers = malloc((size_t)(n ? n : 1) * 16)) || !(has = malloc((size_t)(n ? n : 1) * 2)))) {
+    int good = out != NULL && block_column(block, OF_KIND, &kinds) && block_column(block, OF_TIME, &times);
+    if (good && (!(numbers = malloc((size_t)n * 16)) || !(has = malloc((size_t)n * 2)))) {
         PyErr_NoMemory();
         good = 0;
     }
     if (good) {
         Py_BEGIN_ALLOW_THREADS
         memset(has + n, 0, (size_t)n);
-        known = numbers_of(&kinds, NULL, n, numbers, has) && (!timed || numbers_of(&times, NULL, n, numbers + n, has + n));
+        known = numbers_of(kinds, NULL, n, numbers, has) && (!times || numbers_of(times, NULL, n, numbers + n, has + n));
         for (Py_ssize_t row = 0; known && row < n; row++) {
             if (has[n + row] && numbers[row] != LOST) {
                 int64_t time = (int64_t)numbers[n + row];

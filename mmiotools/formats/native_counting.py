@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mmiotools.formats.native_layout import FRAME_SIZE, MAX_BODY, MAX_HEAD
 from mmiotools.formats.native_stored import Unfit
 from mmiotools.formats.native_table import Table, read_table
-from mmiotools.formats.native_tally import BlockTally, Countable
+from mmiotools.formats.native_tally import BlockTally
 from mmiotools.formats.parallel import ordered_map, shares
 from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.header import Tallied
@@ -107,9 +107,10 @@ def _counted(
     """
     tally = BlockTally(fast)
     for at, block in read_blocks(descriptor, offsets):
-        length, first = offsets[at + 1] - offsets[at], firsts[at]
         try:
-            tally.add(Countable.of(fast, block, length, first, firsts[at + 1] - first))
+            if len(block) != offsets[at + 1] - offsets[at]:
+                raise Unfit
+            tally.add(block, firsts[at], firsts[at + 1] - firsts[at])
         except Unfit:
             yield from tally.taken()
             yield from decode(at)

@@ -63,12 +63,7 @@ def decode_block(
     """
     if not 1 <= n <= MAX_EVENTS or head["n"] != n:
         raise Corrupt("its number of events is impossible")
-    addresses = None
-    if "addresses" in head:
-        size, planes = head["addresses"]
-        if type(size) is not int or not 0 < size <= n:
-            raise Corrupt("its address dictionary has an impossible size")
-        addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
+    addresses = dictionary(head, n)
     if len(head["columns"]) > MAX_COLUMNS:
         raise Corrupt("it has too many columns")
     payloads, lost, sound = read_body(head["columns"], packed)
@@ -112,6 +107,16 @@ def decode_block(
     if "region" in batch.columns:
         batch.columns["region"] = _translate(batch.columns["region"], head["regions"], regions)
     return Decoded(batch, unread, lost, sound)
+
+
+def dictionary(head: dict[str, Any], n: int) -> NDArray[np.uint64] | None:
+    """The distinct addresses of a block of n events, ascending; None where its head has none. Raises NONSENSE."""
+    if "addresses" not in head:
+        return None
+    size, planes = head["addresses"]
+    if type(size) is not int or not 0 < size <= n:
+        raise Corrupt("its address dictionary has an impossible size")
+    return np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
 
 
 def _whole(name: str, stored: StoredColumn) -> Column:

@@ -115,17 +115,41 @@ class StoredColumn:
         everywhere[self._present] = found
         return everywhere
 
+    def held(self) -> Array:
+        """The numbers of the rows that have it, (m,)."""
+        return self._decoded(None)
+
+    def coded(self) -> tuple[Array, Array]:
+        """Distinct numbers, those of the column and perhaps more; and the places there of those that it holds, (m,)."""
+        values = self._dictionary()
+        if values is None:
+            return np.unique(self.held(), return_inverse=True)
+        if self._encoding == CONSTANT:
+            return values, np.zeros(self._count, np.uint8)
+        try:
+            places = place_of(self._places(), self._count)
+        except _NONSENSE as error:
+            raise Corrupt(str(error)) from error
+        if len(places) and int(places.max()) >= len(values):
+            raise Corrupt("a code is beyond its dictionary")
+        return values, places
+
     def _dictionary(self) -> Array | None:
         """The distinct numbers of the column, or more; None where they are not known."""
         if self._encoding == CONSTANT:
             return self._decoded(np.zeros(1, np.intp))
         if self._encoding == ADDRESS and self.dtype == np.uint64:
             return self._addresses
-        if self._encoding == DICTIONARY and self.dtype.kind == "u":
-            try:
-                return self._values().astype(self.dtype, copy=False)
-            except _NONSENSE as error:
-                raise Corrupt(str(error)) from error
+        try:
+            values = None
+            if self._encoding == DICTIONARY:
+                values = self._values()
+            elif self._encoding == PLAIN and len(self._places()) <= 1:
+                values = np.arange(256, dtype=np.uint64)
+            if values is not None:
+                return (unzigzag(values) if self.dtype.kind == "i" else values).astype(self.dtype, copy=False)
+        except _NONSENSE as error:
+            raise Corrupt(str(error)) from error
         return None
 
     # -- payload ------------------------------------------------------------------------------------------

@@ -4,35 +4,24 @@ ordinary is left to who decodes it, who also says what is wrong with one that is
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from struct import Struct
 from types import ModuleType
 from typing import Any
 
 from mmiotools.events import NOTHING, Event, Kind
-from mmiotools.formats.native_stored import Stored, Unfit
+from mmiotools.formats.native_stored import WRONG, Unfit, extras_of
+from mmiotools.formats.native_zstd import expand_whole
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH, Counted, Times
 
 #: A row that is no access: its number, time, map, address, kind, width, and which of these it has.
 _RARE = Struct("=qqqQBBB5x")
 _HAS_TIME = 16
-#: Most columns of a block; entries that a tally is emptied at.
-_MOST_COLUMNS, _MOST_ENTRIES = 256, 1 << 16
-_COLUMNS = ("kind", "addr", "map", "width", "time")
-
-
-class Countable(Stored):
-    """A block whose accesses can be counted: they lie in no region that the format named."""
-
-    unit = 1
-    without = frozenset({"region", "offset"})
-
-    def columns(self) -> tuple[Any, ...]:
-        """What `tally_block` takes. All that is looked at when the block is decoded is looked at here, too."""
-        if len(self.names) > _MOST_COLUMNS:
-            raise Unfit
-        _ = self.addresses
-        return tuple(map(self.column, _COLUMNS))
+#: Entries that a tally is emptied at.
+_MOST_ENTRIES = 1 << 16
+#: Accesses in regions that the format named are not counted here.
+_REGIONS = frozenset({"region", "offset"})
 
 
 class BlockTally:
@@ -48,13 +37,17 @@ class BlockTally:
         #: Whether it is time to take what was counted.
         self.full = False
 
-    def add(self, block: Countable) -> None:
-        """Count a block. Raises Unfit, and counts nothing, where it is to be decoded."""
-        columns, extras = block.columns(), block.extras()
-        block.check()
+    def add(self, data: Any, first: int, n: int) -> None:
+        """Count the block of n events, from number `first` on, that `data` is. Raises Unfit, and counts nothing, where
+        it is to be decoded.
+        """
         try:
-            told = self._fast.tally_block(self._tally, block.n, columns)
-        except (ValueError, TypeError) as error:
+            block = self._fast.read_block(data, first, n, 1, expand_whole, zlib.crc32)
+            if not _REGIONS.isdisjoint(self._fast.block_names(block)):
+                raise Unfit
+            extras = extras_of(self._fast, block, n)
+            told = self._fast.tally_block(self._tally, block)
+        except WRONG as error:
             raise Unfit from error
         if told is None:
             raise Unfit
@@ -73,7 +66,7 @@ class BlockTally:
                     extra=extras.get(row, NOTHING),
                 )
             )
-        self._events += block.n
+        self._events += n
         self.full = entries >= _MOST_ENTRIES
 
     def _add_times(self, times: Times) -> None:

@@ -1,4 +1,4 @@
-"""What compiled/block_tally.c does, on numpy: the functions that `native_tally` and `native_stored` call."""
+"""What compiled/block_tally.c does, on numpy: the functions that `native_tally` calls."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Kind
-from mmiotools.formats.native_planes import Steps, from_steps, look_up
-from mmiotools.formats.native_planes import join as join_planes
+from mmiotools.formats.native_body import read_body
+from mmiotools.formats.native_columns import Presence
+from mmiotools.formats.native_decode import MAX_COLUMNS, dictionary
+from mmiotools.formats.native_layout import EVENTS, FRAME_SIZE, unpack, unpack_frame
+from mmiotools.formats.native_partial import StoredColumn
+from mmiotools.formats.native_zstd import Corrupt
+from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH
 
 _ENTRIES = np.dtype(
@@ -20,8 +25,10 @@ _RARE = np.dtype(
     + [("addr", "u8"), ("kind", "u1"), ("width", "u1"), ("has", "u1"), ("spare", "V5")]
 )
 _HAS_TIME = 16
-#: The columns that are counted, behind `kind`; a row of a tally holds values of one of them.
-_COUNTED = (("addr", HAS_ADDR, np.uint64), ("map", HAS_MAP, np.int64), ("width", HAS_WIDTH, np.uint8))
+#: The columns that are counted; a row of a tally holds values of one of them.
+_COUNTED = (("addr", HAS_ADDR), ("map", HAS_MAP), ("width", HAS_WIDTH))
+#: All that are looked at.
+_READ = {"kind": np.uint8, "addr": np.uint64, "map": np.int64, "width": np.uint8, "time": np.int64}
 
 
 class Tally:
@@ -33,12 +40,13 @@ class Tally:
         self.size = 0
 
 
-class _Values(NamedTuple):
-    """A column: places in a list of values, and the rows that have it; None for all."""
+class Block(NamedTuple):
+    """A native block of n events: its columns as they are stored, and the payload of its extras."""
 
-    values: NDArray[Any]
-    places: NDArray[Any]
-    rows: NDArray[np.bool_] | None
+    n: int
+    names: list[str]
+    columns: dict[str, StoredColumn]
+    extras: bytes | None
 
 
 def new_tally() -> Tally:
@@ -46,11 +54,38 @@ def new_tally() -> Tally:
     return Tally()
 
 
-def join(planes: list[Any], n: int, words: Any, zigzag: bool, size: int, out: Any) -> None:
-    """Numbers behind byte planes, words of 8 bytes."""
-    assert words is None and size == 8
-    found = look_up(planes, n, None, np.dtype(np.int64)).view(np.uint64) if zigzag else join_planes(planes, n)
-    np.frombuffer(out, np.uint64)[:] = found
+def read_block(data: Any, first: int, n: int, unit: int, expand: Any, crc32: Any) -> Block:
+    """The block of the events from number `first` on that `data` is. Raises one of NONSENSE where it is damaged."""
+    frame = unpack_frame(bytes(data[:FRAME_SIZE]))
+    if frame is None or (frame.type, frame.first, frame.events) != (EVENTS, first, n):
+        raise Corrupt("another frame")
+    body = FRAME_SIZE + frame.head_length
+    packed = data[FRAME_SIZE:body]
+    if body + frame.body_length != len(data) or crc32(packed) != frame.head_crc:
+        raise Corrupt("a damaged head")
+    head = unpack(packed)
+    if not 1 <= n <= MAX_EVENTS or head["n"] != n or len(head["columns"]) > MAX_COLUMNS:
+        raise Corrupt("an impossible head")
+    payloads, _, sound = read_body(head["columns"], data[body:])
+    if not sound:
+        raise Corrupt("a damaged body")
+    addresses = dictionary(head, n)
+    presence = Presence(head.get("present"))
+    columns = {
+        name: StoredColumn(head["columns"][name], payloads[name], n, addresses, presence)
+        for name in head["columns"].keys() & _READ
+    }
+    return Block(n, list(head["columns"]), columns, payloads.get("extras"))
+
+
+def block_names(block: Block) -> list[str]:
+    """The names of its columns."""
+    return block.names
+
+
+def block_extras(block: Block) -> bytes | None:
+    """The payload of its extras; None where it has none."""
+    return block.extras
 
 
 def take_entries(tally: Tally) -> tuple[tuple[int, ...], bytes]:
@@ -60,7 +95,7 @@ def take_entries(tally: Tally) -> tuple[tuple[int, ...], bytes]:
     parts, kinds = tally.parts, tuple(tally.kinds.tolist())
     tally.parts, tally.kinds, tally.size = [[] for _ in _COUNTED], np.zeros(3, np.int64), 0
     packed = []
-    for (name, has, _), some in zip(_COUNTED, parts, strict=True):
+    for (name, has), some in zip(_COUNTED, parts, strict=True):
         if not some:
             continue
         values, which = np.unique(np.concatenate([values for values, _ in some]), return_inverse=True)
@@ -74,103 +109,61 @@ def take_entries(tally: Tally) -> tuple[tuple[int, ...], bytes]:
     return kinds, b"".join(packed)
 
 
-def tally_block(tally: Tally, n: int, columns: tuple[Any, ...]) -> tuple[Any, bytes, int] | None:
-    """See compiled/block_tally.c. Raises ValueError for what cannot be."""
-    of_kind, *counted, of_time = columns
-    _, _, planes, words, bitmap, steps = of_kind
-    if words is not None or bitmap is not None or steps is not None or (isinstance(planes, list) and len(planes) > 1):
+def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
+    """See compiled/block_tally.c. Raises Corrupt for what cannot be."""
+    n, of_kind = block.n, block.columns.get("kind")
+    if of_kind is None or any(column.dtype != _READ[name] for name, column in block.columns.items()):
         return None
-    kinds = np.full(n, planes, np.uint8) if not isinstance(planes, list) else _bytes(planes, n)
+    kinds = of_kind.held()
+    if len(kinds) != n:
+        return None
     rare = np.flatnonzero(kinds > Kind.UNKNOWN)
     if len(rare) and (int(kinds.max()) > max(Kind) or bool((kinds[rare] == Kind.LOST).any())):
         return None
     told = np.zeros(len(rare), _RARE)
     told["row"], told["kind"], told["has"] = rare, kinds[rare], 1
-    found = []
-    for (name, has, dtype), column in zip(_COUNTED, counted, strict=True):
-        read = None if column is None else _values(column, n, np.dtype(dtype))
-        found.append(None if read is None else (read, _table(read, kinds)))
-        if read is not None and len(rare):
-            _tell(told, name, has, read.rows, rare, read.values[read.places])
+    found: list[tuple[NDArray[Any], NDArray[np.int64]] | None] = []
+    for name, has in _COUNTED:
+        column = block.columns.get(name)
+        if column is None:
+            found.append(None)
+            continue
+        values, places = column.coded()
+        found.append((values, _table(len(values), places, kinds if len(places) == n else kinds[column.present])))
+        _tell(told, name, has, column, rare)
+    of_time = block.columns.get("time")
     times = None
     if of_time is not None:
-        times = _times(of_time, n, told, rare)
+        times = _times(of_time)
+        _tell(told, "time", _HAS_TIME, of_time, rare)
     tally.kinds += np.bincount(kinds, minlength=3)[:3]
     for parts, made in zip(tally.parts, found, strict=True):
         if made is not None:
             used = made[1].any(axis=1)
-            parts.append((made[0].values[used], made[1][used]))
+            parts.append((made[0][used], made[1][used]))
             tally.size += len(parts[-1][0])
     return times, told.tobytes(), tally.size
 
 
-def _bytes(planes: list[Any], n: int) -> NDArray[np.uint8]:
-    return np.frombuffer(planes[0], np.uint8, n) if planes else np.zeros(n, np.uint8)
+def _table(size: int, places: NDArray[Any], kinds: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Accesses by value and kind, (size, 3)."""
+    codes = places.astype(np.intp) * 16 + kinds
+    return np.bincount(codes, minlength=size * 16).reshape(-1, 16)[:, :3]
 
 
-def _held(bitmap: Any, n: int) -> tuple[NDArray[np.bool_] | None, int]:
-    if bitmap is None:
-        return None, n
-    rows = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=n, bitorder="little").view(np.bool_)
-    return rows, int(np.count_nonzero(rows))
+def _tell(told: NDArray[Any], name: str, has: int, column: StoredColumn, rare: NDArray[np.intp]) -> None:
+    """The numbers of a column to the rows that are no accesses."""
+    taken = column.take(rare) if len(rare) else None
+    if taken is not None:
+        told[name] = taken.data
+        told["has"] |= has if taken.present is None else np.where(taken.present, has, 0).astype(np.uint8)
 
 
-def _values(column: Any, n: int, dtype: np.dtype[Any]) -> _Values:
-    _, zigzag, planes, words, bitmap, steps = column
-    if steps is not None:
-        raise ValueError("steps of what is no time")
-    rows, count = _held(bitmap, n)
-    if not isinstance(planes, list):
-        return _Values(np.array([planes], dtype), np.zeros(count, np.intp), rows)
-    if words is None and len(planes) > 1:
-        numbers = look_up(planes, count, None, np.dtype(np.int64 if zigzag else np.uint64)).astype(dtype)
-        return _Values(*np.unique(numbers, return_inverse=True), rows)
-    listed = np.arange(256, dtype=np.uint64) if words is None else np.frombuffer(words, np.uint64)
-    places: NDArray[Any] = join_planes(planes, count) if len(planes) > 1 else _bytes(planes, count)
-    if count and int(places.max()) >= len(listed):
-        raise ValueError("a code is beyond its dictionary")
-    if zigzag:
-        listed = (listed >> np.uint64(1)) ^ -(listed & np.uint64(1))
-    return _Values(listed.astype(dtype), places.astype(np.intp), rows)
-
-
-def _table(read: _Values, kinds: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Accesses by value and kind, (m, 3)."""
-    own = kinds if read.rows is None else kinds[read.rows]
-    codes = read.places * 16 + own
-    return np.bincount(codes, minlength=len(read.values) * 16).reshape(-1, 16)[:, :3]
-
-
-def _tell(
-    told: NDArray[Any],
-    name: str,
-    has: int,
-    rows: NDArray[np.bool_] | None,
-    rare: NDArray[np.intp],
-    numbers: NDArray[Any],
-) -> None:
-    """The numbers of a column, of the rows that have it, to those that are no accesses."""
-    if rows is None:
-        told[name] = numbers[rare]
-        told["has"] |= has
-        return
-    here = rows[rare]
-    told[name][here] = numbers[(np.cumsum(rows) - 1)[rare[here]]]
-    told["has"][here] |= has
-
-
-def _times(column: Any, n: int, told: NDArray[Any], rare: NDArray[np.intp]) -> tuple[int, ...] | None:
-    _, _, planes, words, bitmap, steps = column
-    if words is not None or (isinstance(planes, list) and steps is None):
-        raise ValueError("times are steps")
-    rows, count = _held(bitmap, n)
-    if not count:
+def _times(column: StoredColumn) -> tuple[int, ...] | None:
+    # Decoded as a whole, it is not decoded once more for some rows.
+    data, present = column.column()
+    times = data if present is None else data[present]
+    if not len(times):
         return None
-    if steps is None:
-        times = np.full(count, planes, np.int64)
-    else:
-        first, unit, large = steps
-        times = from_steps(Steps(first, unit, planes[0], np.frombuffer(large, np.int64)))
-    _tell(told, "time", _HAS_TIME, rows, rare, times)
-    borders = (0, n - 1) if rows is None else np.flatnonzero(rows)[[0, -1]].tolist()
+    borders = (0, len(data) - 1) if present is None else np.flatnonzero(present)[[0, -1]].tolist()
     return int(times[0]), int(times[-1]), *borders, int(times.min()), int(times.max())

@@ -8,6 +8,9 @@ import zstandard
 
 _decompress = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompress
 _content_size = zstandard.frame_content_size
+#: The content of a zstd frame that says how much it is. Raises one of DAMAGED.
+expand_whole = _decompress
+DAMAGED = (zstandard.ZstdError,)
 
 
 class Corrupt(ValueError):

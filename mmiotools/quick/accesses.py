@@ -16,9 +16,9 @@ from mmiotools.formats import FORMATS, detect
 from mmiotools.formats.lines import blocks
 from mmiotools.formats.native_counting import read_blocks
 from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, UNKNOWN_COUNT, unpack_file_header
-from mmiotools.formats.native_stored import Unfit
+from mmiotools.formats.native_stored import BITS, WRONG, Unfit, extras_of
 from mmiotools.formats.native_table import read_table
-from mmiotools.formats.native_tally import Countable
+from mmiotools.formats.native_zstd import expand_whole
 from mmiotools.formats.source import ByteSource, open_source
 from mmiotools.speed import compiled
 from mmiotools.trace.address_space import AddressSpace, Segments
@@ -36,12 +36,13 @@ _SHORTEST = len(b"R 1 0.000000 0 0x0 0x0 0x0 0\n")
 _SCANNED = (1, 1, 1, 8, 8, 8, 8, 8, 8, 8, 8, 8)
 _KIND, _WIDTH, _START, _END, _ADDR, _VALUE = 0, 1, 6, 7, 8, 9
 _OTHER = 255
+#: Accesses in regions that the format named are not taken.
+_REGIONS = frozenset({"region", "offset"})
 #: Kinds that are no accesses, as a range of an expression; and of these what says what lies where.
 _RARE = [(0, 255, 0, array("Q", [Kind.UNKNOWN + 1]), array("Q", [255]))]
 _MAPPING = frozenset({Kind.MAP, Kind.UNMAP, Kind.DEVICE})
 #: Stand for a presence of all, and for a value of which every bit counts.
 _ALL, _EVERY = b"\1", array("Q", [(1 << 64) - 1])
-_WRONG = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 def share_accesses(path: str, format_name: str | None, columns: int) -> Description:
@@ -60,7 +61,7 @@ def share_accesses(path: str, format_name: str | None, columns: int) -> Descript
         raise Unfit
     try:
         return _native(fast, *file, columns) if found.name == "native" else _text(fast, source, file[1], columns)
-    except _WRONG as error:
+    except (OSError, *WRONG) as error:
         raise Unfit from error
 
 
@@ -199,39 +200,47 @@ def _native(fast: ModuleType, descriptor: int, size: int, columns: int) -> Descr
     offsets, firsts = [*table.columns["offset"], table.end], [*table.columns["first"], table.events]
     taker = _Taker(fast, columns, table.events)
     for at, data in read_blocks(descriptor, offsets):
-        first = firsts[at]
-        _take_block(fast, taker, Countable.of(fast, data, offsets[at + 1] - offsets[at], first, firsts[at + 1] - first))
+        if len(data) != offsets[at + 1] - offsets[at]:
+            raise Unfit
+        _take_block(fast, taker, data, firsts[at], firsts[at + 1] - firsts[at])
     return taker.finish()
 
 
-def _take_block(fast: ModuleType, taker: _Taker, block: Countable) -> None:
-    columns = tuple(map(block.column, ("kind", "width", "addr", "value")))
+def _take_block(fast: ModuleType, taker: _Taker, data: Any, first: int, n: int) -> None:
+    block = fast.read_block(data, first, n, 1, expand_whole, zlib.crc32)
+    if not _REGIONS.isdisjoint(fast.block_names(block)):
+        raise Unfit
     start = 0
 
     def take(stop: int) -> None:
-        taker.take(stop - start, lambda *to: fast.take_stored(block.n, columns, start, stop, *to))
+        taker.take(stop - start, lambda *to: fast.take_stored(block, start, stop, *to))
 
-    for row, event in _rare(block):
+    for row, event in _rare(fast, block, n):
         if event.kind == Kind.DEVICE:
             take(row)
-            start = row
+            start = row + 1
         taker.follow(event)
-    take(block.n)
-    block.check()
+    take(n)
 
 
-def _rare(block: Countable) -> Iterator[tuple[int, Event]]:
+def _rare(fast: ModuleType, block: object, n: int) -> Iterator[tuple[int, Event]]:
     """The events of a block that are no accesses, with their rows; of maps and notes what is needed."""
-    extras = block.extras()
-    rows = block.pick(("kind",), _RARE)
+    extras = extras_of(fast, block, n)
+    rows = memoryview(fast.pick_rows(block, ("kind",), _RARE, None)).cast("i")
     if not rows:
         return
-    kinds = block.numbers("kind", rows)[0]
-    fields = {name: block.numbers(name, rows) for name in ("map", "addr") if name in block.names}
+
+    def numbers(name: str) -> tuple[memoryview, bytearray]:
+        found, has = memoryview(bytearray(8 * len(rows))), bytearray(len(rows))
+        fast.unpack_rows(block, name, rows, len(rows), found, has)
+        return found.cast("q" if BITS[name] < 0 else "Q"), has
+
+    kinds = numbers("kind")[0]
+    if max(kinds) > max(Kind):
+        raise Unfit
+    fields = {name: numbers(name) for name in ("map", "addr")}
     for at, row in enumerate(rows):
-        if kinds[at] > max(Kind):
-            raise Unfit
-        found: dict[str, Any] = {name: numbers[at] for name, (numbers, has) in fields.items() if has[at]}
+        found: dict[str, Any] = {name: values[at] for name, (values, has) in fields.items() if has[at]}
         yield row, Event(Kind(kinds[at]), extra=extras.get(row, NOTHING), **found)
 
 

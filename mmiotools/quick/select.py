@@ -17,8 +17,8 @@ from mmiotools.filters import expr as tree
 from mmiotools.filters.alive import LiveMaps
 from mmiotools.filters.program import Program, compiled_steps
 from mmiotools.formats.mmiotrace_render import render
-from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, unpack, unpack_file_header
-from mmiotools.formats.native_stored import Rare, Stored, Unfit, joined
+from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, unpack_file_header
+from mmiotools.formats.native_stored import Rare, Rows, Stored, Unfit, joined
 from mmiotools.formats.native_table import Table, read_table, running_sums
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.speed import compiled
@@ -27,8 +27,6 @@ from mmiotools.speed import compiled
 _LASTING = frozenset({Kind.HEADER, Kind.DEVICE, Kind.LOST})
 _CONTEXT = _LASTING | {Kind.MAP, Kind.UNMAP}
 _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
-#: Columns of a line, in the order of `print_picked`.
-_PRINTED = ("kind", "width", "time", "map", "pid", "addr", "value", "pc", "opcode")
 #: An event, made when it is told.
 Told = Callable[[], Event]
 #: Blocks that a worker reads at a time.
@@ -151,7 +149,6 @@ class Selection:
             stored, zone = self._stored(number), self._zones[number]
             if self._context is not None and not self._test(zone._replace(addresses=stored.addresses)):
                 # Only its pages looked like it.
-                stored.check()
                 texts.append(self._skipped(zone.first, zone.first + zone.events).text)
                 continue
             rare = stored.rare()
@@ -159,10 +156,9 @@ class Selection:
             selected += len(rows)
             if not self._question.counts:
                 texts += self._printed(stored, rows, rare, range(len(rare.rows)), True)
-            stored.check()
         return stretch, Part(b"".join(texts), selected)
 
-    def _printed(self, stored: Stored, rows: array[int], rare: Rare, which: range, inside: bool) -> list[bytes]:
+    def _printed(self, stored: Stored, rows: Rows, rare: Rare, which: range, inside: bool) -> list[bytes]:
         """The lines of some rows, and of the rare events that pass whatever the expression is, `inside` a window or
         outside.
         """
@@ -173,25 +169,9 @@ class Selection:
             is_picked = stop < len(rows) and rows[stop] == row
             if not is_picked and (self._question.bare or not _passes(rare.kinds[place], inside)):
                 continue
-            texts += [self._accesses(stored, rows[at:stop]), _lines([rare.event(place)])]
+            texts += [stored.text(rows[at:stop], self._room), _lines([rare.event(place)])]
             at = stop + is_picked
-        return [*texts, self._accesses(stored, rows[at:] if at else rows)]
-
-    def _accesses(self, stored: Stored, rows: array[int]) -> bytes:
-        """The lines of rows that are accesses."""
-        if not rows:
-            return b""
-        size = len(rows) * self._fast.LINE_MOST
-        if len(self._room) < size:
-            self._room = bytearray(size)
-        columns = tuple(map(stored.column, _PRINTED))
-        try:
-            written = self._fast.print_picked(stored.n, rows, len(rows), columns, self._room)
-        except ValueError as error:
-            raise Unfit from error
-        if written < 0:
-            raise Unfit
-        return bytes(memoryview(self._room)[:written])
+        return [*texts, stored.text(rows[at:] if at else rows, self._room)]
 
     # -- windows ------------------------------------------------------------------------------------------
 
@@ -233,19 +213,13 @@ class Selection:
     def _cut(self, number: int, low: int, high: int, before: bool, maps: LiveMaps[Told]) -> tuple[Part, bool]:
         """What is kept of a block, and whether its last event is inside."""
         stored = self._stored(number)
-        within = bytearray(stored.n)
-        kind, time = stored.column("kind"), stored.column("time")
-        try:
-            after = self._fast.rows_within(stored.n, kind, time, low, high, before, within)
-        except ValueError as error:
-            raise Unfit from error
+        within, after = stored.within(low, high, before)
         rare = stored.rare()
         allowed = within[:]
         for row, rare_kind in () if self._question.bare else zip(rare.rows, rare.kinds, strict=True):
             # Outside they pass, too, and then count where the expression selects them.
             allowed[row] |= rare_kind in _LASTING
         rows = stored.pick(*self._program, allowed)
-        stored.check()
         if self._question.counts:
             return Part(b"", len(rows)), after
         texts: list[bytes] = []
@@ -294,11 +268,10 @@ def _context(fast: ModuleType, table: Table, program: Program) -> tuple[Rare, ar
     """
     packed = table.context
     count, planes = packed["rows"]
-    stored = Stored(fast, count, unpack(packed["head"]), packed["body"])
+    stored = Stored.of(fast, packed["head"], packed["body"], count)
     steps = joined(fast, planes, count)
     rows = running_sums(steps)
     rare, picked = stored.rare(), frozenset(stored.pick(*program))
-    stored.check()
     if len(rare.rows) != count or 0 in steps[1:] or rows[-1] >= table.events:
         raise Unfit
     return rare, rows, picked

@@ -344,11 +344,6 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
         few, at, keys = rng.choice((3, 1, number())), rng.choice((0, 40, number())), (some("u8"), some("u8"))
         sides = small, accesses(), small, accesses()
         room = bytearray(rng.choice((0, 99, 9999)))
-        planes = [some("u1").tobytes() for _ in range(rng.choice((1, 1, 2)))]
-        words = rng.choice((None, some("u8", 3).tobytes()))
-        stored = tuple(
-            rng.choice((None, (bits, 0, rng.choice((5, planes)), words, None, None))) for bits in (8, 8, 64, 64)
-        )
         calls: tuple[tuple[Any, ...], ...] = (
             (engine.take_accesses, small, few, batch, table, at, taken),
             (engine.hash_accesses, small, accesses(), some("u8"), some("u8", 3), some("u8")),
@@ -359,7 +354,6 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
             (engine.rank_pairs, *keys, rng.choice((1, 3, 40)), *out[:2]),
             (engine.grow_blocks, *((some("i8"), key, some("u1")) for key in keys), runs, rng.choice((1, 3, 40))),
             (engine.spell_accesses, few, (*runs[:2], some("u1", 3)), small, accesses(), bytes(9), some("i8", 3), room),
-            (engine.take_stored, small, stored, rng.choice((0, 5)), number(), few, table, at, taken),
             (engine.common_subsequence, *keys, some("i8"), some("i8")),
             (engine.common_ends, *keys, few, some("i8", 12) % 50, rng.random() < 0.5, some("i8", 3)),
         )

@@ -200,23 +200,6 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
     def room(times: int = 1) -> bytearray:
         return bytearray(rng.randbytes(8 * times * rng.choice((0, 1, 7, 40, 40, 41, 80))))
 
-    def stored_column(few: bool) -> Any:
-        """A column as compiled/stored.h has it, most of them good."""
-        if rng.random() < 0.1:
-            return None
-        number = (lambda: rng.randrange(3)) if few else (lambda: rng.choice((0, 1, 2, 255, rng.randrange(256))))
-        planes = [bytes(number() for _ in range(rng.choice((40,) * 9 + (7,)))) for _ in range(rng.choice((0, 1, 1, 2)))]
-        steps = (rng.getrandbits(63), rng.choice((0, 1, 1000, -1, 1 << 62)), room()) if rng.random() < 0.3 else None
-        return (
-            rng.choice((8, 64, -64)),
-            rng.randrange(2),
-            rng.choice((planes, planes, planes, rng.getrandbits(64))),
-            rng.choice((None, bytes(8 * 256), room())),
-            rng.choice((None, None, b"\xff" * 5, rng.randbytes(5))),
-            steps,
-        )
-
-    tally = engine.new_tally()
     for _ in range(rounds):
         planes = [rng.randbytes(rng.choice((40, 40, 40, 7))) for _ in range(rng.randrange(10))]
         for call in (
@@ -234,10 +217,6 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
             lambda: engine.sum_steps(room(), length(), room(), length(), rng.getrandbits(63), -9, room()),
             lambda: engine.add_up(room()),
             lambda: engine.sums(room()),
-            lambda: engine.take_entries(tally),
-            lambda: engine.tally_block(
-                tally, rng.choice((1, 40, 40, 40, 41, length())), tuple(map(stored_column, (True, *[False] * 4)))
-            ),
             lambda: engine.tally_rows(length(), room(), room(), room(), room(), None, None, room()),
         ):
             try:
