@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -14,13 +14,14 @@ from mmiotools.cli.diff_views import Wanted
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.formats import open_trace
-from mmiotools.trace.batch import Batch
-from mmiotools.trace.collect import COLLECTED, collect
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.shared import Description
 from mmiotools.trace.sharing import SharedColumns, map_accesses
+
+if TYPE_CHECKING:
+    from mmiotools.trace.batch import Batch
 
 #: A file that is being read in another process.
 Early: TypeAlias = Ahead[Description]
@@ -111,6 +112,8 @@ def read_side(
 
     column  makes the columns, see `collect`
     """
+    from mmiotools.trace.collect import COLLECTED, collect  # takes a while, and large files are mostly read elsewhere
+
     trace = run.open_input(path, from_format, columns=None if wanted.as_trace == side else COLLECTED)
     batches = trace.batches
     again = _again(path, from_format)

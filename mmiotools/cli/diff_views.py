@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -79,8 +78,16 @@ class Wanted:
     def options(self, until: tuple[int, int] | None = None, naming: Naming | None = None) -> Options:
         """What the views are told."""
         color = self.html is None and want_color(self.color)
-        columns = self.width or shutil.get_terminal_size().columns
+        columns = self.width or _columns(self.name)
         return Options(self.context, columns, color, self.show_volatile, self.everything, until, naming)
+
+
+def _columns(view: str) -> int:
+    if view not in ("side-by-side", "stat"):
+        return 80
+    from shutil import get_terminal_size  # takes a while
+
+    return get_terminal_size().columns
 
 
 def _option(name: str) -> str:

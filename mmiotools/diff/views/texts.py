@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -31,13 +32,16 @@ def signed_texts(side: Accesses, spans: Iterable[Span], options: Options) -> Ite
     """`access_text` of the accesses of some spans, each with its sign in front. A value is the last word."""
     engine = compiled()
     if engine is not None and options.naming is None and not side.wide:
-        yield from _compiled_texts(engine, side, spans)
-        return
-    for start, stop, sign in spans:
-        yield from side.spelled(start, stop, lambda access, sign=sign: f"{sign}{access_text(access, options)}")  # type: ignore[misc]
+        return chain.from_iterable(_compiled_texts(engine, side, spans))
+    return chain.from_iterable(_texts(side, span, options) for span in spans)
 
 
-def _compiled_texts(engine: ModuleType, side: Accesses, spans: Iterable[Span]) -> Iterator[str]:
+def _texts(side: Accesses, span: Span, options: Options) -> Iterator[str]:
+    return side.spelled(span.start, span.stop, lambda access: f"{span.sign}{access_text(access, options)}")
+
+
+def _compiled_texts(engine: ModuleType, side: Accesses, spans: Iterable[Span]) -> Iterator[list[str]]:
+    """The same, many at a time."""
     names = [printable(region.name).encode() for region in side.regions]
     ends = array("q", [0] * len(names))
     total = 0
@@ -58,7 +62,7 @@ def _compiled_texts(engine: ModuleType, side: Accesses, spans: Iterable[Span]) -
         written = engine.spell_accesses(len(some), spelled, len(side), taken, b"".join(names), ends, room)
         text = str(memoryview(room)[:written], "utf-8").split("\n")
         text.pop()
-        yield from text
+        yield text
 
 
 def _together(spans: Iterable[Span]) -> Iterator[list[Span]]:

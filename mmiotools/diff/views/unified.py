@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import ClassVar
 
@@ -27,35 +27,42 @@ class Unified:
 
     def render(self, comparison: Comparison, options: Options) -> Iterator[str]:
         """See `View.render`."""
-        if not len(comparison.hunks):
-            return
-        yield paint(f"--- {printable(comparison.name_a)}", "head", options)
-        yield paint(f"+++ {printable(comparison.name_b)}", "head", options)
-        rest = placed(comparison, options)
-        while some := list(islice(rest, _AT_ONCE)):
-            yield from _hunks(comparison, some, options)
+        return chain.from_iterable(_parts(comparison, options))
 
 
-def _hunks(comparison: Comparison, some: list[Placed], options: Options) -> Iterator[str]:
-    """The lines of some hunks."""
-    shown = [place for place in some if not place.folded]
-    in_a = signed_texts(comparison.a, chain.from_iterable(map(_spans_of_a, shown)), options)
-    in_b = signed_texts(comparison.b, (Span(hunk.b.start, hunk.b.stop, "+") for hunk, *_ in shown), options)
-    for hunk, folded, before, after in some:
-        yield paint_line(header(comparison, hunk), "head", hunk, options)
-        if folded:
-            continue
-        yield from islice(in_a, len(before))
-        if hunk.kind == "change":
-            yield from _changes(comparison, hunk, in_a, in_b, options)
-        elif options.color:
-            kinds = ("move", "move") if hunk.kind == "move" else ("delete", "insert")
-            for kind, texts, rows in zip(kinds, (in_a, in_b), (hunk.a, hunk.b), strict=True):
-                yield from (paint_line(text, kind, hunk, options) for text in islice(texts, len(rows)))
-        else:
-            yield from islice(in_a, len(hunk.a))
-            yield from islice(in_b, len(hunk.b))
-        yield from islice(in_a, len(after))
+def _parts(comparison: Comparison, options: Options) -> Iterator[Iterable[str]]:
+    """The lines, some at a time, each of which are to be taken before the next are asked for."""
+    if not len(comparison.hunks):
+        return
+    yield (
+        paint(f"--- {printable(comparison.name_a)}", "head", options),
+        paint(f"+++ {printable(comparison.name_b)}", "head", options),
+    )
+    rest = placed(comparison, options)
+    while some := list(islice(rest, _AT_ONCE)):
+        shown = [place for place in some if not place.folded]
+        in_a = signed_texts(comparison.a, chain.from_iterable(map(_spans_of_a, shown)), options)
+        in_b = signed_texts(comparison.b, (Span(hunk.b.start, hunk.b.stop, "+") for hunk, *_ in shown), options)
+        for hunk, folded, before, after in some:
+            yield (paint_line(header(comparison, hunk), "head", hunk, options),)
+            if folded:
+                continue
+            if before:
+                yield islice(in_a, len(before))
+            if hunk.kind == "change":
+                yield _changes(comparison, hunk, in_a, in_b, options)
+            elif options.color:
+                yield _painted(islice(in_a, len(hunk.a)), "move" if hunk.kind == "move" else "delete", hunk, options)
+                yield _painted(islice(in_b, len(hunk.b)), "move" if hunk.kind == "move" else "insert", hunk, options)
+            else:
+                yield islice(in_a, len(hunk.a))
+                yield islice(in_b, len(hunk.b))
+            if after:
+                yield islice(in_a, len(after))
+
+
+def _painted(texts: Iterable[str], what: str, hunk: Hunk, options: Options) -> Iterator[str]:
+    return (paint_line(text, what, hunk, options) for text in texts)
 
 
 def _spans_of_a(place: Placed) -> Iterator[Span]:
