@@ -14,22 +14,46 @@ def main() -> None:
 
         sys.stdout.write(f"mmiotools {__version__}\n")
         return
+    sys.unraisablehook = _once_more
+    try:
+        status = _status(sys.argv[1:])
+    except KeyboardInterrupt:  # while the command was being imported, or for the second time
+        from mmiotools.errors import EXIT_INTERRUPTED
+
+        sys.stderr.write("mmiotools: interrupted\n")
+        status = EXIT_INTERRUPTED
+    # All that is left to do is to free memory, which the system does faster.
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _status(words: list[str]) -> int:
+    """The exit status of a command line."""
     # Importing makes thousands of objects, none of them garbage: they need not be looked through again and again.
     gc.set_threshold(100_000, 20, 20)
     from mmiotools.cli.front import plain_command
 
-    plain = plain_command(sys.argv[1:])
+    plain = plain_command(words)
     if plain is not None:
         from mmiotools.cli.outcome import outcome
 
-        status = outcome(plain)
-    else:
-        from mmiotools.cli.main import run
+        return outcome(plain)
+    from mmiotools.cli.main import run
 
-        status = run(sys.argv[1:])
-    # All that is left to do is to free memory, which the system does faster.
-    sys.stderr.flush()
-    os._exit(status)
+    return run(words)
+
+
+def _once_more(dropped: sys.UnraisableHookArgs) -> None:
+    """Python reports and drops what is raised in a callback, as imports run them, or as an object ends: Ctrl-C too,
+    which is therefore raised again a moment later, when the callback is over.
+    """
+    if not issubclass(dropped.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(dropped)
+        return
+    import signal
+
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
+
+from mmiotools.tuples import NamedTuple
 
 
 class Kind(IntEnum):

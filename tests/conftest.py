@@ -20,9 +20,30 @@ settings.register_profile("search", deadline=None, suppress_health_check=[Health
 settings.register_profile("mmiotools", settings.get_profile("search"), derandomize=True, database=None)
 settings.load_profile("mmiotools")
 
+#: Processes that share the suite, at most.
+PROCESSES = 8
+
 TOP = Path(__file__).resolve().parent.parent
 
 Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Where pytest-xdist is, the whole suite runs in a process for each processor. Tests that are named run in this
+    one, as all do with --pdb, -s or -n 0.
+    """
+    option = config.option
+    processes = min(len(os.sched_getaffinity(0)), PROCESSES)
+    here = config.args_source is config.ArgsSource.ARGS or option.usepdb or option.capture == "no"
+    if getattr(option, "numprocesses", 0) is None and processes > 1 and not here and not hasattr(config, "workerinput"):
+        option.numprocesses, option.dist, option.loadscopereorder = processes, "loadfile", False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no process has to do it alone at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

@@ -63,10 +63,16 @@ def test_the_plain_parser_counts_what_is_there(script: Script, log: Path) -> Non
     assert {key: count for key, count in found.items() if count} == wanted
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what topics measure on, made by the first that needs it."""
+    return tmp_path_factory.mktemp("data")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("topic", TOPICS)
-def test_a_topic_prints_its_tables(script: Script, topic: str) -> None:
-    printed = script("run.py", "--events", str(EVENTS), "--rounds", "1", "--only", topic)
+def test_a_topic_prints_its_tables(script: Script, topic: str, data: Path) -> None:
+    printed = script("run.py", "--events", str(EVENTS), "--rounds", "1", "--only", topic, "--keep", str(data))
     assert f"{EVENTS:,} accesses" in printed
     tables = re.findall(r"(^\|.*\|\n\|[-|]+\|\n(?:\|.*\|\n)+)", printed, re.MULTILINE)
     assert tables

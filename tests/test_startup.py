@@ -69,6 +69,42 @@ def test_a_filter_from_native_to_text_imports_neither_click_nor_numpy(top: Path)
     assert not packages & {"click", "numpy", "construct", "rich", "dataclasses", "multiprocessing"}
 
 
+@pytest.mark.parametrize("engine", ["auto", "numpy"])
+def test_a_filter_of_a_small_text_imports_neither_click_nor_numpy(
+    top: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setenv("MMIOTOOLS_ENGINE", engine)
+    trace = "samples/mmiotrace/nvme-linux6.1.mmiotrace"
+    packages = imported(top, "filter", "read", trace, "--time", "3-", "-o", "/dev/null")
+    assert not packages & {"click", "numpy", "construct", "rich", "msgpack", "zstandard", "json", "dataclasses"}
+
+
+QUICK = {
+    "text": ("filter", "write and addr < 0x100000000", "samples/mmiotrace/nvme-linux6.1.mmiotrace", "--time", "3-"),
+    "native": ("filter", "read or value == 1", "samples/native/nvme-linux6.1.mmio", "-t", "mmiotrace", "--time", "3-"),
+    "info": ("info", "samples/native/nvme-linux6.1.mmio"),
+}
+
+
+@pytest.mark.parametrize("words", QUICK.values(), ids=QUICK)
+def test_what_is_asked_most_has_no_annotation_compiled(top: Path, words: tuple[str, ...]) -> None:
+    """As that makes the compiler ready; what makes a tuple's constructor does not."""
+    if words is not QUICK["text"] and compiled() is None:
+        pytest.skip("the compiled engine was not built")
+    code = (
+        "import sys\n"
+        "seen = []\n"
+        "sys.addaudithook(lambda event, given: seen.append(given) if event == 'compile' and given[0] else None)\n"
+        "from mmiotools.cli.front import plain_command\n"
+        f"plain_command({list(words)!r})()\n"
+        "strings = [text for text, name in seen if name == '<string>' and not text.startswith(b'lambda _cls, ')]\n"
+        "print(strings, sys.modules.keys() & {'numpy', 'platform', 'pickle', 'zstandard'}, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=top, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == "[] set()"
+
+
 def test_a_plain_filter_imports_no_click(top: Path) -> None:
-    packages = imported(top, "filter", "read", "samples/mmiotrace/nvme-linux6.1.mmiotrace", "-o", "/dev/null")
+    packages = imported(top, "filter", "offset < 8", "samples/mmiotrace/nvme-linux6.1.mmiotrace", "-o", "/dev/null")
+    assert "numpy" in packages
     assert not packages & {"click", "construct", "rich"}

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, Generic, TypeVar
 
 from mmiotools.formats.parallel import workers_wanted
+from mmiotools.trace.uninterrupted import uninterrupted
 
 T = TypeVar("T")
 
@@ -30,10 +31,11 @@ class Ahead(Generic[T]):
         self.columns = os.memfd_create("mmiotools")
         ours, theirs = os.pipe()
         sys.stdout.flush()
-        self._pid = os.fork()
-        if not self._pid:
-            os.close(ours)
-            _serve(read, self.columns, theirs)
+        with uninterrupted():
+            self._pid = os.fork()
+            if not self._pid:
+                os.close(ours)
+                _serve(read, self.columns, theirs)
         os.close(theirs)
         self._answer: BinaryIO = os.fdopen(ours, "rb")
 

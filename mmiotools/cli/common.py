@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 from mmiotools.errors import EXIT_DAMAGED, EXIT_OK, TargetCannotHold, UsageError, combine
 from mmiotools.events import Kind, events_lost, is_damage
 from mmiotools.formats import FORMATS, format_for_path, open_trace
-from mmiotools.formats.base import NamingWriter, PreparingWriter
-from mmiotools.formats.source import compression_of, compressor, describe
-from mmiotools.trace.header import Spread, Tallied, Trace, TraceHeader
 from mmiotools.trace.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     # Not every command looks at columns, and only --regs pays for names of registers.
     from mmiotools.trace.batch import Batch
+    from mmiotools.trace.header import Spread, Tallied, Trace, TraceHeader
     from mmiotools.trace.names import Names
     from mmiotools.trace.zones import Choice
 
@@ -159,6 +157,8 @@ class Sink:
     """An open output: `write` takes batches. A format that names registers takes `names`, else the bundled maps."""
 
     def __init__(self, out: BinaryIO, format_name: str, header: TraceHeader, names: Names | None = None) -> None:
+        from mmiotools.formats.base import NamingWriter
+
         self._format = FORMATS.get(format_name)
         self._writer = self._format.writer(out, header)
         if isinstance(self._writer, NamingWriter):
@@ -171,6 +171,8 @@ class Sink:
         """Write all of a trace, or what `through` makes of each batch, in several processes where its format and the
         output's can. The sum of the numbers that `through` gives besides.
         """
+        from mmiotools.formats.base import PreparingWriter
+
         writer = self._writer
         prepare: Callable[[Batch], Any] = _itself
         accept: Callable[[Any], None] = writer.write
@@ -247,6 +249,8 @@ def open_bytes(
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    from mmiotools.formats.source import describe
+
     target = os.path.realpath(path)
     if any(_same_file(name, target) for name in inputs):
         raise UsageError(f"{path}: is also the input; it would be overwritten")
@@ -291,6 +295,8 @@ def _same_file(name: str | None, target: str) -> bool:
 
 @contextlib.contextmanager
 def _compressed(raw: BinaryIO, path: str) -> Iterator[BinaryIO]:
+    from mmiotools.formats.source import compression_of, compressor
+
     codec = compression_of(path)
     if codec is None:
         yield raw

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import sys
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from mmiotools.cli.common import Run, load_regs, open_bytes
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
@@ -17,6 +17,7 @@ from mmiotools.filters.patterns import compile_pattern
 from mmiotools.filters.window import Window
 from mmiotools.formats import format_for_path
 from mmiotools.formats.native_magic import MAGIC
+from mmiotools.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from mmiotools.quick.select import Selection
@@ -99,14 +100,14 @@ def _pattern(option: str, source: str | None) -> re.Pattern[bytes] | None:
 
 
 def _quickly(asked: Asked) -> int | None:
-    """From a native file to text, or its count; None where it is something else that is asked for."""
+    """From a native file, or a small one of mmiotrace text, to text, or its count; None where it is something else that
+    is asked for.
+    """
     request = asked.request
     stages = (request.from_mark, request.to_mark, request.first, request.last)
     if any(stage is not None for stage in stages) or request.fold_polls or request.unfolds:
         return None
-    if request.from_format not in (None, "native") or request.input in (None, "-"):
-        return None
-    if not request.counts and not _to_text(request):
+    if request.from_format not in (None, "native", "mmiotrace") or request.input in (None, "-"):
         return None
     try:
         file = open(str(request.input), "rb", buffering=0)  # noqa: SIM115 - closed below
@@ -114,20 +115,45 @@ def _quickly(asked: Asked) -> int | None:
         return None
     with file:
         about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode) or os.pread(file.fileno(), len(MAGIC), 0) != MAGIC:
+        if not stat.S_ISREG(about.st_mode):
             return None
-        from mmiotools.quick.select import Question, open_selection
+        container = "native" if os.pread(file.fileno(), len(MAGIC), 0) == MAGIC else "mmiotrace"
+        if request.from_format not in (None, container) or not (request.counts or _to_text(request, container)):
+            return None
+        return (_from_native if container == "native" else _from_text)(asked, file.fileno(), about.st_size)
 
-        question = Question(asked.node, asked.window.first, asked.window.last, request.bare, request.counts)
-        selection = open_selection(file.fileno(), about.st_size, question)
-        return None if selection is None else _write(asked, selection)
 
-
-def _to_text(request: Request) -> bool:
+def _to_text(request: Request, container: str) -> bool:
     """Whether the output is mmiotrace text; formats take a while to import."""
-    if request.to_format is not None or request.output in (None, "-"):
-        return request.to_format == "mmiotrace"
-    return format_for_path(str(request.output)) == "mmiotrace"
+    target = request.to_format
+    if target is None and request.output not in (None, "-"):
+        target = format_for_path(str(request.output))
+    return (container if target is None else target) == "mmiotrace"
+
+
+def _from_text(asked: Asked, descriptor: int, size: int) -> int | None:
+    from mmiotools.quick.lines import MOST, select_lines
+
+    request = asked.request
+    if size > MOST:
+        return None
+    text = os.pread(descriptor, size, 0)
+    found = select_lines(text, asked.node, asked.window, request.bare, known=request.from_format is not None)
+    if found is None:
+        return None
+    kept, selected = found
+    if not request.counts:
+        with open_bytes(request.output, (request.input,), binary=False) as out:
+            out.write(kept)
+    return selected
+
+
+def _from_native(asked: Asked, descriptor: int, size: int) -> int | None:
+    from mmiotools.quick.select import Question, open_selection
+
+    question = Question(asked.node, asked.window.first, asked.window.last, asked.request.bare, asked.request.counts)
+    selection = open_selection(descriptor, size, question)
+    return None if selection is None else _write(asked, selection)
 
 
 def _write(asked: Asked, selection: Selection) -> int | None:
@@ -144,8 +170,9 @@ def _write(asked: Asked, selection: Selection) -> int | None:
         written = 0
         try:
             for part in selection.parts():
-                out.write(part.text)
-                written += len(part.text)
+                if part.text:
+                    out.write(part.text)
+                    written += len(part.text)
                 selected += part.selected
         except Unfit:
             from mmiotools.cli.filter_batches import select_batches

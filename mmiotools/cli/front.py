@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+
+from mmiotools.tuples import NamedTuple
 
 #: What the name of an argument ends in that may stand for many.
 _MANY = "..."

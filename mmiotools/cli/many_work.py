@@ -18,6 +18,7 @@ from mmiotools.formats.parallel import workers_wanted
 from mmiotools.formats.source import describe
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace
+from mmiotools.trace.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -153,7 +154,8 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         ours = [self.connection, *older]
         self._process = context.Process(target=_serve, args=(work, quiet, helpers, theirs, ours))
-        self._process.start()
+        with uninterrupted():
+            self._process.start()
         theirs.close()
 
     def __enter__(self) -> _Worker:

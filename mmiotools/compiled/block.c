@@ -67,26 +67,6 @@ unfit(void)
 
 /* -- bytes and numbers ---------------------------------------------------------------------------------------- */
 
-Py_ssize_t
-rows_before(const uint8_t *bitmap, Py_ssize_t from, Py_ssize_t to)
-{
-    Py_ssize_t count = 0;
-    for (; from < to && from & 63; from++)
-        count += has_row(bitmap, from);
-    for (; to - from >= 64; from += 64) {
-        uint64_t bits;
-        memcpy(&bits, bitmap + from / 8, sizeof bits);
-        /* Pairs, fours, bytes, and their sum: compilers need no library for it. */
-        bits -= bits >> 1 & 0x5555555555555555u;
-        bits = (bits & 0x3333333333333333u) + (bits >> 2 & 0x3333333333333333u);
-        bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0fu;
-        count += (Py_ssize_t)(bits * 0x0101010101010101u >> 56);
-    }
-    for (; from < to; from++)
-        count += has_row(bitmap, from);
-    return count;
-}
-
 static uint64_t
 little_endian(const uint8_t *from, int size)
 {
@@ -603,7 +583,7 @@ decode(Block *block, int which)
     const Entry *entry = block->known[which];
     int bits = KNOWN_COLUMNS[which].bits, size = bits < 0 ? -bits : bits;
     Stored *to = &block->stored[which];
-    *to = (Stored){.planes = -1, .count = block->n, .zigzag = bits < 0};
+    *to = (Stored){.planes = -1, .rows = block->n, .count = block->n, .zigzag = bits < 0};
     to->mask = size == 64 ? UINT64_MAX : ((uint64_t)1 << size) - 1;
     to->sign = bits < 0 && size < 64 ? (uint64_t)1 << (size - 1) : 0;
     if (entry->bits.number != (uint64_t)(int64_t)bits || entry->bits.negative != (bits < 0))

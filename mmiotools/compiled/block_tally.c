@@ -122,14 +122,19 @@ typedef struct {
     Py_ssize_t first_row, last_row;
 } Times;
 
-/* Whether times only ascend, and all rows have one. */
+/* Whether times only ascend, all rows have one, and none is near the ends of what a time may be. */
 static int
 ascends(const Stored *time)
 {
-    int64_t unit = (int64_t)time->unit, first = (int64_t)time->first;
-    if (!time->steps || time->bitmap || time->many || unit < 1)
+    int64_t sum = ESCAPE * (int64_t)MOST_ROWS, unit = (int64_t)time->unit, first = (int64_t)time->first;
+    if (!time->steps || time->bitmap || unit < 1)
         return 0;
-    int64_t most = INT64_MAX / unit - ESCAPE * (int64_t)MOST_ROWS;
+    for (Py_ssize_t i = 0; i < time->many; i++) {
+        if (time->large[i] >> 40)
+            return 0;
+        sum += (int64_t)time->large[i];
+    }
+    int64_t most = INT64_MAX / unit - sum;
     return first <= most && first >= -most;
 }
 

@@ -415,11 +415,8 @@ pack_numbers(Packed *made, int what, const uint64_t *numbers, uint8_t *out, uint
     if (what == ADDRESSES) {
         made->low = dictionary[0];
         made->high = dictionary[count - 1];
-        for (Py_ssize_t i = count; i--;) {
-            uint64_t bit = (dictionary[i] >> 8) * 0x9E3779B97F4A7C15u >> 56;
-            made->members[bit >> 6] |= (uint64_t)1 << (bit & 63);
-            dictionary[i] -= i ? dictionary[i - 1] : 0;
-        }
+        for (Py_ssize_t i = count; --i > 0;)
+            dictionary[i] -= dictionary[i - 1];
     }
     made->word_planes = put_planes(dictionary, count, out_words);
     return 1;
@@ -509,8 +506,8 @@ pack_all(Packed *made, const void *data, int size, int is_signed, Py_ssize_t n, 
  * their places in a dictionary, or of steps of times; scratch; the planes, `words` bytes each, of the dictionary (of
  * addresses: as differences) or of the steps that are no byte, zigzagged if any is negative; scratch.
  *
- * `low` and `high` are the least and the most, for times and addresses, and of a constant. `members` is a set of 256 bits:
- * of the kinds, or of the pages of the addresses; see native.md.
+ * `low` and `high` are the least and the most, for times and addresses, and of a constant. `members` is a set of 256 bits
+ * of the kinds.
  */
 static PyObject *
 pack_column(PyObject *self, PyObject *args)

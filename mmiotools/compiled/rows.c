@@ -10,105 +10,6 @@
 #define MOST_COLUMNS 8
 #define MOST_STEPS 64
 
-/* -- stored columns ------------------------------------------------------------------------------------------ */
-
-/* What the planes say at a place. */
-static inline uint64_t
-code_at(const Stored *from, int planes, Py_ssize_t place)
-{
-    uint64_t number = 0;
-    for (int i = 0; i < planes; i++)
-        number |= (uint64_t)from->plane[i][place] << 8 * i;
-    return number;
-}
-
-/* What the numbers of a dictionary or of planes are at some places; 0 where a code is beyond its dictionary. */
-static inline int
-gather(const Stored *from, int planes, const int32_t *rows, Py_ssize_t count, uint64_t *out)
-{
-    for (Py_ssize_t i = 0; i < count; i++) {
-        uint64_t number = code_at(from, planes, rows ? rows[i] : i);
-        if (from->words) {
-            if (number >= from->known)
-                return 0;
-            number = from->words[number];
-        }
-        out[i] = meant(from, number);
-    }
-    return 1;
-}
-
-/* What the steps from..to-1 add; `used` counts those that did not fit a byte. */
-static inline uint64_t
-sum_of_steps(const Stored *from, Py_ssize_t at, Py_ssize_t to, Py_ssize_t *used)
-{
-    const uint8_t *small = from->plane[0];
-    uint64_t sum = 0;
-    uint32_t bytes = 0, escapes = 0;
-    for (Py_ssize_t i = at; i < to; i++) {
-        bytes += small[i];
-        escapes += small[i] == ESCAPE;
-    }
-    for (uint32_t i = 0; i < escapes; i++)
-        sum += from->large[(*used)++];
-    return sum + bytes - ESCAPE * escapes;
-}
-
-/* Times of some rows of a column that all rows have. */
-static void
-add_steps(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out)
-{
-    uint64_t now = from->first;
-    Py_ssize_t row = 0, used = 0;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        Py_ssize_t stop = (rows ? rows[i] : i) + 1;
-        now += sum_of_steps(from, row, stop, &used);
-        row = stop;
-        out[i] = now * from->unit;
-    }
-}
-
-int
-numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out, uint8_t *has)
-{
-    if (!from->bitmap) {
-        memset(has, 1, (size_t)count);
-        if (from->planes < 0)
-            for (Py_ssize_t i = 0; i < count; i++)
-                out[i] = from->constant;
-        else if (from->steps)
-            add_steps(from, rows, count, out);
-        else
-            return from->planes == 1   ? gather(from, 1, rows, count, out)
-                   : from->planes == 2 ? gather(from, 2, rows, count, out)
-                                       : gather(from, from->planes, rows, count, out);
-        return 1;
-    }
-    uint64_t now = from->first;
-    Py_ssize_t row = 0, place = 0, added = 0, used = 0;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        Py_ssize_t wanted = rows ? rows[i] : i;
-        place += rows_before(from->bitmap, row, wanted);
-        row = wanted;
-        out[i] = 0;
-        has[i] = has_row(from->bitmap, wanted) != 0;
-        if (!has[i])
-            continue;
-        if (from->planes < 0)
-            out[i] = from->constant;
-        else if (from->steps) {
-            now += sum_of_steps(from, added, place + 1, &used);
-            added = place + 1;
-            out[i] = now * from->unit;
-        } else {
-            int32_t at = (int32_t)place;
-            if (!gather(from, from->planes, &at, 1, &out[i]))
-                return 0;
-        }
-    }
-    return 1;
-}
-
 /* -- expressions --------------------------------------------------------------------------------------------- */
 
 /* Whether a number lies in one of some ranges, ascending and apart: its bits of `mask`, those of `flip` turned over. */
@@ -185,25 +86,6 @@ test_codes(const Stored *from, const uint8_t *table, uint64_t known, uint8_t *ou
     if (none)
         memset(out, 0, (size_t)from->count);
     return good;
-}
-
-void
-spread(const Stored *from, Py_ssize_t n, uint8_t *items, int size)
-{
-    Py_ssize_t place = from->count, row = n;
-    while (from->bitmap && row > place) {
-        if (!(row & 7) && from->bitmap[(row >> 3) - 1] == 255) {
-            row -= 8;
-            place -= 8;
-            memmove(items + row * size, items + place * size, 8 * (size_t)size);
-        } else {
-            row--;
-            if (has_row(from->bitmap, row))
-                memmove(items + row * size, items + --place * size, (size_t)size);
-            else
-                memset(items + row * size, 0, (size_t)size);
-        }
-    }
 }
 
 /* Which of n rows have a number in the ranges; 0 where a code is beyond its dictionary, -1 without memory. */
@@ -328,18 +210,24 @@ evaluate(const Step *steps, Py_ssize_t count, const Stored *const *columns, Py_s
     return 1;
 }
 
-/* The places of the bytes that are not 0. */
+/* The places of the bytes that are 1, all others being 0. */
 static void
 list_rows(const uint8_t *chosen, Py_ssize_t n, char *out)
 {
-    static const uint8_t none[64];
-    for (int32_t row = 0; row < n; row++) {
-        if (n - row >= 64 && !memcmp(chosen + row, none, sizeof none))
-            row += (int32_t)sizeof none - 1;
-        else if (chosen[row]) {
+    for (int32_t row = 0; row < n;) {
+        if (n - row >= 8) {
+            uint64_t eight;
+            memcpy(&eight, chosen + row, sizeof eight);
+            if (!eight) {
+                row += 8;
+                continue;
+            }
+        }
+        if (chosen[row]) {
             memcpy(out, &row, sizeof row);
             out += sizeof row;
         }
+        row++;
     }
 }
 

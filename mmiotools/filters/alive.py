@@ -1,10 +1,18 @@
-"""Which maps are alive along a stream, and which of them a reader of what is kept of it takes for alive."""
+"""What passes every filter, and which maps are alive along a stream: those that are, and those that a reader of what is
+kept of it takes for alive.
+"""
 
 from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from mmiotools.events import Kind
+
 T = TypeVar("T")
+
+#: Kinds that pass even where a window is shut, and those that pass every expression; damage does, too.
+LASTING = frozenset({Kind.HEADER, Kind.DEVICE, Kind.LOST})
+CONTEXT = LASTING | {Kind.MAP, Kind.UNMAP}
 
 
 class LiveMaps(Generic[T]):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mmiotools.events import Kind
-from mmiotools.filters.alive import LiveMaps
+from mmiotools.filters.alive import CONTEXT, LASTING, LiveMaps
 from mmiotools.trace.batch import EOL_CRLF, EOL_NONE, Batch, BoolArray, Column, concatenate
 
 #: Batches of maps emitted again are not longer than this.
@@ -23,12 +23,12 @@ def damage_mask(batch: Batch) -> BoolArray:
 
 def lasting_mask(batch: Batch) -> BoolArray:
     """Which rows pass even outside a window: HEADER, DEVICE, LOST and damage, (n,) bool."""
-    return batch.of_kind(Kind.HEADER, Kind.DEVICE, Kind.LOST) | damage_mask(batch)
+    return batch.of_kind(*LASTING) | damage_mask(batch)
 
 
 def context_mask(batch: Batch) -> BoolArray:
     """Which rows pass every expression: the lasting ones, MAP and UNMAP, (n,) bool."""
-    return lasting_mask(batch) | batch.of_kind(Kind.MAP, Kind.UNMAP)
+    return batch.of_kind(*CONTEXT) | damage_mask(batch)
 
 
 class MapContext:

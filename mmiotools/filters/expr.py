@@ -5,9 +5,10 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, Protocol, dataclass_transform
+from typing import Any, ClassVar, Protocol, dataclass_transform
 
 from mmiotools.events import Kind
+from mmiotools.tuples import NamedTuple
 
 #: Bare words → the kinds that they select. `all` and `access` are shorthands.
 WORDS: dict[str, frozenset[Kind]] = {
@@ -81,7 +82,7 @@ FIELDS = (
 )
 
 #: Names of regions that need no quotes.
-_BARE_NAME = re.compile(r"[A-Za-z_]\w*|[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/\w+")
+_BARE_NAME = r"[A-Za-z_]\w*|[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/\w+"
 
 #: The number that stands for the expansion ROM in `bar`.
 ROM_BAR = 6
@@ -128,7 +129,7 @@ class Span(NamedTuple):
 
 def name_text(name: str) -> str:
     """The name of a region: bare where the language reads it back, else quoted."""
-    return name if _BARE_NAME.fullmatch(name) else quote(name)
+    return name if re.fullmatch(_BARE_NAME, name) else quote(name)
 
 
 def quote(text: str) -> str:

@@ -24,7 +24,7 @@ MAX_DEPTH = 100
 
 #: Fields that hold text.
 _TEXTS = ("region", "reg", "mark")
-_NAMED_BAR = re.compile(r"(?:BAR(?P<number>[0-5])|(?P<rom>ROM))")
+_NAMED_BAR = r"(?:BAR(?P<number>[0-5])|(?P<rom>ROM))"
 
 
 def parse(text: str, names: Names | None = None) -> tree.Expr:
@@ -342,7 +342,7 @@ class Parser:
         return token.text
 
     def _is_bar(self, token: Token) -> bool:
-        return token.sort == "word" and _NAMED_BAR.fullmatch(token.text) is not None
+        return token.sort == "word" and re.fullmatch(_NAMED_BAR, token.text) is not None
 
     def span(self, name: str) -> tree.AnySpan:
         """A value, `A-B` or `A+LEN`; for addr also REGION, REGION+A, REGION+A-B and REGION+A+LEN, and REGISTER."""
@@ -407,7 +407,7 @@ class Parser:
         token = self.next()
         if name in ("op", "kind"):
             return self._kind(name, token)
-        if name == "bar" and (match := _NAMED_BAR.fullmatch(token.text)):
+        if name == "bar" and (match := re.fullmatch(_NAMED_BAR, token.text)):
             return int(match["number"]) if match["number"] else tree.ROM_BAR
         negative = signed and token.text == "-" and token.sort == "sign"
         if negative:

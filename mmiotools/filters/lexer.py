@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from mmiotools.errors import ExpressionError
+from mmiotools.tuples import NamedTuple
 
 #: Longest expression, in characters, that is looked at.
 MAX_TEXT = 1 << 16
@@ -22,8 +22,9 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_INTEGER = re.compile(r"(0[xX](?P<hex>[0-9a-fA-F_]+)|0[bB](?P<bin>[01_]+)|(?P<dec>[0-9][0-9_]*))(?P<unit>[kKMG]?)")
-_TIME = re.compile(r"(?P<whole>[0-9][0-9_]*)(?:\.(?P<part>[0-9]+))?(?P<unit>s|ms|us|µs|μs|ns|)")
+# Compiled when there is one: few expressions have both.
+_INTEGER = r"(0[xX](?P<hex>[0-9a-fA-F_]+)|0[bB](?P<bin>[01_]+)|(?P<dec>[0-9][0-9_]*))(?P<unit>[kKMG]?)"
+_TIME = r"(?P<whole>[0-9][0-9_]*)(?:\.(?P<part>[0-9]+))?(?P<unit>s|ms|us|µs|μs|ns|)"
 _UNITS = {"": 1, "k": 1 << 10, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 #: Powers of ten of a nanosecond.
 _TIME_UNITS = {"": 9, "s": 9, "ms": 6, "us": 3, "µs": 3, "μs": 3, "ns": 0}
@@ -67,7 +68,7 @@ def _strange(char: str) -> str:
 
 def integer(token: Token, text: str) -> int:
     """The integer that a token spells: decimal, 0x, 0b, with _ between digits and a k, M or G (powers of 1024)."""
-    match = _INTEGER.fullmatch(token.text)
+    match = re.fullmatch(_INTEGER, token.text)
     if match is None:
         raise ExpressionError(f"'{token.text}' is no number; write decimal, 0x… or 0b…", text, token.column)
     digits = match["hex"] or match["bin"] or match["dec"]
@@ -81,7 +82,7 @@ def integer(token: Token, text: str) -> int:
 
 def nanoseconds(token: Token, text: str) -> int:
     """The time that a token spells, exact: seconds, or with s, ms, us or ns behind."""
-    match = _TIME.fullmatch(token.text)
+    match = re.fullmatch(_TIME, token.text)
     if match is None or len(token.text) > 60:
         raise ExpressionError(f"'{token.text[:60]}' is no time; write 4.07, 10ms, 3us or 12ns", text, token.column)
     power = _TIME_UNITS[match["unit"]]

@@ -9,7 +9,7 @@ import warnings
 MAX_PATTERN = 1000
 MAX_SEARCHED = 1 << 16
 
-_QUANTIFIER = re.compile(rb"[*+?]|\{\d*(?P<comma>,?)(?P<most>\d*)\}")
+_QUANTIFIER = rb"[*+?]|\{\d*(?P<comma>,?)(?P<most>\d*)\}"
 
 
 def compile_pattern(pattern: bytes) -> re.Pattern[bytes]:
@@ -31,10 +31,11 @@ def _repeats_repetition(pattern: bytes) -> bool:
     """Whether an unbounded quantifier applies to a group with an unbounded quantifier inside."""
     groups = [False]
     closed: bool | None = None
+    quantifiers = re.compile(_QUANTIFIER)
     at = 0
     while at < len(pattern):
         char = pattern[at : at + 1]
-        quantifier = _QUANTIFIER.match(pattern, at)
+        quantifier = quantifiers.match(pattern, at)
         if quantifier is not None and not pattern[:at].endswith(b"("):
             unbounded = char in b"*+" or (quantifier["comma"] == b"," and not quantifier["most"])
             if unbounded:

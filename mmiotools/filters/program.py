@@ -1,12 +1,18 @@
-"""An expression about plain numbers of an event alone, as steps for the compiled engine (compiled/rows.c)."""
+"""An expression about plain numbers of an event alone, as steps for the compiled engine (compiled/rows.c), or for a few
+events for Python.
+"""
 
 from __future__ import annotations
 
 from array import array
-from typing import Any, NamedTuple
+from bisect import bisect_left
+from collections.abc import Sequence
+from operator import and_, not_, or_
+from typing import Any
 
 from mmiotools.events import Kind
 from mmiotools.filters import expr as tree
+from mmiotools.tuples import NamedTuple
 
 #: Field → the bits of its column, negative where it is signed.
 _BITS = {"width": 8, "addr": 64, "value": 64, "pc": 64, "map": -64, "time": -64, "pid": -64}
@@ -39,6 +45,28 @@ def compiled_steps(node: tree.Expr) -> Program | None:
     except _CannotSay:
         return None
     return Program(tuple(names), steps) if len(names) <= _MOST_COLUMNS and len(steps) <= _MOST_STEPS else None
+
+
+def selected(program: Program, columns: Sequence[Sequence[int | None]]) -> list[bool]:
+    """Which events a program selects: of its columns, each as long as there are events, None is no number."""
+    stack: list[list[bool]] = []
+    for step in program.steps:
+        if step == _NOT:
+            stack.append(list(map(not_, stack.pop())))
+        elif step in (_AND, _OR):
+            second = stack.pop()
+            stack.append(list(map(and_ if step == _AND else or_, stack.pop(), second)))
+        else:
+            number, *ranges = step
+            known = {item: item is not None and _lies_in(item, *ranges) for item in set(columns[number])}
+            stack.append([known[item] for item in columns[number]])
+    return stack.pop()
+
+
+def _lies_in(number: int, mask: int, flip: int, lows: array[int], highs: array[int]) -> bool:
+    word = number & mask ^ flip
+    at = bisect_left(highs, word)
+    return at < len(lows) and lows[at] <= word
 
 
 def _append(node: tree.Expr, names: list[str], steps: list[Any]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mmiotools.errors import ExpressionError
 from mmiotools.filters import expr as tree
 from mmiotools.filters.expr import OPERATORS
 from mmiotools.filters.lexer import Token
+from mmiotools.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from mmiotools.filters.grammar import Parser

@@ -21,7 +21,7 @@ _ACCESSES, _ALL = (1 << (Kind.UNKNOWN + 1)) - 1, (1 << len(Kind)) - 1
 
 def may_select(node: tree.Expr, zones: Zones) -> BoolArray:
     """The blocks in which the expression may select an event, (n,); surely in no other."""
-    return np.fromiter(map(blocks.may_select(node), zones.each()), np.bool_, len(zones.kinds))
+    return np.fromiter(map(blocks.may_select(node, zones.pages), zones.each()), np.bool_, len(zones.kinds))
 
 
 def choose(node: tree.Expr, window: Window, bare: bool = False, last: Last | None = None) -> Choice:

@@ -7,16 +7,17 @@ from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from mmiotools.errors import FormatError, NotATrace, UsageError
-from mmiotools.events import Event
-from mmiotools.formats.base import Format, Sniff, damaged
-from mmiotools.formats.source import ByteSource, open_source, strip_compression
-from mmiotools.trace.header import Spread, Tallied, Trace
 from mmiotools.trace.registry import Registry
-from mmiotools.trace.tally import Counted
 
 if TYPE_CHECKING:
+    from mmiotools.events import Event
+    from mmiotools.formats.base import Format, Sniff
+    from mmiotools.formats.source import ByteSource
     from mmiotools.trace.batch import Batch
+    from mmiotools.trace.header import Trace
     from mmiotools.trace.zones import Choice
+
+# What opens a trace is imported by what opens one: every format's module needs this one, and some commands no more.
 
 T = TypeVar("T")
 
@@ -61,6 +62,8 @@ def detect(source: ByteSource) -> Format:
 
     Raises NotATrace when none fits, and FormatError when several fit equally well.
     """
+    from mmiotools.formats.base import Sniff
+
     ranked: list[tuple[Sniff, Format]] = []
     # A native file is sure at once, and the formats of text take longer to import than to be ruled out.
     for name in chain(["native"], (name for name in FORMATS.each() if name != "native")):
@@ -97,6 +100,10 @@ def open_trace(
     blocks   whether batches are to come with their blocks, for a writer that takes them over; what is no file is first
              copied into one, so that nothing that is said at its end comes too late
     """
+    from mmiotools.formats.source import open_source
+    from mmiotools.trace.header import Spread, Tallied, Trace
+    from mmiotools.trace.tally import Counted
+
     source = open_source(path)
     if blocks:
         source = source.seekable()
@@ -140,6 +147,8 @@ def _with_problem(items: Iterator[T], noted: Callable[[Event], T], source: ByteS
     try:
         yield from items
         if source.problem is not None:
+            from mmiotools.formats.base import damaged
+
             yield noted(damaged(source.problem, events=0, offset=source.consumed))
     finally:
         source.close()
@@ -153,6 +162,8 @@ def _noted(note: Event) -> Batch:
 
 def format_for_path(path: str) -> str | None:
     """The writable format with the longest suffix that an output path has, looking below a compression suffix."""
+    from mmiotools.formats.source import strip_compression
+
     bare = strip_compression(path).lower()
     name = bare.rpartition("/")[2]
     plain = PLAIN_SUFFIXES.get(name[max(name.rfind("."), 0) :])

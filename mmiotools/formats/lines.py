@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
@@ -18,6 +18,7 @@ from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.header import Spread, Tallied
 from mmiotools.trace.tally import Counted
+from mmiotools.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch, Regions

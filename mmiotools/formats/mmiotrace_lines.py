@@ -6,9 +6,9 @@ every line that is in any way unusual to `parse_line`. `mmiotrace_render` is the
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
@@ -20,48 +20,56 @@ from mmiotools.trace.header import Bar, PciDevice
 _TIME = rb"(\d{1,9}|[0-8]\d{9}|9[01]\d{8})\.(\d{1,9})"
 _HEX = rb"0[xX]([0-9a-fA-F]{1,16})"
 _INT = rb"(-?\d{1,18})"
+#: Numbers up to 255.
+_WIDTH = rb"(\d{1,2}|[01]\d{2}|2[0-4]\d|25[0-5])"
 _S = rb"[ \t]+"
 _END = rb"[ \t]*$"
 
 
-def _record(*parts: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"[ \t]*" + _S.join(parts) + _END)
+@cache
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    """Compiled when it is first looked for: a small trace needs few of them, and they take a while."""
+    return re.compile(pattern)
 
 
-_ACCESS = _record(rb"([RW])", rb"(\d{1,3})", _TIME, _INT, _HEX, _HEX, _HEX, _INT)
+def _record(*parts: bytes) -> bytes:
+    return rb"[ \t]*" + _S.join(parts) + _END
+
+
+_ACCESS = _record(rb"([RW])", _WIDTH, _TIME, _INT, _HEX, _HEX, _HEX, _INT)
 _UNKNOWN = _record(
     rb"UNKNOWN", _TIME, _INT, _HEX, rb"([0-9a-fA-F]{2}(?:,[0-9a-fA-F]{2}){0,6})", _HEX, _INT
 )
 _MAP = _record(rb"MAP", _TIME, _INT, _HEX, _HEX, _HEX, _HEX, _INT)
 _UNMAP = _record(rb"UNMAP", _TIME, _INT, _HEX, _INT)
-_MARK = re.compile(rb"[ \t]*MARK[ \t]+" + _TIME + rb"(?: (.*))?$", re.DOTALL)
-_MARK_LOST = re.compile(rb"Lost (\d{1,18}) events\.(.*)", re.DOTALL)
-_CPU_LOST = re.compile(rb"CPU:(\d{1,6}) \[LOST (\d{1,18}) EVENTS\]$")
-_CPU_DROPPED = re.compile(rb"CPU:(\d{1,6}) \[(?:(-?\d{1,18}) )?EVENTS DROPPED\]$")
-_VERSION = re.compile(rb"[ \t]*VERSION[ \t]+(\S+)" + _END)
-_PCIDEV = re.compile(
+_MARK = rb"(?s)[ \t]*MARK[ \t]+" + _TIME + rb"(?: (.*))?$"
+_MARK_LOST = rb"(?s)Lost (\d{1,18}) events\.(.*)"
+_CPU_LOST = rb"CPU:(\d{1,6}) \[LOST (\d{1,18}) EVENTS\]$"
+_CPU_DROPPED = rb"CPU:(\d{1,6}) \[(?:(-?\d{1,18}) )?EVENTS DROPPED\]$"
+_VERSION = rb"[ \t]*VERSION[ \t]+(\S+)" + _END
+_PCIDEV = (
     rb"[ \t]*PCIDEV[ \t]+([0-9a-fA-F]{4})[ \t]+([0-9a-fA-F]{4})([0-9a-fA-F]{4})((?:[ \t]+[0-9a-fA-F]{1,16}){15})"
     rb"(?:[ \t]+(\S*))?[ \t]*$"
 )
 _KEYWORDS = (b"VERSION", b"PCIDEV", b"MAP", b"UNMAP", b"R", b"W", b"UNKNOWN", b"MARK")
 
 #: A whole record's beginning, anywhere: to count how many records a damaged line once was.
-_BEGINNING = re.compile(
+_BEGINNING = (
     rb"[RW] \d+ \d+\.\d{6} |UNKNOWN \d+\.\d{6} |UNMAP \d+\.\d{6} |MAP \d+\.\d{6} |MARK \d+\.\d{6} "
     rb"|PCIDEV [0-9a-f]{4} [0-9a-f]{8} |VERSION \d{8}|CPU:\d+ \[|# mmiotools(?: damaged)?: \{"
 )
 #: A record that begins right after something that is no blank: two lines whose line end was overwritten.
-_GLUED = re.compile(
+_GLUED = (
     rb"[^ ](?:[RW] \d+ \d+\.\d{6} -?\d+ 0x|UNKNOWN \d+\.\d{6} -?\d+ 0x|(?<!UN)MAP \d+\.\d{6} -?\d+ 0x"
     rb"|UNMAP \d+\.\d{6} -?\d+ 0x|MARK \d+\.\d{6} |PCIDEV [0-9a-f]{4} [0-9a-f]{8} [0-9a-f]+ "
     rb"|# mmiotools(?: damaged)?: \{)"
 )
 #: What the rest of a line cut in two looks like: numbers, and the driver name of a PCIDEV.
-_NUMBERS = re.compile(rb"[0-9a-fx,. -]+(?: \w+)?$")
+_NUMBERS = rb"[0-9a-fx,. -]+(?: \w+)?$"
 #: Characters that a record needs before another can have run into it.
 _ROOM = 4
 #: Lines of no known kind that were records before a byte of their keyword, or the blank after it, was changed.
-_BROKEN_KEYWORD = re.compile(
+_BROKEN_KEYWORD = (
     rb"\S \d{1,2} \d+\.\d{6} -?\d+ 0x"
     rb"|[ \t]+\d{1,2} \d+\.\d{6} -?\d+ 0x"
     rb"|[RW]\S?\d{1,2} \d+\.\d{6} -?\d+ 0x"
@@ -92,18 +100,23 @@ def parse_line(line: bytes, number: int, *, ended: bool = True) -> Event:
     return event
 
 
+def access_matcher() -> Callable[[bytes], re.Match[bytes] | None]:
+    """Takes an R or W line apart: its groups are kind, width, seconds, fraction, map, addr, value, pc, pid, from 1."""
+    return _compiled(_ACCESS).match
+
+
 def _parse(line: bytes) -> Event | None:
-    first = line.lstrip(b" \t")[:1]
-    parser = _PARSERS.get(first)
+    bare = line.lstrip(b" \t")
+    parser = _PARSERS.get(bare[:1]) or _PARSERS.get(bare[:3])
     return parser(line) if parser is not None else None
 
 
 def _parse_access(line: bytes) -> Event | None:
-    match = _ACCESS.match(line)
-    if match is None or int(match[2]) > 255:
+    match = access_matcher()(line)
+    if match is None:
         return None
     kind = Kind.READ if match[1] == b"R" else Kind.WRITE
-    time = _nanoseconds(match[3], match[4])
+    time = nanoseconds(match[3], match[4])
     return Event(
         kind,
         time,
@@ -116,43 +129,29 @@ def _parse_access(line: bytes) -> Event | None:
     )
 
 
-def _parse_u(line: bytes) -> Event | None:
-    match = _UNKNOWN.match(line)
-    if match is not None:
-        opcode = bytes.fromhex(match[5].replace(b",", b"").decode())
-        return Event(
-            Kind.UNKNOWN,
-            _nanoseconds(match[1], match[2]),
-            map=int(match[3]),
-            addr=int(match[4], 16),
-            pc=int(match[6], 16),
-            pid=int(match[7]),
-            extra={"opcode": opcode},
-        )
-    match = _UNMAP.match(line)
+def _parse_unknown(line: bytes) -> Event | None:
+    match = _compiled(_UNKNOWN).match(line)
     if match is None:
         return None
-    time = _nanoseconds(match[1], match[2])
-    return Event(Kind.UNMAP, time, map=int(match[3]), pc=int(match[4], 16), pid=int(match[5]))
+    opcode = bytes.fromhex(match[5].replace(b",", b"").decode())
+    return Event(
+        Kind.UNKNOWN,
+        nanoseconds(match[1], match[2]),
+        map=int(match[3]),
+        addr=int(match[4], 16),
+        pc=int(match[6], 16),
+        pid=int(match[7]),
+        extra={"opcode": opcode},
+    )
 
 
-def _parse_m(line: bytes) -> Event | None:
-    match = _MARK.match(line)
-    if match is not None:
-        text = match[3]
-        if text is None and len(match[2]) != 6:
-            return None
-        time = _nanoseconds(match[1], match[2])
-        lost = _MARK_LOST.match(text or b"")
-        if lost is not None and time == 0:
-            return None if lost[2] else Event(Kind.LOST, time, extra={"count": int(lost[1])})
-        return None if _GLUED.search(line, _ROOM) else Event(Kind.MARK, time, extra={"text": text or b""})
-    match = _MAP.match(line)
+def _parse_map(line: bytes) -> Event | None:
+    match = _compiled(_MAP).match(line)
     if match is None:
         return None
     return Event(
         Kind.MAP,
-        _nanoseconds(match[1], match[2]),
+        nanoseconds(match[1], match[2]),
         map=int(match[3]),
         addr=int(match[4], 16),
         pc=int(match[7], 16),
@@ -161,8 +160,30 @@ def _parse_m(line: bytes) -> Event | None:
     )
 
 
+def _parse_unmap(line: bytes) -> Event | None:
+    match = _compiled(_UNMAP).match(line)
+    if match is None:
+        return None
+    time = nanoseconds(match[1], match[2])
+    return Event(Kind.UNMAP, time, map=int(match[3]), pc=int(match[4], 16), pid=int(match[5]))
+
+
+def _parse_mark(line: bytes) -> Event | None:
+    match = _compiled(_MARK).match(line)
+    if match is None:
+        return None
+    text = match[3]
+    if text is None and len(match[2]) != 6:
+        return None
+    time = nanoseconds(match[1], match[2])
+    lost = _compiled(_MARK_LOST).match(text or b"")
+    if lost is not None and time == 0:
+        return None if lost[2] else Event(Kind.LOST, time, extra={"count": int(lost[1])})
+    return None if _compiled(_GLUED).search(line, _ROOM) else Event(Kind.MARK, time, extra={"text": text or b""})
+
+
 def _parse_pcidev(line: bytes) -> Event | None:
-    match = _PCIDEV.match(line)
+    match = _compiled(_PCIDEV).match(line)
     if match is None:
         return None
     numbers = [int(word, 16) for word in match[4].split()]
@@ -179,14 +200,14 @@ def _parse_pcidev(line: bytes) -> Event | None:
 
 
 def _parse_version(line: bytes) -> Event | None:
-    match = _VERSION.match(line)
+    match = _compiled(_VERSION).match(line)
     if match is None or not match[1].isascii():
         return None
     return Event(Kind.HEADER, extra={"format": "mmiotrace", "version": match[1].decode()})
 
 
 def _parse_cpu(line: bytes) -> Event | None:
-    match = _CPU_LOST.match(line) or _CPU_DROPPED.match(line)
+    match = _compiled(_CPU_LOST).match(line) or _compiled(_CPU_DROPPED).match(line)
     if match is None or (match[2] or b"").startswith(b"-"):
         return None
     extra = {} if match[2] is None else {"count": int(match[2])}
@@ -196,6 +217,8 @@ def _parse_cpu(line: bytes) -> Event | None:
 def _parse_comment(line: bytes) -> Event | None:
     for prefix in (META, DAMAGED):
         if line.startswith(prefix):
+            import json  # Few traces have these, and it takes a while.
+
             try:
                 content = json.loads(line[len(prefix) :])
             except (ValueError, RecursionError):
@@ -212,19 +235,23 @@ def _parse_comment(line: bytes) -> Event | None:
     return None
 
 
+#: By what a line begins with.
 _PARSERS = {
     b"R": _parse_access,
     b"W": _parse_access,
-    b"U": _parse_u,
-    b"M": _parse_m,
-    b"P": _parse_pcidev,
-    b"V": _parse_version,
-    b"C": _parse_cpu,
     b"#": _parse_comment,
+    b"UNK": _parse_unknown,
+    b"MAP": _parse_map,
+    b"UNM": _parse_unmap,
+    b"MAR": _parse_mark,
+    b"PCI": _parse_pcidev,
+    b"VER": _parse_version,
+    b"CPU": _parse_cpu,
 }
 
 
-def _nanoseconds(seconds: bytes, fraction: bytes) -> int:
+def nanoseconds(seconds: bytes, fraction: bytes) -> int:
+    """The time that the digits before and behind a point are."""
     return int(seconds) * 1_000_000_000 + int(fraction.ljust(9, b"0"))
 
 
@@ -241,25 +268,25 @@ def _unreadable(line: bytes, number: int, ended: bool) -> Event:
     """A line that is no record: a plain note, or damage with the number of records that it once was."""
     bare = line.strip(b" \t")
     keyword = bare.split(b" ", 1)[0]
-    begun = [match.start() for match in _BEGINNING.finditer(line)]
+    begun = [match.start() for match in _compiled(_BEGINNING).finditer(line)]
     # Something that is no record ran into the first record: it was an event too.
-    events = max(1, len(begun) + (bool(begun) and begun[0] > 0 and _GLUED.search(line, _ROOM) is not None))
+    events = max(1, len(begun) + (bool(begun) and begun[0] > 0 and _compiled(_GLUED).search(line, _ROOM) is not None))
     if keyword in _KEYWORDS:
         reason = f"malformed {keyword.decode()} record"
         if not ended:
             reason = "the last line is cut off"
-        elif _GLUED.search(line, _ROOM):
+        elif _compiled(_GLUED).search(line, _ROOM):
             reason = "two lines run into each other"
         return damaged(reason, text=line, events=events, line=number)
     if not ended and bare and any(known.startswith(bare) for known in (*_KEYWORDS, b"CPU:")):
         return damaged("the last line is cut off", text=line, line=number)
     if line.startswith((META, DAMAGED)):
         return damaged("malformed mmiotools comment", text=line, events=events, line=number)
-    if _GLUED.search(line, _ROOM):
+    if _compiled(_GLUED).search(line, _ROOM):
         return damaged("two lines run into each other", text=line, events=events, line=number)
     if not ended and bare.startswith(b"CPU:"):
         return damaged("the last line is cut off", text=line, line=number)
-    if _BROKEN_KEYWORD.match(line) or sum(word in line for word in _LOST_WORDS) > 1:
+    if _compiled(_BROKEN_KEYWORD).match(line) or sum(word in line for word in _LOST_WORDS) > 1:
         return damaged("a record whose keyword is damaged", text=line, events=events, line=number)
     return Event(Kind.NOTE, extra={"text": line})
 
@@ -270,7 +297,7 @@ def is_second_half(before: Event, event: Event) -> bool:
         event.kind == Kind.NOTE
         and before.damaged
         and not event.damaged
-        and _NUMBERS.match(event.extra["text"]) is not None
+        and _compiled(_NUMBERS).match(event.extra["text"]) is not None
     )
 
 

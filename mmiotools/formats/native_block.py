@@ -4,7 +4,6 @@ without being made anew.
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,25 +13,29 @@ from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats.native_columns import unpack_planes
-from mmiotools.formats.native_table import PAGES
+from mmiotools.formats.native_pages import PageSet, pages_of
 from mmiotools.trace.batch import Array, Batch
 from mmiotools.trace.hashing import distinct
-from mmiotools.trace.zones import page_set
 
 #: Of what a block says about itself without its columns: the least and the most of each, in the order of the index.
 _RANGES = {"time": (0, -1), "addr": (0, 0)}
-_PAGES = struct.Struct(f"<{len(PAGES)}Q")
+NO_ADDRESSES: NDArray[np.uint64] = np.empty(0, np.uint64)
 
 
 class Encoded(NamedTuple):
-    """A block before its place in the file is known: packed head and body, its line of the footer's index, what it
-    could not hold, and its events that are no accesses with their rows; perhaps those of the next blocks, too.
+    """A block before its place in the file is known.
+
+    entry  its line of the footer's index
+    pages  of its addresses; None where these are not known
+    lost   what it could not hold
+    rare   its events that are no accesses, with their rows; perhaps those of the next blocks, too
     """
 
     events: int
     head: bytes
     body: bytes
     entry: tuple[int, ...]
+    pages: PageSet | None
     lost: Counter[str]
     rare: tuple[Any, Batch] | None
 
@@ -65,10 +68,10 @@ def zone_of(batch: Batch, addresses: NDArray[np.uint64] | None) -> dict[str, Any
     return zone
 
 
-def entry_of(zone: dict[str, Any], pages: bytes) -> tuple[int, ...]:
-    """A block's line of the index, from its zone map and the set of the pages of its addresses, lowest bit first."""
+def entry_of(zone: dict[str, Any]) -> tuple[int, ...]:
+    """A block's line of the index, from its zone map."""
     ranges = [number for name, none in _RANGES.items() for number in zone.get(name, none)]
-    return (*ranges, zone["kinds"], *_PAGES.unpack(pages))
+    return (*ranges, zone["kinds"])
 
 
 def rare_of(batch: Batch) -> tuple[Any, Batch] | None:
@@ -93,13 +96,14 @@ def taken_over(batch: Batch, head: dict[str, Any], packed: bytes, body: bytes) -
         said = {name: zone[name] for name in (*_RANGES, "kinds") if name in zone}
         true = said == zone_of(batch, there) | {name: zone[name] for name in unread}
         true &= "addr" in unread or _same(addresses, there)
-        entry = entry_of(zone, bytes(_PAGES.size) if addresses is None else page_set(addresses).astype("<u8").tobytes())
-        true &= len(entry) == 5 + len(PAGES) and all(type(number) is int for number in entry)
+        entry = entry_of(zone)
+        true &= len(entry) == 5 and all(type(number) is int for number in entry)
     except (ValueError, TypeError, LookupError):
         return batch
     if not true:
         return batch
-    block = Encoded(len(batch), packed, body, entry, Counter(), rare_of(batch))
+    pages = None if "addr" in unread else pages_of(NO_ADDRESSES if there is None else there)
+    block = Encoded(len(batch), packed, body, entry, pages, Counter(), rare_of(batch))
     return BlockBatch(batch.kind, batch.columns, batch.extras, batch.regions, block)
 
 

@@ -7,11 +7,10 @@ signed ones are zigzagged first.
 from __future__ import annotations
 
 import zlib
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
 from mmiotools.formats.native_layout import CONSTANT, DELTA, DICTIONARY
@@ -25,6 +24,9 @@ from mmiotools.formats.native_planes import (
 )
 from mmiotools.formats.native_zstd import THOROUGH, Effort, expand, expand_planes, squeeze
 from mmiotools.trace.batch import Column
+
+if TYPE_CHECKING:
+    import zstandard
 
 #: Up to so many numbers, all byte planes may go into one frame; and where there are more planes than _SOME.
 _FEW, _FEW_OF_MANY, _SOME = 512, 4096, 4

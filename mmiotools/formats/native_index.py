@@ -21,7 +21,7 @@ from mmiotools.formats.native_layout import (
     unpack_frame,
 )
 from mmiotools.formats.native_stream import Stream
-from mmiotools.formats.native_table import PAGES, read_table
+from mmiotools.formats.native_table import read_table
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.formats.source import Extent
 from mmiotools.trace.batch import MAX_EVENTS
@@ -131,8 +131,7 @@ def _read(descriptor: int, size: int) -> Index:
     columns: dict[str, Any] = {
         name: np.frombuffer(column, _TYPES[column.typecode]) for name, column in table.columns.items()
     }
-    pages = [columns.pop(name) for name in PAGES if name in columns]
-    zones = Zones(**columns, pages=np.stack(pages, axis=1) if pages else None)
+    zones = Zones(**columns, pages=table.pages)
     return Index(zones, table.end, None if table.context is None else _context(table.context, table.events))
 
 

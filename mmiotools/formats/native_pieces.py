@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.trace.batch import Batch, concatenate
-from mmiotools.trace.polls import stretches
 
-#: Blocks that a worker reads at a time.
-_TOGETHER = 8
+#: Blocks that a worker reads at a time, and events in them, or one block.
+_TOGETHER, _EVENTS = 8, 1 << 16
 #: Rows that are put into one batch where few of a block are wanted.
 _JOINED = 1 << 13
 
@@ -20,19 +19,21 @@ _JOINED = 1 << 13
 Piece = list[tuple[int, int, int]]
 
 
-def pieces(wanted: NDArray[np.bool_]) -> Iterator[Piece]:
-    """The blocks that are wanted, some at a time."""
+def pieces(wanted: NDArray[np.bool_], events: NDArray[np.int64]) -> Iterator[Piece]:
+    """The blocks that are wanted, some at a time; `events` they all have, (n,) both."""
     piece: Piece = []
-    blocks = seen = 0
-    for start, stop in stretches(wanted).tolist():
-        for at in range(start, stop, _TOGETHER):
-            end = min(at + _TOGETHER, stop)
-            if blocks + end - at > _TOGETHER:
-                yield piece
-                piece, blocks = [], 0
-            piece.append((seen, at, end))
-            blocks += end - at
-            seen = end
+    blocks = rows = seen = 0
+    numbers = np.flatnonzero(wanted)
+    for at, count in zip(numbers.tolist(), events[numbers].tolist(), strict=True):
+        blocks, rows = blocks + 1, rows + count
+        if piece and (blocks > _TOGETHER or rows > _EVENTS):
+            yield piece
+            piece, blocks, rows = [], 1, count
+        if piece and seen == at:
+            piece[-1] = (*piece[-1][:2], at + 1)
+        else:
+            piece.append((seen, at, at + 1))
+        seen = at + 1
     if piece:
         yield piece
 

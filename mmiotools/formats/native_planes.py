@@ -12,7 +12,6 @@ from mmiotools.formats.native_layout import ADDRESS, CONSTANT, DELTA, DICTIONARY
 from mmiotools.speed import compiled
 from mmiotools.trace.batch import Column
 from mmiotools.trace.hashing import distinct
-from mmiotools.trace.zones import page_set
 
 U64 = NDArray[np.uint64]
 Array = NDArray[Any]
@@ -41,7 +40,7 @@ class Packed(NamedTuple):
     words        how many numbers are in the dictionary, or how many steps are no byte
     word_planes  their byte planes: of addresses as differences, of steps zigzagged if any is negative
     first, unit  of times; `negative` whether any step is
-    members      of kinds, a set of 256 bits, the lowest in the first byte; of addresses, that of their pages
+    members      of kinds, a set of 256 bits, the lowest in the first byte
     """
 
     encoding: int
@@ -260,10 +259,9 @@ def _packed(data: Array, what: What) -> Packed:
         coded = code(data.astype(np.uint64, copy=False), rows)
         assert coded is not None, "there are no more addresses than rows"
         low, high = int(data.min()), int(data.max())
-        members = page_set(coded.values).astype("<u8").tobytes()
         steps = split(np.diff(coded.values, prepend=np.uint64(0)))
         encoding = CONSTANT if constant else ADDRESS
-        return Packed(encoding, rows, low, high, coded.planes, len(coded.values), steps, members=members)
+        return Packed(encoding, rows, low, high, coded.planes, len(coded.values), steps)
     if constant:
         return Packed(CONSTANT, rows, int(data[0]), int(data[0]), members=members)
     if what == What.TIMES:

@@ -255,7 +255,7 @@ class NativeReader:
             return piece, found, self._hurt
 
         at = 0
-        for piece, found, hurt in ordered_map(work, pieces(wanted)):
+        for piece, found, hurt in ordered_map(work, pieces(wanted, zones.events)):
             if hurt:
                 # Damage may go on in the next piece, and is to be told once: from here on all is read in order.
                 wanted[: piece[0][1]] = False

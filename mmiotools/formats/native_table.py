@@ -7,8 +7,9 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterator
-from itertools import accumulate
-from typing import Any, NamedTuple
+from itertools import accumulate, repeat
+from operator import lt
+from typing import Any
 
 from mmiotools.formats.native_layout import (
     END,
@@ -22,12 +23,13 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.native_zstd import Corrupt, expand
 from mmiotools.speed import compiled
-from mmiotools.trace.blocks import Zone
+from mmiotools.trace.blocks import Pages, Zone
+from mmiotools.tuples import NamedTuple
 
 #: A block takes at least so many bytes: its frame, a head and a body.
 _LEAST = FRAME_SIZE + 2
-#: Fields that hold the four words of `Zone.pages`; older files lack them.
-PAGES = ("pages0", "pages1", "pages2", "pages3")
+#: Most pages of a file, and bytes of the sets of all its blocks. The writer makes a quarter of either.
+MAX_PAGES, MAX_SEEN = 1 << 14, 1 << 24
 #: The fields that every index has; and those that are signed.
 STORED = Zone._fields[: Zone._fields.index("pages")]
 _SIGNED = frozenset({"offset", "first", "events", "time_min", "time_max", "kinds"})
@@ -36,24 +38,24 @@ _SIGNED = frozenset({"offset", "first", "events", "time_min", "time_max", "kinds
 class Table(NamedTuple):
     """What a footer says.
 
-    columns  of the blocks: the fields of STORED, and PAGES where it has them; "q" or "Q", (blocks,) each
+    columns  of the blocks: the fields of STORED; "q" or "Q", (blocks,) each
+    pages    None where it says nothing of them
     end      where the blocks end, bytes from the file's beginning
     events   in the file
     context  its events that are no accesses, once more, still packed; None where it has none
     """
 
     columns: dict[str, array[int]]
+    pages: Pages | None
     end: int
     events: int
     context: Any
 
     def zones(self) -> Iterator[Zone]:
         """Block by block."""
-        each = zip(*(self.columns[name] for name in STORED), strict=True)
-        if PAGES[0] not in self.columns:
-            return map(Zone._make, ((*row, None, None) for row in each))
-        pages = zip(*(self.columns[name] for name in PAGES), strict=True)
-        return map(Zone._make, ((*row, words, None) for row, words in zip(each, pages, strict=True)))
+        columns = [self.columns[name] for name in STORED]
+        pages = repeat(None, len(columns[0])) if self.pages is None else self.pages.sets()
+        return map(Zone, *columns, pages)
 
 
 def read_table(descriptor: int, size: int) -> Table:
@@ -80,13 +82,26 @@ def read_table(descriptor: int, size: int) -> Table:
     if type(blocks) is not int or not 0 <= blocks <= at // _LEAST or len(set(fields)) != len(fields):
         raise Corrupt("an impossible number of blocks")
     index = expand(head["index"], 8 * blocks * len(fields))
-    wanted = STORED + (PAGES if set(PAGES) <= set(fields) else ())
     columns = {}
-    for name in wanted:
+    for name in STORED:
         place = 8 * blocks * fields.index(name)
         columns[name] = running_sums(_numbers(index[place : place + 8 * blocks]), "q" if name in _SIGNED else "Q")
     _check(columns, at, frame.first)
-    return Table(columns, at, frame.first, head.get("context"))
+    pages = _pages(head["pages"], head["seen"], blocks) if "pages" in head else None
+    return Table(columns, pages, at, frame.first, head.get("context"))
+
+
+def _pages(described: Any, seen: Any, blocks: int) -> Pages:
+    shift, count, numbers = described
+    if type(shift) is not int or not 0 <= shift < 64 or type(count) is not int or not 0 < count <= MAX_PAGES:
+        raise Corrupt("impossible pages")
+    size = blocks * -(-count // 8)
+    if size > MAX_SEEN:
+        raise Corrupt("an impossible number of pages")
+    pages = running_sums(_numbers(expand(numbers, 8 * count)))
+    if not all(map(lt, pages, pages[1:])):
+        raise Corrupt("pages out of order")
+    return Pages(shift, pages, expand(seen, size))
 
 
 def _numbers(data: bytes) -> array[int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmiotools import __version__
 from mmiotools.formats import native_extras
-from mmiotools.formats.native_block import BlockBatch, Encoded, entry_of, rare_of, values
+from mmiotools.formats.native_block import NO_ADDRESSES, BlockBatch, Encoded, entry_of, rare_of, values
 from mmiotools.formats.native_columns import Presence, encode, pack_planes
 from mmiotools.formats.native_extras import weight
 from mmiotools.formats.native_layout import (
@@ -29,29 +29,31 @@ from mmiotools.formats.native_layout import (
     pack_file_header,
     pack_frame,
 )
-from mmiotools.formats.native_table import PAGES
+from mmiotools.formats.native_pages import PageSets, pages_of
+from mmiotools.formats.native_planes import join
 from mmiotools.formats.native_zstd import QUICK, THOROUGH, Effort, squeeze
 from mmiotools.formats.source import is_seekable
-from mmiotools.trace.batch import Batch, Column, concatenate
+from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
 from mmiotools.trace.hashing import distinct
 from mmiotools.trace.header import TraceHeader
 
-#: Events in a block. What comes in one piece that is no longer than LONE, as a short trace does, is one block: to seek
-#: in it would not pay.
-BLOCK, LONE = 1 << 13, 1 << 14
+#: Events in a block; and for how many a pipe is made to wait, whoever reads it.
+BLOCK, WAIT = MAX_EVENTS, 1 << 13
 #: Blocks from which on the footer has the context, and the most that it may be: events, and their weight.
 MANY, _MOST_CONTEXT, _HEAVY_CONTEXT = 8, 1 << 16, 1 << 22
 #: Weight of extras (their bytes, and 9 for each object) beyond which a block is closed early.
 MAX_WEIGHT = 1 << 22
 #: What the footer knows of each block; 64-bit numbers, negative times as two's complement.
-ENTRY = ("offset", "first", "events", "time_min", "time_max", "addr_min", "addr_max", "kinds", *PAGES)
+ENTRY = ("offset", "first", "events", "time_min", "time_max", "addr_min", "addr_max", "kinds")
 #: Most bytes of a header map, so that a footer has room for it and for the index.
 MAX_HEADER_MAP = 1 << 22
 _ALL_ONES = (1 << 64) - 1
 
 
 class NativeWriter:
-    """Writes blocks of `block` events. On a file the header's event count is filled in at the end."""
+    """Writes blocks of `block` events; onto a pipe smaller ones, so that it need not wait for long. On a file the
+    header's event count is filled in at the end.
+    """
 
     #: Every batch would be a block of its own.
     joins: ClassVar[bool] = False
@@ -60,9 +62,11 @@ class NativeWriter:
         self.lost: Counter[str] = Counter()
         self._out = out
         self._header = header
+        self._start = out.tell() if is_seekable(out) else None
         self._block = block
-        self._lone = LONE if block == BLOCK else block
+        self._least = block if self._start is not None else min(block, WAIT)
         self._context: _Context | None = _Context()
+        self._pages: PageSets | None = PageSets()
         self._pending: list[Batch] = []
         self._waiting = 0
         self._events = 0
@@ -70,7 +74,6 @@ class NativeWriter:
         self._map: bytes | None = None
         self._content: dict[str, Any] = {}
         self._index: list[tuple[int, ...]] = []
-        self._start = out.tell() if is_seekable(out) else None
 
     def write(self, batch: Batch) -> None:
         """Append a batch; blocks are written as they fill. One that brings its block is written as that block."""
@@ -83,13 +86,14 @@ class NativeWriter:
             return
         self._pending.append(batch)
         self._waiting += len(batch)
-        if self._waiting < (self._block if self._index else self._lone) and weight(batch.extras) < MAX_WEIGHT:
+        if self._waiting < self._least and weight(batch.extras) < MAX_WEIGHT:
             return
         joined = concatenate(self._pending)
         at = 0
-        while len(joined) - at >= self._block:
-            self.accept(self._encode(joined.slice(at, at + self._block), QUICK))
-            at += self._block
+        while len(joined) - at >= self._least:
+            stop = min(at + self._block, len(joined))
+            self.accept(self._encode(joined.slice(at, stop), QUICK))
+            at = stop
         rest = joined.slice(at, len(joined)) if at < len(joined) else None
         if rest is not None and weight(rest.extras) >= MAX_WEIGHT:
             self.accept(self._encode(rest, QUICK))
@@ -116,10 +120,8 @@ class NativeWriter:
 
     def prepare(self, batch: Batch) -> list[Encoded]:
         """A batch as blocks of about equal size; pure, for worker processes. `accept` writes them."""
-        if len(batch) <= self._lone:
-            # The first piece may be all there is.
-            return self._encode(batch, QUICK if self._index else THOROUGH)
-        return self._encode(batch, QUICK, -(-len(batch) // self._block))
+        # The first piece may be all there is.
+        return self._encode(batch, QUICK if self._index else THOROUGH, -(-len(batch) // self._block))
 
     def _encode(self, batch: Batch, effort: Effort, blocks: int = 1) -> list[Encoded]:
         """A batch as so many blocks; more where its extras are too much for them. The first has what is rare in all."""
@@ -161,6 +163,8 @@ class NativeWriter:
             rows, batch = encoded.rare
             if not self._context.add(self._events + rows, batch):
                 self._context = None
+        if self._pages is not None and (encoded.pages is None or not self._pages.add(encoded.pages)):
+            self._pages = None
         self._put(_block(EVENTS, encoded.head, encoded.body, self._events, encoded.events))
         self._events += encoded.events
 
@@ -177,6 +181,8 @@ class NativeWriter:
         }
         if self._context is not None and self._context.events and len(self._index) >= MANY:
             head["context"] = self._context.packed()
+        if self._pages is not None and len(self._index) > 1:
+            head |= self._pages.packed()
         self._put(_block(FOOTER, pack(head), b"", self._events, 0))
         self._put(TRAILER.pack(at, END))
 
@@ -212,7 +218,7 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
     zone: dict[str, Any] = {}
     head: dict[str, Any] = {"n": len(batch), "zone": zone}
     times: dict[str, list[int]] = {}
-    pages = bytes(8 * len(PAGES))
+    words = NO_ADDRESSES
     directory: dict[str, Any] = {}
     body: dict[str, bytes] = {}
     presence = Presence()
@@ -230,7 +236,7 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
         elif name == "addr":
             zone["addr"] = [packed.low, packed.high]
             head["addresses"] = [packed.words, addresses]
-            pages = packed.members
+            words = np.cumsum(join(packed.word_planes, packed.words), dtype=np.uint64)
     zone.update(times)
     if "region" in directory:
         codes = distinct(values(batch, "region")).tolist()
@@ -243,8 +249,7 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
         directory["extras"] = [MSGPACK, 0, len(payload), zlib.crc32(payload), None]
         body["extras"] = payload
     head["columns"] = directory
-    entry = entry_of(zone, pages)
-    return Encoded(len(batch), pack(head), pack(body), entry, lost, None)
+    return Encoded(len(batch), pack(head), pack(body), entry_of(zone), pages_of(words), lost, None)
 
 
 def _block(kind: int, head: bytes, body: bytes, first: int, events: int) -> bytes:

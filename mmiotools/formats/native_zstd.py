@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import os
+import sys
+from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from typing import TYPE_CHECKING, Any
 
-import zstandard
+from mmiotools.tuples import NamedTuple
 
-_decompress = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompress
-_content_size = zstandard.frame_content_size
+if TYPE_CHECKING:
+    import zstandard
+
+
+def _library() -> Any:
+    """The package `zstandard`, or in CPython its part in C alone, which has all that is needed here: what the package
+    imports besides takes longer than a small file does.
+    """
+    name = "zstandard.backend_c"
+    usual = sys.implementation.name == "cpython" and "PYTHON_ZSTANDARD_IMPORT_POLICY" not in os.environ
+    package = PathFinder.find_spec("zstandard") if usual else None
+    part = None if package is None else PathFinder.find_spec(name, package.submodule_search_locations)
+    if part is None or part.loader is None or name in sys.modules:
+        return import_module("zstandard")
+    module = module_from_spec(part)
+    part.loader.exec_module(module)
+    # So that who imports the package later has the same.
+    sys.modules[name] = module
+    return module
+
+
+_zstd = _library()
+_decompress = _zstd.ZstdDecompressor(max_window_size=1 << 27).decompress
+_content_size = _zstd.frame_content_size
 #: The content of a zstd frame that says how much it is. Raises one of DAMAGED.
 expand_whole = _decompress
-DAMAGED = (zstandard.ZstdError,)
+DAMAGED = (_zstd.ZstdError,)
 
 
 class Corrupt(ValueError):
@@ -50,7 +77,7 @@ def _contents(frames: list[Any], most: int) -> list[bytes]:
             if _content_size(frame) > most:
                 raise Corrupt("a compressed part is larger than it may be")
             found.append(_decompress(frame, most))
-    except zstandard.ZstdError as error:
+    except _zstd.ZstdError as error:
         raise Corrupt(f"a compressed part is damaged ({error})") from error
     return found
 
@@ -63,8 +90,8 @@ class Effort(NamedTuple):
 
 
 #: For the blocks of a long trace, and where there is but one.
-QUICK = Effort(zstandard.ZstdCompressor(level=1), zstandard.ZstdCompressor(level=5))
-THOROUGH = Effort(zstandard.ZstdCompressor(level=6), zstandard.ZstdCompressor(level=12))
+QUICK = Effort(_zstd.ZstdCompressor(level=1), _zstd.ZstdCompressor(level=5))
+THOROUGH = Effort(_zstd.ZstdCompressor(level=6), _zstd.ZstdCompressor(level=12))
 
 
 def squeeze(data: Any) -> bytes:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, NoReturn, TypeVar
 
 from mmiotools.errors import MmioToolsError
+from mmiotools.trace.uninterrupted import uninterrupted
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -98,11 +97,12 @@ class _Worker:
         pieces, self._pieces = os.pipe()
         self._results, results = os.pipe()
         _widen(results)
-        self._process = os.fork()
-        if not self._process:
-            # A worker ends when its pipe's other end is closed, so no worker may hold that end of any.
-            parents = [end for worker in (self, *older) for end in (worker._pieces, worker._results)]
-            _serve(function, pieces, results, parents)
+        # A worker ends when its pipe's other end is closed, so no worker may hold that end of any.
+        parents = [end for worker in (self, *older) for end in (worker._pieces, worker._results)]
+        with uninterrupted():
+            self._process = os.fork()
+            if not self._process:
+                _serve(function, pieces, results, parents)
         os.close(pieces)
         os.close(results)
 
@@ -110,6 +110,8 @@ class _Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
+        import signal
+
         os.close(self._pieces)
         os.close(self._results)
         # Where nobody wants to be told of children that ended, it may be gone.
@@ -119,7 +121,7 @@ class _Worker:
 
     def give(self, piece: Any) -> None:
         """Hand over a piece; of those before, one may not have been answered yet."""
-        packed = pickle.dumps(piece, pickle.HIGHEST_PROTOCOL)
+        packed = _packed(piece)
         with contextlib.suppress(EOFError, OSError):  # it died; whoever asks for the result is told so
             if self._asked and len(packed) > _FITS:
                 self._take()  # else each might wait for the other to read
@@ -133,7 +135,7 @@ class _Worker:
                 self._take()
             except (EOFError, OSError) as error:
                 raise MmioToolsError("a worker process died") from error
-        good, value = pickle.loads(self._answers.popleft())
+        good, value = _unpacked(self._answers.popleft())
         if not good:
             raise value
         return value
@@ -153,6 +155,8 @@ def _widen(pipe: int) -> None:
 
 def _serve(function: Callable[[Any], Any], pieces: int, results: int, parents: list[int]) -> NoReturn:
     """What the process does. It never returns: what is left to do at the end of a process is its parent's."""
+    import signal
+
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -170,9 +174,24 @@ def _serve(function: Callable[[Any], Any], pieces: int, results: int, parents: l
 def _answer(function: Callable[[Any], Any], packed: bytearray) -> bytes:
     """Whether all was well, and what the function gave or raised."""
     try:
-        return pickle.dumps((True, function(pickle.loads(packed))), pickle.HIGHEST_PROTOCOL)
+        return _packed((True, function(_unpacked(packed))))
     except Exception as error:
-        return pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
+        return _packed((False, error))
+
+
+# What only workers need takes a while to import, and few files are so large.
+
+
+def _packed(item: Any) -> bytes:
+    import pickle
+
+    return pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+
+
+def _unpacked(packed: bytearray) -> Any:
+    import pickle
+
+    return pickle.loads(packed)
 
 
 def _send(descriptor: int, packed: bytes) -> None:

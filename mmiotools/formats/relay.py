@@ -294,7 +294,7 @@ class RelayWriter:
             part = slice(start, stop)
             for number in np.unique(maps[part][has[part]]).tolist():
                 live = self._maps.maps.get(number)
-                if live is not None and live.virt is not None:
+                if live is not None and live.virt is not None and not live.virt >> 64:
                     chosen = has[part] & (maps[part] == number)
                     virt[part][chosen] = addr[part][chosen] + np.uint64((live.virt - live.phys) % (1 << 64))
                     known[part] |= chosen
@@ -326,9 +326,9 @@ class RelayWriter:
         event = batch.event(row)
         extra = event.extra
         if event.kind == Kind.MAP and event.addr is not None and extra.get("virt") is not None:
-            return pack(MAP, event, (event.addr, extra["virt"], extra.get("length") or 0, event.pc or 0))
+            return self._probe(MAP, event, (event.addr, extra["virt"], extra.get("length") or 0, event.pc or 0))
         if event.kind == Kind.UNMAP:
-            return pack(UNMAP, event, (0, extra.get("virt", unmapped.get(row)) or 0, 0, event.pc or 0))
+            return self._probe(UNMAP, event, (0, extra.get("virt", unmapped.get(row)) or 0, 0, event.pc or 0))
         if event.kind == Kind.MARK and isinstance(extra.get("text"), bytes):
             text = extra["text"][: (1 << 16) - 1]
             if len(text) < len(extra["text"]):
@@ -345,6 +345,13 @@ class RelayWriter:
             what += " without width or value" if known else " outside every map"
         self.lost[what] += 1
         return None
+
+    def _probe(self, opcode: int, event: Event, numbers: tuple[int, ...]) -> bytes | None:
+        """A record of a map, where its numbers fit in."""
+        if any(number >> 64 for number in numbers):
+            self.lost[f"{event.kind.name} with a number of more than 64 bits"] += 1
+            return None
+        return pack(opcode, event, numbers)
 
 
 FORMAT = Relay()

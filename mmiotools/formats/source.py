@@ -12,9 +12,10 @@ import select
 import stat
 import sys
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from mmiotools.errors import FormatError, NotATrace, UsageError
+from mmiotools.tuples import NamedTuple
 
 #: How much of the input formats see when they are asked whether it is theirs.
 HEAD = 1 << 16

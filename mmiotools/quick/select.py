@@ -9,12 +9,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import ModuleType
-from typing import NamedTuple
 
 from mmiotools.events import Event, Kind
 from mmiotools.filters import blocks
 from mmiotools.filters import expr as tree
-from mmiotools.filters.alive import LiveMaps
+from mmiotools.filters.alive import CONTEXT, LASTING, LiveMaps
 from mmiotools.filters.program import Program, compiled_steps
 from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, unpack_file_header
@@ -22,16 +21,13 @@ from mmiotools.formats.native_stored import Rare, Rows, Stored, Unfit, joined
 from mmiotools.formats.native_table import Table, read_table, running_sums
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.speed import compiled
+from mmiotools.tuples import NamedTuple
 
-#: What passes every expression; and even where a window is shut.
-_LASTING = frozenset({Kind.HEADER, Kind.DEVICE, Kind.LOST})
-_CONTEXT = _LASTING | {Kind.MAP, Kind.UNMAP}
 _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
 #: An event, made when it is told.
 Told = Callable[[], Event]
-#: Blocks that a worker reads at a time.
-_TOGETHER = 8
-#: Blocks that are worth other processes.
+#: Events that a worker reads at a time, or those of a block; and so many that they are worth other processes.
+_TOGETHER = 1 << 16
 _MANY = 4 * _TOGETHER
 _LOW, _HIGH = -1 << 63, (1 << 63) - 1
 _WRONG = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
@@ -91,7 +87,7 @@ class Selection:
         self._table = table
         self._program = program
         self._question = question
-        self._test = blocks.may_select(question.node)
+        self._test = blocks.may_select(question.node, table.pages)
         self._zones = list(table.zones())
         self._ends = [*(zone.offset for zone in self._zones[1:]), table.end]
         #: Of the footer, where it has them: its events, their numbers in the file, and which of them are selected.
@@ -129,18 +125,32 @@ class Selection:
     def _all_times(self) -> Iterator[Part]:
         wanted = self._wanted()
         at = 0
-        for (start, stop), part in ordered_map(self._read, _stretches(wanted), many=len(wanted) > _MANY):
+        many = sum(self._zones[number].events for number in wanted) > _MANY
+        for (start, stop), part in ordered_map(self._read, self._stretches(wanted), many=many):
             yield self._skipped(at, self._zones[start].first)
             yield part
             at = self._zones[stop - 1].first + self._zones[stop - 1].events
         yield self._skipped(at, self._table.events)
+
+    def _stretches(self, numbers: list[int]) -> Iterator[tuple[int, int]]:
+        """Numbers of blocks side by side, with at most _TOGETHER events: from which one, and up to which."""
+        at = 0
+        while at < len(numbers):
+            stop, events = at + 1, self._zones[numbers[at]].events
+            while stop < len(numbers) and numbers[stop] == numbers[at] + stop - at:
+                events += self._zones[numbers[stop]].events
+                if events > _TOGETHER:
+                    break
+                stop += 1
+            yield numbers[at], numbers[at] + stop - at
+            at = stop
 
     def _skipped(self, start: int, stop: int) -> Part:
         """What is kept of events that are not read."""
         rare = self._context
         if self._question.bare or self._question.counts or rare is None:
             return Part(b"", 0)
-        return Part(_lines(rare.event(at) for at in self._unread(start, stop) if rare.kinds[at] in _CONTEXT), 0)
+        return Part(_lines(rare.event(at) for at in self._unread(start, stop) if rare.kinds[at] in CONTEXT), 0)
 
     def _read(self, stretch: tuple[int, int]) -> tuple[tuple[int, int], Part]:
         """The blocks start..stop-1: pure, for a worker."""
@@ -218,7 +228,7 @@ class Selection:
         allowed = within[:]
         for row, rare_kind in () if self._question.bare else zip(rare.rows, rare.kinds, strict=True):
             # Outside they pass, too, and then count where the expression selects them.
-            allowed[row] |= rare_kind in _LASTING
+            allowed[row] |= rare_kind in LASTING
         rows = stored.pick(*self._program, allowed)
         if self._question.counts:
             return Part(b"", len(rows)), after
@@ -239,18 +249,7 @@ class Selection:
 
 
 def _passes(kind: int, inside: bool) -> bool:
-    return kind in (_CONTEXT if inside else _LASTING)
-
-
-def _stretches(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """Numbers side by side, at most _TOGETHER of them: from which one, and up to which."""
-    at = 0
-    while at < len(numbers):
-        stop = at + 1
-        while stop < len(numbers) and stop - at < _TOGETHER and numbers[stop] == numbers[at] + stop - at:
-            stop += 1
-        yield numbers[at], numbers[at] + stop - at
-        at = stop
+    return kind in (CONTEXT if inside else LASTING)
 
 
 def _lines(events: Iterable[Event]) -> bytes:

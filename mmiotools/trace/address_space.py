@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise, zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 from mmiotools.events import Event, Kind
 from mmiotools.trace.header import Bar, LiveMap, PciDevice
+from mmiotools.tuples import NamedTuple
 
 TOP = 1 << 64
 

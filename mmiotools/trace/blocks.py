@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import Any
 
-#: Bytes in a page, as a power of two; and what spreads pages over 256 bits: the top byte of a product, so that pages
-#: side by side have bits of their own.
-PAGE_BITS, SPREADER = 8, 0x9E3779B97F4A7C15
-_WORD = (1 << 64) - 1
+from mmiotools.tuples import NamedTuple
+
+
+class Pages(NamedTuple):
+    """The pages of a file's addresses: these without their last `shift` bits. They are numbered as they ascend.
+
+    numbers  what is left of the addresses, (count,), count > 0
+    seen     a set for each block, ⌈count/8⌉ bytes, lowest bit first: the pages in which it has an address
+    """
+
+    shift: int
+    numbers: array[int]
+    seen: bytes
+
+    def sets(self) -> Iterator[int]:
+        """Block by block."""
+        size = -(-len(self.numbers) // 8)
+        return (int.from_bytes(self.seen[at : at + size], "little") for at in range(0, len(self.seen), size))
+
+    def between(self, low: int, high: int) -> int:
+        """The set of the pages with an address between two, both included."""
+        first = bisect_left(self.numbers, low >> self.shift)
+        return (1 << max(bisect_right(self.numbers, high >> self.shift), first)) - (1 << first)
 
 
 class Zone(NamedTuple):
@@ -19,7 +40,7 @@ class Zone(NamedTuple):
     time_min, time_max   nanoseconds, of the events that have a time; 0 and -1 where none has
     addr_min, addr_max   of those that have an address; 0 and 0 where none has
     kinds       bit k: an event of kind k is in the block
-    pages       a set of 256 bits in four words: those of the pages with an address; None where unknown
+    pages       bit i: it has an address in page i of the file's `Pages`; None where these are not known
     addresses   all its addresses, ascending; None where they are not known
     """
 
@@ -31,14 +52,5 @@ class Zone(NamedTuple):
     addr_min: int
     addr_max: int
     kinds: int
-    pages: Sequence[int] | None = None
+    pages: int | None = None
     addresses: Any = None
-
-
-def page_words(pages: Iterable[int]) -> tuple[int, int, int, int]:
-    """The set of some pages: addresses without their last PAGE_BITS bits."""
-    found = [0, 0, 0, 0]
-    for page in pages:
-        bit = (page * SPREADER & _WORD) >> 56
-        found[bit >> 6] |= 1 << (bit & 63)
-    return (found[0], found[1], found[2], found[3])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from mmiotools.events import Event
 from mmiotools.trace.batch import Batch, Regions, columnise
+from mmiotools.trace.uninterrupted import uninterrupted
 
 #: Events that are handed on together.
 BATCH_EVENTS = 1024
@@ -35,7 +34,7 @@ def gather(
 
     def flush() -> None:
         nonlocal begun
-        with _uninterrupted():
+        with uninterrupted():  # half a batch, or one written twice, would be no valid trace
             if not rows:
                 return
             if not begun:
@@ -49,16 +48,3 @@ def gather(
             sink(batch)
 
     return emit, flush
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until a batch is written: half a batch, or one written twice, would be no valid trace."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

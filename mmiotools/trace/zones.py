@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.trace.batch import Batch
-from mmiotools.trace.blocks import PAGE_BITS, SPREADER, Zone
+from mmiotools.trace.blocks import Pages, Zone
 
 
 class Zones(NamedTuple):
-    """What `Zone` says, of the blocks of a file in order: (n,) each, `pages` (n, 4). `addresses` are known of one block
-    alone.
-    """
+    """What `Zone` says, of the blocks of a file in order: (n,) each. `addresses` are known of one block alone."""
 
     offset: NDArray[np.int64]
     first: NDArray[np.int64]
@@ -25,23 +24,15 @@ class Zones(NamedTuple):
     addr_min: NDArray[np.uint64]
     addr_max: NDArray[np.uint64]
     kinds: NDArray[np.int64]
-    pages: NDArray[np.uint64] | None = None
+    pages: Pages | None = None
     addresses: NDArray[np.uint64] | None = None
 
     def each(self) -> Iterator[Zone]:
         """Block by block."""
-        pages = [None] * len(self.kinds) if self.pages is None else self.pages.tolist()
+        pages = repeat(None, len(self.kinds)) if self.pages is None else self.pages.sets()
         offset, first, events, *ranges, kinds = (column.tolist() for column in self[:8])
         for row in zip(offset, first, events, *ranges, kinds, pages, strict=True):
             yield Zone._make((*row, self.addresses))
-
-
-def page_set(addresses: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The set of the pages of some addresses, (4,)."""
-    bits = ((addresses >> np.uint64(PAGE_BITS)) * np.uint64(SPREADER)) >> np.uint64(56)
-    found = np.zeros(4, np.uint64)
-    np.bitwise_or.at(found, (bits >> np.uint64(6)).astype(np.intp), np.uint64(1) << (bits & np.uint64(63)))
-    return found
 
 
 class Last(NamedTuple):

@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
@@ -282,6 +284,36 @@ def test_a_column_in_an_encoding_that_is_not_known_is_kept(tmp_path: Path) -> No
     assert "'pid'" in parted(events_of(out))[1][0].extra["reason"]
 
 
+def with_another_head(whole: bytes, change: Callable[[dict[str, Any]], object]) -> tuple[bytes, bytes]:
+    """The file up to its first block, of which the head was changed, and what comes behind it."""
+    start = whole.index(layout.SYNC)
+    frame = layout.unpack_frame(whole[start : start + layout.FRAME_SIZE])
+    assert frame is not None
+    begin = start + layout.FRAME_SIZE
+    behind = begin + frame.head_length + frame.body_length
+    head = msgpack.unpackb(whole[begin : begin + frame.head_length], strict_map_key=False)
+    change(head)
+    packed = msgpack.packb(head)
+    block = layout.pack_frame(frame._replace(head_length=len(packed), head_crc=zlib.crc32(packed)))
+    return whole[:start] + block + packed + whole[begin + frame.head_length : behind], whole[behind:]
+
+
+def test_where_addresses_are_not_known_the_footer_says_nothing_of_them(tmp_path: Path) -> None:
+    """In an encoding that is not known they are kept, and a later reader may look for them."""
+    whole = written(some(20))
+    assert b"\xa4seen" in whole
+
+    def change(head: dict[str, Any]) -> None:
+        assert head["columns"]["addr"][0] == 3
+        head["columns"]["addr"][0] = 99
+
+    changed = b"".join(with_another_head(whole, change))
+    status, out = repaired(changed, tmp_path)
+    assert status == 0 and blocks_of(out.read_bytes())[0] == blocks_of(changed)[0]
+    assert b"\xa4seen" not in out.read_bytes()
+    assert b"\xa4seen" in repaired(whole, tmp_path)[1].read_bytes()
+
+
 def test_a_block_that_lies_about_its_addresses_is_made_anew(tmp_path: Path) -> None:
     batch = Batch.from_events(some(6))
     batch.columns["novel"] = Column(batch.data("time"))
@@ -289,20 +321,7 @@ def test_a_block_that_lies_about_its_addresses_is_made_anew(tmp_path: Path) -> N
     writer = NativeWriter(out, TraceHeader())
     writer.write(batch)
     writer.close()
-    whole = out.getvalue()
-    start = whole.index(layout.SYNC)
-    frame = layout.unpack_frame(whole[start : start + layout.FRAME_SIZE])
-    assert frame is not None
-    begin = start + layout.FRAME_SIZE
-    head = msgpack.unpackb(whole[begin : begin + frame.head_length], strict_map_key=False)
-    head["zone"]["addr"] = [1, 2]
-    packed = msgpack.packb(head)
-    lying = (
-        whole[:start]
-        + layout.pack_frame(frame._replace(head_length=len(packed), head_crc=zlib.crc32(packed)))
-        + packed
-        + whole[begin + frame.head_length :][: frame.body_length]
-    )
+    lying, _ = with_another_head(out.getvalue(), lambda head: head["zone"].update(addr=[1, 2]))
     status, path = repaired(lying, tmp_path)
     assert status == 1  # its end is missing
     assert parted(events_of(path))[0] == some(6)

@@ -13,15 +13,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmiotools.events import Event, Kind
+from mmiotools.filters import blocks
 from mmiotools.filters.compile import Predicate
 from mmiotools.filters.expr import Expr, Not
 from mmiotools.filters.grammar import parse
 from mmiotools.filters.stages import Chunk, cut, has_more, judge, keep_selected, tail
 from mmiotools.filters.window import Window
-from mmiotools.filters.zones import choose
-from mmiotools.formats import native_write, open_trace
+from mmiotools.filters.zones import choose, may_select
+from mmiotools.formats import native_pages, native_write, open_trace
 from mmiotools.formats.native_index import read_index
 from mmiotools.formats.native_open import NativeBatches
+from mmiotools.formats.native_table import read_table
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
@@ -171,6 +173,37 @@ def test_only_blocks_that_may_match_are_read(tmp_path: Path) -> None:
     assert read(path, "not write") == stream
     # The block before the window tells where events without a time belong, and such may be first in the block after it.
     assert read(path, "all", Window(first=200, last=210)) == stream[16:28]
+
+
+def test_blocks_are_chosen_by_the_addresses_in_them(tmp_path: Path) -> None:
+    """The least and the most do not tell; the rows are not asked, so that nothing else does."""
+    stream = [Event(Kind.READ, at, 4, 1, 0x1000 * (at % 2) + at // 8 * 4, value=at) for at in range(80)]
+    path = written(stream, 8, tmp_path)
+    assert read(path, "addr == 0x1008") == stream[16:24]
+    assert read(path, "addr in 0x8-0x10 or addr in 0x1024+4") == stream[16:40] + stream[72:]
+    assert read(path, "addr in 0x100-0xfff") == read(path, "addr == 0x9") == read(path, "addr > 0x1024") == []
+    assert read(path, "addr != 4") == read(path, "addr < 0x10000000000000000") == stream
+
+
+@settings(max_examples=100)
+@given(st.lists(st.integers(0, 40) | st.integers(0, 2**64 - 1), min_size=9), expressions(), st.integers(2, 4))
+@example([0, 2**64 - 1] * 9, parse("addr <= 0"), 3)
+def test_with_and_without_numpy_the_same_blocks_are_chosen(
+    tmp_path_factory: pytest.TempPathFactory, addresses: list[int], node: Expr, most: int
+) -> None:
+    stream = [Event(Kind.READ, at, 4, 1, addr, value=at) for at, addr in enumerate(addresses)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native_pages, "MOST", most)
+        path = written(stream, 4, tmp_path_factory.mktemp("zones"))
+    with path.open("rb") as file:
+        index = read_index(file.fileno(), path.stat().st_size)
+        table = read_table(file.fileno(), path.stat().st_size)
+    assert index is not None and table.pages is not None
+    chosen = may_select(node, index.zones).tolist()
+    assert list(map(blocks.may_select(node, table.pages), table.zones())) == chosen
+    predicate = Predicate(node)
+    for at, may in enumerate(chosen):
+        assert may or not predicate.mask(Batch.from_events(stream[4 * at : 4 * at + 4])).any()
 
 
 def test_what_is_no_access_is_in_the_footer_too(tmp_path: Path) -> None:

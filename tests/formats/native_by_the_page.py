@@ -302,13 +302,19 @@ class Reader:
         yield from self._gap(self.expected)
 
 
-def index(data: bytes) -> list[dict[str, int]]:
-    """The footer's index of a file that is alone in its input, found from its end."""
+def footer(data: bytes) -> dict[str, Any]:
+    """The head of the footer of a file that is alone in its input, found from its end."""
     footer, end = TRAILER.unpack(data[-TRAILER.size :])
     _, kind, head_length, _, _, _, _, _ = FRAME.unpack_from(data, footer)
     if end != END or kind != ord("F"):
         raise Damage("footer")
-    head = msg(data[footer + FRAME.size : footer + FRAME.size + head_length])
+    head: dict[str, Any] = msg(data[footer + FRAME.size : footer + FRAME.size + head_length])
+    return head
+
+
+def index(data: bytes) -> list[dict[str, int]]:
+    """The index in the footer."""
+    head = footer(data)
     count, fields = head["blocks"], head["fields"]
     content = zstd(head["index"], 8 * count * len(fields))
     numbers = struct.unpack(f"<{count * len(fields)}Q", content)
@@ -319,3 +325,23 @@ def index(data: bytes) -> list[dict[str, int]]:
             at = (at + numbers[place * count + row]) % 2**64
             out[row][name] = wrap(at) if name.startswith("time") else at
     return out
+
+
+def pages(data: bytes) -> list[list[range]]:
+    """For each block the pages in which it has addresses, by the footer."""
+    head = footer(data)
+    shift, count, packed = head["pages"]
+    numbers, at = [], 0
+    for step in struct.unpack(f"<{count}Q", zstd(packed, 8 * count)):
+        at += step
+        numbers.append(at)
+    size = -(-count // 8)
+    seen = zstd(head["seen"], head["blocks"] * size)
+    return [
+        [
+            range(number << shift, number + 1 << shift)
+            for i, number in enumerate(numbers)
+            if seen[block * size + i // 8] >> i % 8 & 1
+        ]
+        for block in range(head["blocks"])
+    ]

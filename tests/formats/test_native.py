@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import tracemalloc
@@ -203,6 +204,7 @@ def entry(payload: bytes, encoding: int = 1, bits: int = 8) -> list[object]:
 _NO_TIMES = {"times beyond 64 bits": [(1 << 64) - 1, 1], "a unit beyond 64 bits": [0, 1 << 63], "no time": [None, 1]}
 
 
+@functools.cache
 def hostile() -> dict[str, bytes]:
     bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
     planes = msgpack.packb({"v": [bomb]})

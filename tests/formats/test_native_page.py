@@ -13,10 +13,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from native_by_the_page import Reader, index
+from native_by_the_page import Reader, footer, index, pages
 from vectors import ROOT, load
 
 from mmiotools.events import NUMERIC_FIELDS, Event, Kind
+from mmiotools.formats import native_pages
 from mmiotools.formats.native import FORMAT
 from mmiotools.formats.native_layout import FRAME_SIZE, unpack, unpack_frame
 from mmiotools.formats.native_write import NativeWriter
@@ -151,6 +152,27 @@ def test_index() -> None:
         assert (line["time_min"], line["time_max"]) == (min(times), max(times))
         assert (line["addr_min"], line["addr_max"]) == (min(addresses), max(addresses))
         assert line["kinds"] == sum({1 << row["kind"] for row in rows})
+
+
+@pytest.mark.parametrize("most", [4096, 20])
+def test_pages(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block has addresses in the pages that are said, and nowhere else."""
+    monkeypatch.setattr(native_pages, "MOST", most)
+    data = write(all_kinds(), 100)
+    records = Reader(data).records
+    assert (footer(data)["pages"][0] == 0) == (most == 4096)
+    for line, there in zip(index(data), pages(data), strict=True):
+        rows = records[line["first"] : line["first"] + line["events"]]
+        addresses = {row["addr"] for row in rows if "addr" in row}
+        assert all(any(address in page for page in there) for address in addresses)
+        assert all(any(address in page for address in addresses) for page in there)
+
+
+def test_pages_of_a_vector() -> None:
+    base, elsewhere = 0xFEBC0000, 0xD000000C
+    blocks = [[base, base + 4], [base + 4, base + 0x20], [elsewhere, base + 4]]
+    data = load(ROOT / "native" / "pages.vec").data
+    assert pages(data) == [[range(start, start + 4) for start in starts] for starts in blocks]
 
 
 def test_same_damage() -> None:

@@ -161,6 +161,25 @@ def test_what_a_stream_cannot_hold_is_named() -> None:
     assert write("relay", TraceHeader("mmiotrace"), [Batch.from_events(some)])[0] == b""
 
 
+@pytest.mark.parametrize("length", [1 << 64, (1 << 202) + 5])
+def test_a_map_of_more_than_64_bits_is_named(length: int) -> None:
+    some = [
+        Event(Kind.MAP, 0, map=1, addr=0x1000, extra={"virt": 0x8000, "length": length}),
+        Event(Kind.READ, 0, 4, 1, addr=0x1004, value=5),
+        Event(Kind.UNMAP, 0, map=1),
+        Event(Kind.MAP, 0, map=2, addr=0x1000, extra={"virt": length + 7, "length": 16}),
+        Event(Kind.READ, 0, 4, 2, addr=0x1004, value=5),
+        Event(Kind.UNMAP, 0, map=2),
+    ]
+    data, lost = write("relay", TraceHeader("mmiotrace"), [Batch.from_events(some)])
+    assert lost == {
+        "MAP with a number of more than 64 bits": 2,
+        "UNMAP with a number of more than 64 bits": 1,
+        "READ outside every map": 1,
+    }
+    assert [event.kind for event in events("relay", data)] == [Kind.READ, Kind.UNMAP]
+
+
 def test_another_format_does_not_take_the_bytes_for_its_own() -> None:
     data = (SAMPLES / "mmt" / "oddities.mmt").read_bytes()
     header, batches = read("mmt", data + b"\x01\xff")

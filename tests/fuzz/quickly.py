@@ -1,4 +1,6 @@
-"""The quick way from a native file to text: it gives what the batches give, or says that it cannot."""
+"""The quick ways from a native file, and from a small text, to text: they give what the batches give, or say that they
+cannot.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,28 @@ from mmiotools.filters.expr import Expr
 from mmiotools.filters.window import Window
 from mmiotools.formats.mmiotrace_render import DAMAGED
 from mmiotools.formats.native_stored import Unfit
+from mmiotools.quick.lines import select_lines
 from mmiotools.quick.select import Question, open_selection
+
+
+def other_lines(path: str, data: bytes, node: Expr, time: int, rng: Random) -> str | None:
+    """How the quick way through mmiotrace text differs, None where it does not, or cannot do it."""
+    first, last = rng.choice([(None, None), (None, None), (time, None), (None, time), (time, time + 10**6)])
+    bare, known = rng.random() < 0.3, rng.random() < 0.7
+    window = Window(None, None, first, last)
+    found = select_lines(data, node, window, bare, known=known)
+    if found is None:
+        return None
+    out, run = io.BytesIO(), Run(True)
+    given = "mmiotrace" if known else None
+    request = Request("", path, bare=bare, from_format=given, to_format="mmiotrace", strict=True, quiet=True)
+    try:
+        selected = select_batches(Asked(request, run, node, None, window), out)
+    except MmioToolsError as error:
+        return f"{node}: only the other way fails, {error}"
+    if found != (out.getvalue(), selected) or run.status:
+        return f"{node} {first}-{last} bare {bare} known {known}: other lines, another number or damage"
+    return None
 
 
 def differs(path: str, node: Expr, time: int, rng: Random, honest: bool) -> str | None:

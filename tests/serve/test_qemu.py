@@ -26,8 +26,8 @@ def stand_in(tmp_path: Path, script: str) -> str:
 
 
 def gone(pid: int) -> bool:
-    """Whether a process has ended, within five seconds; a zombie that its new parent has not met counts."""
-    for _ in range(100):
+    """Whether a process has ended, within a minute; a zombie that its new parent has not met counts."""
+    for _ in range(1200):
         try:
             if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
                 return True

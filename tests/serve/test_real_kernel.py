@@ -66,14 +66,14 @@ def served(top: Path, guest: Path, *words: str) -> tuple[int, dict[str, Any], st
             "--qemu",
             command,
             "--timeout",
-            "90",
+            "240",
             *words,
         ],
         cwd=top,
         env=os.environ | {"PYTHONPATH": str(top)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=120,
+        timeout=300,
     )
     console = done.stderr.decode(errors="replace")
     assert done.stdout, console

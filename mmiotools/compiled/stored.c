@@ -1,0 +1,142 @@
+/* Numbers of columns as they are stored. */
+#include "stored.h"
+
+Py_ssize_t
+rows_before(const uint8_t *bitmap, Py_ssize_t from, Py_ssize_t to)
+{
+    Py_ssize_t count = 0;
+    for (; from < to && from & 63; from++)
+        count += has_row(bitmap, from);
+    for (; to - from >= 64; from += 64) {
+        uint64_t bits;
+        memcpy(&bits, bitmap + from / 8, sizeof bits);
+        count += bits_set(bits);
+    }
+    for (; from < to; from++)
+        count += has_row(bitmap, from);
+    return count;
+}
+
+/* The bits of the rows from..from+63 of n, `from` a multiple of 64; 0 behind the last one. */
+static uint64_t
+bits_at(const uint8_t *bitmap, Py_ssize_t from, Py_ssize_t n)
+{
+    uint64_t bits = 0;
+    Py_ssize_t rows = n - from < 64 ? n - from : 64;
+    for (Py_ssize_t row = 0; row < rows; row += 8)
+        bits |= (uint64_t)bitmap[(from + row) >> 3] << row;
+    return bits;
+}
+
+/* What the numbers of a dictionary or of planes are at some places; 0 where a code is beyond its dictionary. */
+static inline int
+gather(const Stored *from, int planes, const int32_t *rows, Py_ssize_t count, uint64_t *out)
+{
+    for (Py_ssize_t i = 0; i < count; i++) {
+        uint64_t number = code_at(from, planes, rows ? rows[i] : i);
+        if (from->words) {
+            if (number >= from->known)
+                return 0;
+            number = from->words[number];
+        }
+        out[i] = meant(from, number);
+    }
+    return 1;
+}
+
+/* What the steps from..to-1 add; `used` counts those that did not fit a byte. */
+static inline uint64_t
+sum_of_steps(const Stored *from, Py_ssize_t at, Py_ssize_t to, Py_ssize_t *used)
+{
+    const uint8_t *small = from->plane[0];
+    uint64_t sum = 0;
+    uint32_t bytes = 0, escapes = 0;
+    for (Py_ssize_t i = at; i < to; i++) {
+        bytes += small[i];
+        escapes += small[i] == ESCAPE;
+    }
+    for (uint32_t i = 0; i < escapes; i++)
+        sum += from->large[(*used)++];
+    return sum + bytes - ESCAPE * escapes;
+}
+
+/* Times of some rows of a column that all rows have. */
+static void
+add_steps(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out)
+{
+    uint64_t now = from->first;
+    Py_ssize_t row = 0, used = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Py_ssize_t stop = (rows ? rows[i] : i) + 1;
+        now += sum_of_steps(from, row, stop, &used);
+        row = stop;
+        out[i] = now * from->unit;
+    }
+}
+
+int
+numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out, uint8_t *has)
+{
+    if (!from->bitmap) {
+        memset(has, 1, (size_t)count);
+        if (from->planes < 0)
+            for (Py_ssize_t i = 0; i < count; i++)
+                out[i] = from->constant;
+        else if (from->steps)
+            add_steps(from, rows, count, out);
+        else
+            return from->planes == 1   ? gather(from, 1, rows, count, out)
+                   : from->planes == 2 ? gather(from, 2, rows, count, out)
+                                       : gather(from, from->planes, rows, count, out);
+        return 1;
+    }
+    uint64_t now = from->first;
+    /* 64 rows of the bitmap from row `at` on, and how many rows before them have a number. */
+    Py_ssize_t added = 0, used = 0, before = 0, at = 0;
+    uint64_t bits = bits_at(from->bitmap, 0, from->rows);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Py_ssize_t row = rows ? rows[i] : i;
+        if (row - at >= 64) {
+            before += rows_before(from->bitmap, at, row & ~(Py_ssize_t)63);
+            at = row & ~(Py_ssize_t)63;
+            bits = bits_at(from->bitmap, at, from->rows);
+        }
+        out[i] = 0;
+        has[i] = bits >> (row - at) & 1;
+        if (!has[i])
+            continue;
+        Py_ssize_t place = before + bits_set(bits & (((uint64_t)1 << (row - at)) - 1));
+        if (from->planes < 0)
+            out[i] = from->constant;
+        else if (from->steps) {
+            now += sum_of_steps(from, added, place + 1, &used);
+            added = place + 1;
+            out[i] = now * from->unit;
+        } else {
+            int32_t one = (int32_t)place;
+            if (!gather(from, from->planes, &one, 1, &out[i]))
+                return 0;
+        }
+    }
+    return 1;
+}
+
+void
+spread(const Stored *from, Py_ssize_t n, uint8_t *items, int size)
+{
+    Py_ssize_t place = from->count, row = n;
+    while (from->bitmap && row > place) {
+        if (!(row & 7) && from->bitmap[(row >> 3) - 1] == 255) {
+            row -= 8;
+            place -= 8;
+            memmove(items + row * size, items + place * size, 8 * (size_t)size);
+        } else {
+            row--;
+            if (has_row(from->bitmap, row))
+                memmove(items + row * size, items + --place * size, (size_t)size);
+            else
+                memset(items + row * size, 0, (size_t)size);
+        }
+    }
+}
+

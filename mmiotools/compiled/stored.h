@@ -1,0 +1,76 @@
+/* Columns of a native block as they are stored. */
+#ifndef MMIOTOOLS_STORED_H
+#define MMIOTOOLS_STORED_H
+
+#include "speed.h"
+
+/* No block has more rows. */
+#define MOST_ROWS 65536
+#define ESCAPE 255
+/* The kind of an event whose time is not its own; and the last kind. */
+enum { LOST = 6, NOTE = 10 };
+
+/* A column of `rows` rows: a constant (planes -1), or byte planes of `count` numbers: codes of `words` where it has those, or
+ * steps of time, of which each that is ESCAPE stands for the next of `large`. Row i has a number where bit i of `bitmap` is set;
+ * without a bitmap all rows have.
+ */
+typedef struct {
+    int zigzag, planes, steps;
+    const uint8_t *plane[8], *bitmap;
+    const uint64_t *words, *large;
+    uint64_t known, constant, mask, sign, first, unit;
+    Py_ssize_t rows, count, many;
+} Stored;
+
+static inline int
+has_row(const uint8_t *bitmap, Py_ssize_t row)
+{
+    return bitmap[row >> 3] >> (row & 7) & 1;
+}
+
+/* How many bits are 1: those of pairs, fours and bytes, and their sum. */
+static inline int
+bits_set(uint64_t bits)
+{
+    bits -= bits >> 1 & 0x5555555555555555u;
+    bits = (bits & 0x3333333333333333u) + (bits >> 2 & 0x3333333333333333u);
+    bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return (int)(bits * 0x0101010101010101u >> 56);
+}
+
+/* A number as one of the column's type: higher bits are dropped. */
+static inline uint64_t
+within_type(const Stored *from, uint64_t number)
+{
+    return ((number & from->mask) ^ from->sign) - from->sign;
+}
+
+/* What a number of the planes or the dictionary stands for. */
+static inline uint64_t
+meant(const Stored *from, uint64_t number)
+{
+    return within_type(from, from->zigzag ? number >> 1 ^ (0 - (number & 1)) : number);
+}
+
+/* What the planes say at a place. */
+static inline uint64_t
+code_at(const Stored *from, int planes, Py_ssize_t place)
+{
+    uint64_t number = 0;
+    for (int i = 0; i < planes; i++)
+        number |= (uint64_t)from->plane[i][place] << 8 * i;
+    return number;
+}
+
+/* The numbers of some rows, ascending, all n where `rows` is NULL, and whether each has one; 0 where a code is beyond its
+ * dictionary.
+ */
+int numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *out, uint8_t *has);
+
+/* Items of `size` bytes, one for each number that a column holds, moved to the rows of n that have one; 0 elsewhere. */
+void spread(const Stored *from, Py_ssize_t n, uint8_t *items, int size);
+
+/* How many of the rows from..to-1 have a number. */
+Py_ssize_t rows_before(const uint8_t *bitmap, Py_ssize_t from, Py_ssize_t to);
+
+#endif
