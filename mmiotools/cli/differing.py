@@ -64,9 +64,7 @@ def _worth_it(request: Request) -> tuple[str, ...]:
 
 
 def _reading(path: str, format_name: str | None) -> Ahead[Description]:
-    def read(columns: int) -> Description:
-        from mmiotools.quick.accesses import share_accesses
+    # Imported once, before there are two processes that need it.
+    from mmiotools.quick.accesses import share_accesses
 
-        return share_accesses(path, format_name, columns)
-
-    return Ahead(read)
+    return Ahead(lambda columns: share_accesses(path, format_name, columns))
