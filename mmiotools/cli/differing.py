@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mmiotools.cli.ahead import Ahead, worth_reading_ahead
+from mmiotools.speed import compiled
 from mmiotools.tuples import NamedTuple
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def compare_traces(request: Request) -> int:
 
 def _worth_it(request: Request) -> tuple[str, ...]:
     """The inputs to read at once: both, where nothing but their accesses is looked at."""
-    plain = len(request.traces) == 2 and not (request.repeat_a or request.repeat_b or request.groups)
+    plain = compiled() is not None and len(request.traces) == 2 and not (request.repeat_a or request.repeat_b or request.groups)
     if plain and request.at is None and request.as_trace is None and all(map(worth_reading_ahead, request.traces)):
         return request.traces
     return ()
