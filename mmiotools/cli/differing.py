@@ -58,8 +58,10 @@ def compare_traces(request: Request) -> int:
 
 def _worth_it(request: Request) -> tuple[str, ...]:
     """The inputs to read at once: both, where nothing but their accesses is looked at."""
-    plain = compiled() is not None and len(request.traces) == 2 and not (request.repeat_a or request.repeat_b or request.groups)
-    if plain and request.at is None and request.as_trace is None and all(map(worth_reading_ahead, request.traces)):
+    if compiled() is None or request.at is not None or request.as_trace is not None:
+        return ()
+    plain = len(request.traces) == 2 and not (request.repeat_a or request.repeat_b or request.groups)
+    if plain and all(map(worth_reading_ahead, request.traces)):
         return request.traces
     return ()
 
