@@ -1,4 +1,4 @@
-"""Reads the inputs of a command that compares whole traces: the first here, the next in another process meanwhile."""
+"""Reads the inputs of a command that compares whole traces in other processes, while this one does something else."""
 
 from __future__ import annotations
 
@@ -9,34 +9,37 @@ import stat
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
 from mmiotools.formats.parallel import workers_wanted
-from mmiotools.trace.header import TraceHeader
-from mmiotools.trace.matching import Accesses
-from mmiotools.trace.sharing import SharedColumns, map_accesses
 from mmiotools.trace.uninterrupted import uninterrupted
+
+T = TypeVar("T")
 
 #: Files of fewer bytes are read here, one after the other.
 _WORTH_IT = 1 << 18
 
 
-class Ahead:
-    """A file that is being read in a forked process. A context manager: leaving it ends the process."""
+class Ahead(Generic[T]):
+    """A file that is being read in a forked process. A context manager: leaving it ends the process.
 
-    def __init__(self, read: Callable[[SharedColumns], tuple[TraceHeader, Accesses]]) -> None:
-        self._columns = os.memfd_create("mmiotools")
+    read     what that process does: it is given the descriptor of a file without a name, `columns`, to put columns
+             there, and what it returns goes to this process
+    """
+
+    def __init__(self, read: Callable[[int], T]) -> None:
+        self.columns = os.memfd_create("mmiotools")
         ours, theirs = os.pipe()
         sys.stdout.flush()
         with uninterrupted():
             self._pid = os.fork()
             if not self._pid:
                 os.close(ours)
-                _serve(read, self._columns, theirs)
+                _serve(read, self.columns, theirs)
         os.close(theirs)
         self._answer: BinaryIO = os.fdopen(ours, "rb")
 
-    def __enter__(self) -> Ahead:
+    def __enter__(self) -> Ahead[T]:
         return self
 
     def __exit__(
@@ -47,17 +50,17 @@ class Ahead:
             os.waitpid(self._pid, 0)
             self._pid = 0
         self._answer.close()
-        os.close(self._columns)
+        os.close(self.columns)
 
-    def result(self) -> tuple[TraceHeader, Accesses] | None:
+    def result(self) -> T | None:
         """What it read; None where anything was out of the ordinary, so that the file is to be read again, here."""
         answer = self._answer.read()
         _, status = os.waitpid(self._pid, 0)
         self._pid = 0
         if status:
             return None
-        header, description = pickle.loads(answer)
-        return header, map_accesses(self._columns, description)
+        found: T = pickle.loads(answer)
+        return found
 
 
 def worth_reading_ahead(path: str) -> bool:
@@ -70,15 +73,14 @@ def worth_reading_ahead(path: str) -> bool:
     return large and hasattr(os, "memfd_create") and workers_wanted() > 1
 
 
-def _serve(read: Callable[[SharedColumns], tuple[TraceHeader, Accesses]], columns: int, answer: int) -> None:
+def _serve(read: Callable[[int], T], columns: int, answer: int) -> None:
     """What the forked process does: it leaves its answer, ends with status 0 if all was well, and never returns."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-        shared = SharedColumns(columns)
-        header, accesses = read(shared)
+        found = read(columns)
         with os.fdopen(answer, "wb") as out:
-            out.write(pickle.dumps((header, shared.write(accesses))))
+            out.write(pickle.dumps(found))
         status = 0
     finally:
         os._exit(status)

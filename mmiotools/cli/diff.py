@@ -6,14 +6,9 @@ from typing import Any
 
 import click
 
-from mmiotools.cli.common import Run, load_regs
-from mmiotools.cli.diff_noise import Told, learn_all, noise_options
-from mmiotools.cli.diff_views import Wanted, read_sides, say_brief, show, show_counts, show_groups, view_options
+from mmiotools.cli.diff_options import noise_options, view_options
+from mmiotools.cli.differing import Request, compare_traces
 from mmiotools.cli.options import color_option, from_option, quiet_option, regs_option
-from mmiotools.diff.classify import compare_noisy
-from mmiotools.diff.groups import Group, compare_groups
-from mmiotools.diff.hunks import DRIVER, differ
-from mmiotools.errors import UsageError
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [
@@ -51,7 +46,7 @@ EXAMPLES = [
 @color_option
 @from_option
 @quiet_option
-def command(traces: tuple[str, ...], regs: tuple[str, ...], from_format: str | None, quiet: bool, **chosen: Any) -> int:
+def command(**arguments: Any) -> int:
     """Show what differs between two traces.
 
     A and B are files; one of them may be "-" for standard input. Two accesses are the same when operation, width,
@@ -70,39 +65,4 @@ def command(traces: tuple[str, ...], regs: tuple[str, ...], from_format: str | N
     or has not (-3). With --as-trace headers, devices, maps, losses and damage stay, and the output goes where
     -o says, in the format that -t or its suffix says.
     """
-    run = Run(quiet)
-    told = Told(**{name: chosen.pop(name) for name in Told.__dataclass_fields__})
-    wanted = Wanted(**chosen)
-    rules, paths, names = told.rules(), told.paths(traces), load_regs(run, regs)
-    inputs = tuple(path for files in paths.values() for path in files)
-    if inputs.count("-") > 1:
-        raise UsageError("only one trace can be standard input")
-    if len(paths) > 2:
-        wanted.check_many()
-    sides = read_sides(run, paths.values(), from_format, wanted)
-    left, right = sides[0][0], sides[1][0]
-    if len(sides) == 2 and wanted.counts:
-        show_counts(run, left, right, wanted, names)
-        return run.status
-    if len(sides) == 2 and wanted.brief and not differ(left.accesses, right.accesses):
-        return run.status
-    groups = [
-        Group(name if told.groups or len(sides) > 2 else files[0].trace.name, [side.accesses for side in files])
-        for name, files in zip(paths, sides, strict=True)
-    ]
-    noise = learn_all(run, told, groups, inputs, names)
-    if len(sides) > 2:
-        show_groups(run, compare_groups(groups, noise, rules), wanted, names)
-        return run.status
-    comparison = compare_noisy(groups[0].recordings, groups[1].recordings, noise, rules, groups[0].name, groups[1].name)
-    if comparison.coarse:
-        run.say(
-            f"{comparison.coarse} accesses lie in stretches too large and too unlike for the shortest answer; "
-            "their hunks are right, but fewer might do"
-        )
-    if wanted.brief:
-        if comparison.hunks.counts()[DRIVER]:
-            say_brief(run, left, right)
-        return run.status
-    show(run, comparison, left, right, wanted, inputs, names)
-    return run.status
+    return compare_traces(Request(**arguments))

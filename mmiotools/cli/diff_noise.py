@@ -1,15 +1,12 @@
-"""The options of `diff` that say what is noise, and what they do."""
+"""What the options of `diff` about noise do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING
 
 from mmiotools.cli.common import Run, open_bytes
-from mmiotools.cli.options import F
 from mmiotools.diff.groups import Group
 from mmiotools.diff.rules import RULES, Rule, check_rules
 from mmiotools.errors import UsageError
@@ -18,50 +15,6 @@ if TYPE_CHECKING:
     from mmiotools.diff.learn import Noise
     from mmiotools.filters.masks import MaskFile
     from mmiotools.trace.names import Names
-
-
-def complete_rules(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion: names of rules."""
-    return [rule.name for rule in RULES if rule.name.startswith(incomplete)]
-
-
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--repeat-a",
-        multiple=True,
-        metavar="FILE",
-        type=click.Path(),
-        help="Another recording of the version in A: what differs between the two is noise.",
-    ),
-    click.option(
-        "--repeat-b", multiple=True, metavar="FILE", type=click.Path(), help="Another recording of the version in B."
-    ),
-    click.option(
-        "--group",
-        "groups",
-        multiple=True,
-        metavar="NAME=FILE",
-        help="A recording of the version NAME, instead of A and B; each name several times, two names or more.",
-    ),
-    click.option("--mask", multiple=True, metavar="FILE", type=click.Path(), help="Registers and bits to set aside."),
-    click.option(
-        "--ignore", multiple=True, metavar="PLACE", help="Registers to set aside altogether, as in BAR0+0x100-0x1ff."
-    ),
-    click.option(
-        "--learn-mask", metavar="FILE", type=click.Path(), help="Write what was learned from the repeats, for --mask."
-    ),
-    click.option(
-        "--no-rule", multiple=True, metavar="NAME", shell_complete=complete_rules,
-        help="Do without a built-in rule about noise; all for none of them.",
-    ),
-)  # fmt: skip
-
-
-def noise_options(function: F) -> F:
-    """All options of `Told`."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -1,83 +1,27 @@
-"""The options of `diff` that say what is shown and where to, and what they do."""
+"""What the options of `diff` about what is shown do."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
-import numpy as np
-
-from mmiotools.cli.ahead import Ahead, worth_reading_ahead
 from mmiotools.cli.common import Run, choose_format, default_format, open_bytes, open_output, want_color
-from mmiotools.cli.options import F, output_option, strict_option, to_option
 from mmiotools.diff.groups import Groups, group_json, group_lines
 from mmiotools.diff.hunks import DRIVER, VOLATILE, Comparison, volatile_accesses
-from mmiotools.diff.views import DEFAULT, VIEWS, Options
-from mmiotools.diff.views.base import count_text
+from mmiotools.diff.views import DEFAULT, VIEWS
+from mmiotools.diff.views.base import Options, count_text
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
-from mmiotools.events import Kind
-from mmiotools.formats import open_trace
-from mmiotools.trace.batch import Batch
-from mmiotools.trace.collect import COLLECTED, collect
-from mmiotools.trace.growing import GrowingColumn
-from mmiotools.trace.header import Trace, TraceHeader
-from mmiotools.trace.matching import Accesses
+from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.naming import Naming
-from mmiotools.trace.sharing import SharedColumns
 
 if TYPE_CHECKING:
+    from mmiotools.cli.diff_sides import Side
+
     # Only --regs pays for names of registers.
     from mmiotools.trace.names import Names
-
-
-def complete_views(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion: names of views."""
-    return [name for name in VIEWS.names() if name.startswith(incomplete)]
-
-
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--view", metavar="NAME", shell_complete=complete_views, help=f"How to show it; else {DEFAULT}."),
-    click.option("--stat", is_flag=True, help="The same as --view stat."),
-    click.option("--html", metavar="FILE", type=click.Path(), help="Write the view html to FILE, and print nothing."),
-    click.option(
-        "--as-trace",
-        type=click.Choice(["a", "b"]),
-        help="Write the accesses of that side that differ, as a trace, with a mark before each hunk.",
-    ),
-    click.option("--counts", is_flag=True, help="Compare how often each access was done, in whatever order."),
-    click.option("--brief", is_flag=True, help="Only say whether the two differ."),
-    click.option("--only-writes", is_flag=True, help="Compare the writes alone; indexes still count every access."),
-    click.option("-v", "--show-volatile", is_flag=True, help="Show what differs from run to run as well."),
-    click.option("--all", "everything", is_flag=True, help="View registers: also those that do not differ."),
-    click.option("--at", metavar="RE", help="View state: at the first MARK of each trace whose text matches."),
-    click.option(
-        "-U",
-        "--context",
-        type=click.IntRange(min=0),
-        metavar="N",
-        default=3,
-        show_default=True,
-        help="Accesses to show around a hunk.",
-    ),
-    click.option(
-        "--width", type=click.IntRange(min=20), metavar="N", help="Columns of the views side-by-side and stat."
-    ),
-    to_option,
-    output_option,
-    strict_option,
-)
-
-
-def view_options(function: F) -> F:
-    """All options of `Wanted` but --color."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -134,118 +78,20 @@ class Wanted:
     def options(self, until: tuple[int, int] | None = None, naming: Naming | None = None) -> Options:
         """What the views are told."""
         color = self.html is None and want_color(self.color)
-        columns = self.width or shutil.get_terminal_size().columns
+        columns = self.width or _columns(self.name)
         return Options(self.context, columns, color, self.show_volatile, self.everything, until, naming)
+
+
+def _columns(view: str) -> int:
+    if view not in ("side-by-side", "stat"):
+        return 80
+    from shutil import get_terminal_size  # takes a while
+
+    return get_terminal_size().columns
 
 
 def _option(name: str) -> str:
     return {"everything": "--all", "to_format": "-t", "output": "-o"}.get(name, f"--{name.replace('_', '-')}")
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class Side:
-    """One of the two inputs: its accesses, and what is needed to read it again."""
-
-    trace: Trace
-    accesses: Accesses
-    until: int | None
-    again: Callable[[], Iterable[Batch]]
-
-
-def read_sides(
-    run: Run, versions: Iterable[Sequence[str]], from_format: str | None, wanted: Wanted
-) -> list[list[Side]]:
-    """Read the files of each version; the first of the first is side "a", that of the second "b".
-
-    Of two files that follow each other the second is read in another process, if that is worth it.
-    """
-    jobs = [
-        (path, "ab"[number] if number < 2 and not at else "")
-        for number, files in enumerate(versions)
-        for at, path in enumerate(files)
-    ]
-    sides: list[Side] = []
-    while len(sides) < len(jobs):
-        both = jobs[len(sides) : len(sides) + 2]
-        if len(both) == 2 and all(worth_reading_ahead(path) and wanted.only_accesses(side) for path, side in both):
-            sides += _read_two(run, both[0][0], both[1][0], from_format, wanted)
-        else:
-            sides.append(read_side(run, *both[0], from_format, wanted))
-    rest = iter(sides)
-    return [[next(rest) for _ in files] for files in versions]
-
-
-def _read_two(run: Run, first: str, second: str, from_format: str | None, wanted: Wanted) -> list[Side]:
-    def read(shared: SharedColumns) -> tuple[TraceHeader, Accesses]:
-        side = read_side(Strict(), second, "", from_format, wanted, shared.growing)
-        return side.trace.header, side.accesses.hashed(shared.growing("u8"))
-
-    with Ahead(read) as ahead:
-        here = read_side(run, first, "", from_format, wanted)
-        here.accesses = here.accesses.hashed(GrowingColumn("u8", len(here.accesses)))
-        found = ahead.result()
-    if found is None:
-        return [here, read_side(run, second, "", from_format, wanted)]
-    trace = run.open_input(second, from_format, columns=COLLECTED)
-    trace.header = found[0]
-    return [here, Side(trace, found[1], None, lambda: open_trace(second, from_format).batches)]
-
-
-class Strict(Run):
-    """A run in which there is nothing to say. Whatever there is ends it."""
-
-    def say(self, message: str) -> None:
-        """Raises UsageError."""
-        raise UsageError(message)
-
-
-def read_side(
-    run: Run,
-    path: str,
-    side: str,
-    from_format: str | None,
-    wanted: Wanted,
-    column: Callable[[str, int], GrowingColumn] = GrowingColumn,
-) -> Side:
-    """Read side "a" or "b" as far as the options need it. Raises UsageError when it has not the mark of --at.
-
-    column  makes the columns, see `collect`
-    """
-    trace = run.open_input(path, from_format, columns=None if wanted.as_trace == side else COLLECTED)
-    batches = trace.batches
-    again: Callable[[], Iterable[Batch]] = lambda: open_trace(path, from_format).batches  # noqa: E731
-    if wanted.as_trace == side and (path == "-" or trace.size is None):
-        # Standard input and pipes can be read once.
-        kept: list[Batch] = []
-        batches, again = _keeping(batches, kept), lambda: kept
-    finder = None
-    if wanted.at is not None:
-        from mmiotools.diff.marks import MarkFinder
-
-        finder = MarkFinder(_pattern(wanted.at))
-        batches = finder.watch(batches)
-    accesses = collect(batches, trace.events, column)
-    if finder is not None and finder.found is None:
-        raise UsageError(f"{trace.name}: no mark matches '{wanted.at}'")
-    if wanted.only_writes:
-        accesses = accesses.take(np.flatnonzero(accesses.op == Kind.WRITE))
-    return Side(trace, accesses, None if finder is None else finder.found, again)
-
-
-def _pattern(source: str) -> Any:
-    from mmiotools.filters.lexer import as_bytes
-    from mmiotools.filters.patterns import compile_pattern
-
-    try:
-        return compile_pattern(as_bytes(source))
-    except ValueError as error:
-        raise UsageError(f"--at '{source}': bad regular expression: {error}") from error
-
-
-def _keeping(batches: Iterator[Batch], kept: list[Batch]) -> Iterator[Batch]:
-    for batch in batches:
-        kept.append(batch)
-        yield batch
 
 
 def show_counts(run: Run, a: Side, b: Side, wanted: Wanted, names: Names | None) -> None:
@@ -264,7 +110,7 @@ def show_counts(run: Run, a: Side, b: Side, wanted: Wanted, names: Names | None)
 
 def say_brief(run: Run, a: Side, b: Side) -> None:
     """The line that says that the two differ, and the status."""
-    write_lines([f"{a.trace.name} and {b.trace.name} differ"])
+    write_lines([f"{a.name} and {b.name} differ"])
     run.set_status(EXIT_DIFFERENT)
 
 
@@ -289,7 +135,7 @@ def show(
         side = a if wanted.as_trace == "a" else b
         target = choose_format(wanted.to_format, wanted.output, default_format(wanted.output))
         excerpt = Excerpt(comparison, wanted.as_trace, wanted.show_volatile)
-        with open_output(run, wanted.output, target, side.trace.header, inputs, wanted.strict) as sink:
+        with open_output(run, wanted.output, target, side.header or TraceHeader(), inputs, wanted.strict) as sink:
             for batch in excerpt.batches(side.again()):
                 sink.write(batch)
     elif wanted.html is not None:

@@ -60,6 +60,30 @@ INFO = Spelling(
     {"-f": "from_format", "--from": "from_format"},
 )
 
+DIFF = Spelling(
+    ("traces...",),
+    {
+        "--stat": "stat",
+        "--counts": "counts",
+        "--brief": "brief",
+        "--only-writes": "only_writes",
+        "-v": "show_volatile",
+        "--show-volatile": "show_volatile",
+        "--all": "everything",
+        "-q": "quiet",
+        "--quiet": "quiet",
+    },
+    {
+        "--view": "view",
+        "--html": "html",
+        "--at": "at",
+        "-U": "context",
+        "--context": "context",
+        "-f": "from_format",
+        "--from": "from_format",
+    },
+)
+
 
 def understood(spelling: Spelling, words: list[str]) -> dict[str, Any] | None:
     """The arguments by name; None where a word is not of the plainest kind."""
@@ -101,4 +125,15 @@ def plain_command(words: list[str]) -> Callable[[], int] | None:
 
         traces = tuple(arguments.pop("traces"))
         return lambda: summarise(traces, **arguments)
-    return None
+    return _plain_diff(words[1:]) if words[0] == "diff" else None
+
+
+def _plain_diff(words: list[str]) -> Callable[[], int] | None:
+    arguments = understood(DIFF, words)
+    number = "" if arguments is None else arguments.pop("context", "3")
+    if arguments is None or not (number.isascii() and number.isdigit()):
+        return None
+    from mmiotools.cli.differing import Request, compare_traces
+
+    request = Request(tuple(arguments.pop("traces")), context=int(number))._replace(**arguments)
+    return lambda: compare_traces(request)

@@ -1,5 +1,7 @@
 /* Accesses as columns: taken from batches, hashed, compared. The twins are in trace/collect.py and trace/matching.py. */
-#include "speed.h"
+#include "block.h"
+
+#include <stdlib.h>
 
 /* -- from a batch -------------------------------------------------------------------------------------------- */
 
@@ -115,6 +117,148 @@ take_accesses(PyObject *self, PyObject *args)
     }
     let_go(&buffers);
     return good ? PyLong_FromSsize_t(taken) : NULL;
+}
+
+/* -- from a block as it is stored ---------------------------------------------------------------------------- */
+
+static const uint8_t NO = 0, YES = 1;
+static const uint64_t ZERO = 0;
+
+/* Numbers of 64 bits that lie at the beginning of `to`, as bytes. */
+static void
+narrow(uint64_t *to, Py_ssize_t n)
+{
+    uint8_t *bytes = (uint8_t *)to;
+    for (Py_ssize_t i = 0; i < n; i++)
+        bytes[i] = (uint8_t)to[i];
+}
+
+/* A stored column of n rows as items of `size` bytes, 8 or the lowest one; `room` has 8 * n bytes. 0 where a code is beyond
+ * its dictionary.
+ */
+static int
+unpacked(const Stored *from, Py_ssize_t n, Py_ssize_t size, uint64_t *room, Column *to)
+{
+    *to = (Column){(const uint8_t *)&ZERO, 0};
+    if (!from || !n)
+        return 1;
+    if (from->planes < 0) {
+        room[0] = from->constant;
+        narrow(room, size == 1);
+        *to = (Column){(const uint8_t *)room, 0};
+        return 1;
+    }
+    if (size == 1 && from->planes == 1 && !from->words && !from->bitmap && !from->steps && !from->zigzag) {
+        *to = (Column){from->plane[0], 1};
+        return 1;
+    }
+    *to = (Column){(const uint8_t *)room, size};
+    const Py_ssize_t held = from->count;
+    if (from->steps)
+        return 0;
+    for (Py_ssize_t i = 0; i < held; i++)
+        room[i] = from->planes ? from->plane[0][i] : 0;
+    for (int place = 1; place < from->planes; place++)
+        for (Py_ssize_t i = 0; i < held; i++)
+            room[i] |= (uint64_t)from->plane[place][i] << 8 * place;
+    uint64_t most = 0;
+    for (Py_ssize_t i = 0; from->words && i < held; i++)
+        most = room[i] > most ? room[i] : most;
+    if (from->words && held && most >= from->known)
+        return 0;
+    for (Py_ssize_t i = 0; from->words && i < held; i++)
+        room[i] = from->words[room[i]];
+    for (Py_ssize_t i = 0; (from->zigzag || from->mask != UINT64_MAX) && i < held; i++)
+        room[i] = meant(from, room[i]);
+    if (size == 1)
+        narrow(room, held);
+    if (from->bitmap)
+        spread(from, n, (uint8_t *)room, (int)size);
+    return 1;
+}
+
+/* Which rows of n a stored column has, a byte each. */
+static void
+presence(const Stored *from, Py_ssize_t n, uint8_t *room, Column *to)
+{
+    *to = (Column){from ? &YES : &NO, 0};
+    if (!from || !from->bitmap)
+        return;
+    *to = (Column){room, 1};
+    for (Py_ssize_t row = 0; row < n; row++)
+        room[row] = (uint8_t)has_row(from->bitmap, row);
+}
+
+static Column
+from_row(Column column, Py_ssize_t row)
+{
+    return (Column){column.first + column.step * row, column.step};
+}
+
+/* take_stored(block, start, stop, segments, table, at, out) -> accesses taken, or -1
+ *
+ * Does with the rows start..stop-1 of a block what `take_accesses` does. Raises ValueError where a code is beyond its
+ * dictionary, and as read_block does.
+ */
+static PyObject *
+take_stored(PyObject *self, PyObject *args)
+{
+    enum { TAKEN = 4 };
+    static const int wanted[TAKEN] = {OF_KIND, OF_WIDTH, OF_ADDR, OF_VALUE};
+    static const Py_ssize_t sizes[TAKEN] = {1, 1, 8, 8}, out_sizes[5] = {1, 2, 4, 8, 8};
+    PyObject *capsule, *table[3], *out[5];
+    Py_ssize_t n, start, stop, at, taken = -1;
+    Segments segments;
+    const Stored *stored[TAKEN];
+    Column columns[TAKEN], has[TAKEN];
+    void *memory[5];
+    int known = 1;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Onnn(OOO)n(OOOOO)", &capsule, &start, &stop, &segments.count, &table[0], &table[1],
+                          &table[2], &at, &out[0], &out[1], &out[2], &out[3], &out[4]))
+        return NULL;
+    Block *block = block_of(capsule, &n);
+    if (!block)
+        return NULL;
+    if (start < 0 || stop < start || stop > n || at < 0 || at > PY_SSIZE_T_MAX - n) {
+        PyErr_SetString(PyExc_ValueError, "no such rows");
+        return NULL;
+    }
+    Buffers buffers = {.held = 0};
+    int good = (segments.start = hold(&buffers, table[0], segments.count, 8, 0)) != NULL &&
+               (segments.code = hold(&buffers, table[1], segments.count, 4, 0)) != NULL &&
+               (segments.base = hold(&buffers, table[2], segments.count, 8, 0)) != NULL;
+    for (int i = 0; good && i < TAKEN; i++)
+        good = block_column(block, wanted[i], &stored[i]);
+    for (int i = 0; good && i < 5; i++)
+        good = (memory[i] = hold(&buffers, out[i], at + stop - start, out_sizes[i], 1)) != NULL;
+    uint64_t *room = NULL;
+    if (good && !(room = malloc((size_t)(n + 1) * TAKEN * 9))) {
+        PyErr_NoMemory();
+        good = 0;
+    }
+    if (good) {
+        const Taken to = {memory[0], memory[1], memory[2], memory[3], memory[4]};
+        Py_BEGIN_ALLOW_THREADS
+        uint8_t *bytes = (uint8_t *)(room + (n + 1) * TAKEN);
+        for (int i = 0; known && i < TAKEN; i++) {
+            known = unpacked(stored[i], n, sizes[i], room + i * (n + 1), &columns[i]);
+            presence(stored[i], n, bytes + i * (n + 1), &has[i]);
+            columns[i] = from_row(columns[i], start);
+            has[i] = from_row(has[i], start);
+        }
+        /* Every row has a kind, or the block is out of the ordinary. */
+        if (known && stored[0] && !stored[0]->bitmap) {
+            const Rows from = {columns[0], columns[1], has[1], columns[2], has[2], columns[3], has[3]};
+            taken = take_rows(&from, stop - start, &segments, &to, at);
+        }
+        Py_END_ALLOW_THREADS
+        if (!known)
+            PyErr_SetString(PyExc_ValueError, "a code is beyond its dictionary");
+    }
+    free(room);
+    let_go(&buffers);
+    return good && known ? PyLong_FromSsize_t(taken) : NULL;
 }
 
 /* -- accesses ------------------------------------------------------------------------------------------------ */
@@ -288,37 +432,42 @@ same_runs(PyObject *self, PyObject *args)
     return good && same >= 0 ? PyBool_FromLong(same) : NULL;
 }
 
-/* rows_like(numbers, table, rows) -> how many
+/* rows_like(numbers, table, skipped, rows) -> how many
  *
- * The rows of the numbers whose lowest 16 bits are in a table of 65536 bytes.
+ * The rows of the numbers whose lowest 16 bits are in a table of 65536 bytes, without those that `skipped` (None for none)
+ * has a 0 for; one may stand for all.
  */
 static PyObject *
 rows_like(PyObject *self, PyObject *args)
 {
-    PyObject *numbers_object, *table_object, *rows_object;
+    PyObject *numbers_object, *table_object, *skipped_object, *rows_object;
+    static const uint8_t none = 1;
+    Column skipped = {&none, 0};
     Py_ssize_t found = 0;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOO", &numbers_object, &table_object, &rows_object))
+    if (!PyArg_ParseTuple(args, "OOOO", &numbers_object, &table_object, &skipped_object, &rows_object))
         return NULL;
     Buffers buffers = {.held = 0};
     const uint64_t *numbers = hold(&buffers, numbers_object, 0, 8, 0);
     const Py_ssize_t count = numbers == NULL ? 0 : buffers.views[0].len / 8;
     const uint8_t *table = numbers == NULL ? NULL : hold(&buffers, table_object, 65536, 1, 0);
     int64_t *rows = table == NULL ? NULL : hold(&buffers, rows_object, count, 8, 1);
-    if (rows != NULL) {
+    const int good = rows != NULL && (skipped_object == Py_None || hold_column(&buffers, skipped_object, count, 1, &skipped));
+    if (good) {
         Py_BEGIN_ALLOW_THREADS
         for (Py_ssize_t row = 0; row < count; row++)
-            if (table[numbers[row] & 65535])
+            if (table[numbers[row] & 65535] && ITEM(uint8_t, skipped, row))
                 rows[found++] = row;
         Py_END_ALLOW_THREADS
     }
     let_go(&buffers);
-    return rows == NULL ? NULL : PyLong_FromSsize_t(found);
+    return good ? PyLong_FromSsize_t(found) : NULL;
 }
 
 PyMethodDef accesses_functions[] = {
     {"rows_like", rows_like, METH_VARARGS, "Numbers with certain lowest bits."},
     {"take_accesses", take_accesses, METH_VARARGS, "Accesses of a batch to columns."},
+    {"take_stored", take_stored, METH_VARARGS, "Accesses of a stored block to columns."},
     {"hash_accesses", hash_accesses, METH_VARARGS, "One hash an access."},
     {"same_runs", same_runs, METH_VARARGS, "Are runs of accesses the same?"},
     {NULL, NULL, 0, NULL},

@@ -2,7 +2,7 @@
 #include "speed.h"
 
 /* Raised whenever a function is added or changed: one that was built for other sources is not used. */
-#define VERSION 7
+#define VERSION 8
 
 static int
 prepare(PyObject *module)
@@ -10,6 +10,7 @@ prepare(PyObject *module)
     if (PyModule_AddFunctions(module, text_functions) || PyModule_AddFunctions(module, column_functions) ||
         PyModule_AddFunctions(module, row_functions) || PyModule_AddFunctions(module, tally_functions) ||
         PyModule_AddFunctions(module, accesses_functions) || PyModule_AddFunctions(module, aligning_functions) ||
+        PyModule_AddFunctions(module, moving_functions) || PyModule_AddFunctions(module, spelling_functions) ||
         PyModule_AddFunctions(module, block_functions) || PyModule_AddFunctions(module, block_tally_functions))
         return -1;
     return PyModule_AddIntConstant(module, "VERSION", VERSION) || prepare_text(module);

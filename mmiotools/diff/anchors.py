@@ -62,6 +62,8 @@ def sampled_kgrams(keys: Keys, k: int, one_in: int) -> tuple[Indexes, Keys]:
 
 def unique_pairs(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
     """Places (i, j) of the hashes that occur once in a (n,) and once in b (m,); i ascends."""
+    if compiled() is not None:
+        return ranked_pairs(a, b, 1)
     order_a, order_b = _once(a), _once(b)
     at_a, at_b = _shared(a[order_a], b[order_b])
     return _by_left(order_a[at_a], order_b[at_b])
@@ -72,6 +74,11 @@ def ranked_pairs(a: Keys, b: Keys, limit: int | None = None) -> tuple[Indexes, I
 
     With `limit`, only hashes that occur equally often on both sides, and at most `limit` times.
     """
+    engine = compiled()
+    if engine is not None and limit is not None:
+        places = np.empty((2, min(len(a), len(b))), np.int64)
+        found = engine.rank_pairs(np.ascontiguousarray(a), np.ascontiguousarray(b), limit, *places)
+        return places[0, :found], places[1, :found]
     order_a, keys_a, first_a, count_a = _grouped(a)
     order_b, keys_b, first_b, count_b = _grouped(b)
     at_a, at_b = _shared(keys_a, keys_b)

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.diff.anchors import kgrams, ranked_pairs, shared_places
+from mmiotools.diff.runs import Rows, ranges
+from mmiotools.speed import compiled
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -64,15 +66,29 @@ def block_moves(a: Left, b: Left, k: int) -> tuple[Indexes, Indexes]:
     split = np.flatnonzero((np.diff(right - left) != 0) | (np.diff(left) > k)) + 1
     first, last = np.concatenate(([0], split)), np.concatenate((split, [len(left)])) - 1
     size = left[last] + k - left[first]
-    pairs_a, pairs_b = [none], [none]
-    for segment in np.argsort(-size, kind="stable")[:_BLOCKS].tolist():
-        i, j, n = _grow(a, b, int(left[first[segment]]), int(right[first[segment]]), int(size[segment]))
+    longest = np.argsort(-size, kind="stable")[:_BLOCKS]
+    left, right, size = _grown(a, b, (left[first[longest]], right[first[longest]], size[longest]), k)
+    return ranges(left, size), ranges(right, size)
+
+
+def _grown(a: Left, b: Left, stretches: Rows, k: int) -> Rows:
+    """Of each stretch in order (places from and to, and how many) the block of at least k that it grows to, if there is
+    one. They stop being free.
+    """
+    engine = compiled()
+    if engine is not None:
+        sides = tuple((np.ascontiguousarray(side.rows), side.keys, side.free) for side in (a, b))
+        count = engine.grow_blocks(*sides, stretches, k)
+        return stretches[0][:count], stretches[1][:count], stretches[2][:count]
+    found = []
+    for stretch in zip(*(column.tolist() for column in stretches), strict=True):
+        i, j, n = _grow(a, b, *stretch)
         if n < k or bool((a.keys[i : i + n] == a.keys[i]).all()):
             continue
         a.free[i : i + n] = b.free[j : j + n] = False
-        pairs_a.append(np.arange(i, i + n))
-        pairs_b.append(np.arange(j, j + n))
-    return np.concatenate(pairs_a), np.concatenate(pairs_b)
+        found.append((i, j, n))
+    rows = np.array(found, np.int64).reshape(-1, 3)
+    return rows[:, 0], rows[:, 1], rows[:, 2]
 
 
 def single_moves(a: Left, b: Left, alone_a: Mask, alone_b: Mask, place: Indexes) -> tuple[Indexes, Indexes]:

@@ -256,8 +256,8 @@ def _written(side: Accesses, places: set[Byte]) -> set[Byte]:
             offsets = np.array(sorted({offset for _, offset in left}), np.uint64)
             table = lowest_bits([int(offset) - ahead for offset in offsets for ahead in reach])
         part = slice(low, low + _CHUNK)
-        rows = low + rows_like(side.offset[part], table)
-        rows = rows[side.op[rows] != Kind.READ]
+        # A read is the 0 among the kinds.
+        rows = low + rows_like(side.offset[part], table, side.op[part])
         rows = rows[_reaches(side.offset[rows], side.width[rows], offsets)]
         if not len(rows):
             fresh = False

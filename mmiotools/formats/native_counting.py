@@ -106,7 +106,7 @@ def _counted(
     events firsts[i]..firsts[i+1]-1, if it is what the index says. `decode` gives the batches of block i.
     """
     tally = BlockTally(fast)
-    for at, block in _read(descriptor, offsets):
+    for at, block in read_blocks(descriptor, offsets):
         try:
             if len(block) != offsets[at + 1] - offsets[at]:
                 raise Unfit
@@ -119,8 +119,8 @@ def _counted(
     yield from tally.taken()
 
 
-def _read(descriptor: int, offsets: Sequence[int]) -> Iterator[tuple[int, Any]]:
-    """Every block's number, and its bytes."""
+def read_blocks(descriptor: int, offsets: Sequence[int]) -> Iterator[tuple[int, Any]]:
+    """Every block's number, and its bytes; block i lies at the bytes offsets[i]..offsets[i+1]-1."""
     at, last = 0, len(offsets) - 1
     while at < last:
         stop = at + 1

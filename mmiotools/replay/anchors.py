@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Kind
-from mmiotools.trace.hashing import add_value, finish, register_sums, stable_hash
+from mmiotools.trace.hashing import add_value, finish, register_sums
+from mmiotools.trace.stable import stable_hash
 from mmiotools.trace.tape import Row, Tape
 
 #: So many accesses in a row have to be the same, and so many of them different ones.

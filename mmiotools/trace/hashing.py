@@ -7,8 +7,6 @@ hashes are as rare as chance, unless somebody makes them: who uses a hash compar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +22,6 @@ _OFFSET, _SHAPE, _VALUE, _ABSENT = map(
     np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F)
 )
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-
-
-@lru_cache(1 << 12)
-def stable_hash(identity: tuple[Any, ...]) -> int:
-    """Of a tuple of words and numbers; the same in every process."""
-    import hashlib  # It comes with OpenSSL, and whoever writes a native file imports this module.
-
-    return int.from_bytes(hashlib.blake2b(repr(identity).encode(), digest_size=8).digest(), "little")
 
 
 def place_sums(region: U64, offset: U64) -> U64:
@@ -92,10 +82,15 @@ def lowest_bits(numbers: Sequence[int]) -> NDArray[np.bool_]:
     return table
 
 
-def rows_like(numbers: U64, table: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Which of the numbers, ascending, have lowest bits that are in such a table: what is looked for, and a little."""
+def rows_like(numbers: U64, table: NDArray[np.bool_], kept: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
+    """Which of the numbers, ascending, have lowest bits that are in such a table: what is looked for, and a little.
+
+    kept   (n,): those where it is 0 are left out
+    """
     engine = compiled()
     if engine is None or not numbers.flags.c_contiguous:
-        return np.flatnonzero(table[numbers.astype(np.uint16)])
+        found = np.flatnonzero(table[numbers.astype(np.uint16)])
+        return found if kept is None else found[kept[found] != 0]
     rows = np.empty(len(numbers), np.int64)
-    return rows[: engine.rows_like(numbers, table, rows)]
+    count = engine.rows_like(numbers, table, None if kept is None else np.ascontiguousarray(kept), rows)
+    return rows[:count]

@@ -18,7 +18,8 @@ from mmiotools.events import Kind
 from mmiotools.speed import compiled
 from mmiotools.trace.address_space import Region
 from mmiotools.trace.growing import GrowingColumn
-from mmiotools.trace.hashing import HASHED, add_value, finish, place_sums, register_sums, stable_hash
+from mmiotools.trace.hashing import HASHED, add_value, finish, place_sums, register_sums
+from mmiotools.trace.stable import stable_hash
 
 OP_LETTERS = {Kind.READ: "R", Kind.WRITE: "W", Kind.UNKNOWN: "U"}
 #: Every bit of a value counts.

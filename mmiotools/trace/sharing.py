@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import pickle
 from dataclasses import fields
 from typing import Any
 
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.matching import Accesses
+from mmiotools.trace.shared import APART, Description, Place, Same
 
-#: Each column has a TiB of the file, so that it can grow where it is. What nobody writes to takes no memory.
-_APART = 1 << 40
 #: Rows of one value that are written at a time.
 _CHUNK = 1 << 15
 
@@ -33,7 +31,7 @@ class SharedColumns:
     def growing(self, dtype: str, room: int = 0) -> GrowingColumn:
         """A new column. To add to it raises OSError where there is no memory."""
         self._count += 1
-        return _SharedColumn(self, self._fd, (self._count - 1) * _APART, dtype)
+        return _SharedColumn(self, self._fd, (self._count - 1) * APART, dtype)
 
     def mapped(self, at: int, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
         """What is in the file there."""
@@ -42,7 +40,7 @@ class SharedColumns:
         self._mapped.append(found)
         return found
 
-    def write(self, accesses: Accesses) -> bytes:
+    def write(self, accesses: Accesses) -> Description:
         """Put there what is not there yet; what `map_accesses` needs to find it. Raises OSError."""
         said: dict[str, Any] = {}
         for field in fields(accesses):
@@ -52,12 +50,11 @@ class SharedColumns:
                 column.add(value, len(value))
                 value = column.whole()
             if isinstance(value, np.ndarray) and value.strides[0]:
-                value = (value.dtype.str, self._places[_address(value)], len(value))
+                value = Place(value.dtype.str, self._places[_address(value)], len(value))
             elif isinstance(value, np.ndarray):
-                # All of it is the same.
-                value = value[:1]
+                value = Same(value.dtype.str, value[0].item() if len(value) else 0)
             said[field.name] = value
-        return pickle.dumps((len(accesses), said))
+        return Description(len(accesses), said)
 
 
 class _SharedColumn(GrowingColumn):
@@ -81,16 +78,15 @@ class _SharedColumn(GrowingColumn):
         return self._owner.mapped(self._at, self._dtype, length)
 
 
-def map_accesses(fd: int, description: bytes) -> Accesses:
+def map_accesses(fd: int, description: Description) -> Accesses:
     """The accesses that another process of this program has written there; the columns cannot be written to."""
-    length, said = pickle.loads(description)
-    for name, value in said.items():
-        if isinstance(value, tuple):
-            dtype, at, count = value
-            said[name] = _mapped(fd, at, np.dtype(dtype), count)
-        elif isinstance(value, np.ndarray):
-            said[name] = np.broadcast_to(value, length)
-    return Accesses(**said)
+    found = dict(description.fields)
+    for name, value in found.items():
+        if isinstance(value, Place):
+            found[name] = _mapped(fd, value.at, np.dtype(value.dtype), value.length)
+        elif isinstance(value, Same):
+            found[name] = np.broadcast_to(np.array(value.value, value.dtype), description.length)
+    return Accesses(**found)
 
 
 def _mapped(fd: int, at: int, dtype: np.dtype[Any], length: int) -> NDArray[Any]:

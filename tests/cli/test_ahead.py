@@ -41,6 +41,18 @@ def test_the_answer_is_the_same(
     assert out if status else more == ("--only-writes",)
 
 
+def test_native_files_as_well(
+    large: tuple[Path, Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = large
+    for path in (a, b):
+        assert run(["convert", str(path), "-o", f"{path}.mmio"]) == 0
+    monkeypatch.setattr(ahead, "_WORTH_IT", 1)
+    for words in ([], ["--only-writes"], ["-U", "0", "--view", "json"], ["--counts"]):
+        for one, other in ((f"{a}.mmio", f"{b}.mmio"), (f"{a}.mmio", str(b)), (str(a), f"{a}.mmio")):
+            told(["diff", *words, one, other], capfd, monkeypatch)
+
+
 def test_repeats_as_well(
     large: tuple[Path, Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmiotools.cli import diff
+from mmiotools.cli import diff_work as diff
 from mmiotools.cli.common import Run
 from mmiotools.cli.main import run
 from mmiotools.diff.hunks import Comparison

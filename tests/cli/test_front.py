@@ -8,9 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mmiotools.cli import diff as diff_command
+from mmiotools.cli import differing, front
 from mmiotools.cli import filter as filter_command
-from mmiotools.cli import front
 from mmiotools.cli import info as info_command
+from mmiotools.cli.differing import Request as Difference
 from mmiotools.cli.filtering import Request
 from mmiotools.filters.polls import TURNS
 
@@ -64,6 +66,32 @@ def test_what_is_asked_of_info_is_what_click_understands(line: list[str]) -> Non
         info_command.command.main(line, standalone_mode=False)
     usual = {"as_json": False, "regs": (), "from_format": None, "quiet": False}
     assert [usual | plain | {"traces": tuple(plain["traces"])}] == seen
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [*front.DIFF.flags, *front.DIFF.values, "a", "b.mmio", "3", "-3", "03", "x", "", "-", "--", "-U0", "--st"]
+        ),
+        max_size=6,
+    )
+)
+@example(["a", "b", "-U", "0", "--view", "json"])
+@example(["a", "b", "-U", "\N{SUPERSCRIPT TWO}"])
+@example(["a", "b", "--context=2", "-U", "1"])
+def test_what_is_asked_of_diff_is_what_click_understands(line: list[str]) -> None:
+    seen: list[Difference] = []
+    note = lambda request: seen.append(request) or 0  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(SystemExit):
+        patch.setattr(differing, "compare_traces", note)
+        patch.setattr(diff_command, "compare_traces", note)
+        plain = front.plain_command(["diff", *line])
+        if plain is None:
+            return
+        plain()
+        diff_command.command.main(line, standalone_mode=False)
+    assert len(seen) == 2
+    assert seen[0] == seen[1]
 
 
 def test_the_plainest_lines_are_understood() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -14,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmiotools import speed
-from mmiotools.diff import anchors, lcs, stretches
+from mmiotools.diff import anchors, lcs, moves, stretches
 from mmiotools.diff.hunks import compare, differ
+from mmiotools.diff.views import texts
+from mmiotools.diff.views.base import Options
 from mmiotools.events import Event, Kind
 from mmiotools.trace import collect as collecting
 from mmiotools.trace import hashing, matching
@@ -26,7 +29,7 @@ from mmiotools.trace.matching import ALL_BITS, Accesses
 
 FAST = speed.compiled.__wrapped__()
 needs_engine = pytest.mark.skipif(FAST is None, reason="the compiled engine was not built")
-USERS = (anchors, hashing, lcs, stretches, collecting, matching)
+USERS = (anchors, hashing, lcs, moves, stretches, texts, collecting, matching)
 
 
 @contextlib.contextmanager
@@ -203,8 +206,42 @@ def test_stretches_are_compared_alike(a: Any, b: Any, data: st.DataObject) -> No
 @given(_KEYS, st.lists(_KEY, max_size=5))
 def test_rows_are_found_alike(keys: Any, wanted: list[int]) -> None:
     table = hashing.lowest_bits(wanted)
-    ours, theirs = both(lambda: hashing.rows_like(keys, table))
+    for kept in (None, (keys % 3).astype(np.uint8), np.broadcast_to(np.uint8(1), len(keys))):
+        ours, theirs = both(lambda kept=kept: hashing.rows_like(keys, table, kept))
+        assert alike(ours, theirs)
+
+
+@needs_engine
+@given(_KEYS, _KEYS, st.integers(1, 5), st.integers(1, 40))
+def test_pairs_are_alike(a: Any, b: Any, limit: int, letters: int) -> None:
+    a, b = a % letters, b % letters
+    ours, theirs = both(lambda: (anchors.ranked_pairs(a, b, limit), anchors.unique_pairs(a, b)))
     assert alike(ours, theirs)
+
+
+@needs_engine
+@given(_KEYS, _KEYS, st.integers(2, 40), st.sampled_from([1, 2, 4]), st.lists(st.integers(0, 60), max_size=8))
+def test_blocks_that_moved_are_alike(a: Any, b: Any, letters: int, k: int, without: list[int]) -> None:
+    def found() -> Any:
+        left, right = (np.setdiff1d(np.arange(len(keys)), without[at:]) for at, keys in enumerate((a, b)))
+        sides = moves.Left.of(left, a % letters), moves.Left.of(right, b % letters)
+        blocks = [moves.block_moves(*sides, size) for size in (2 * k, k)]
+        return (*blocks[0], *blocks[1], sides[0].free, sides[1].free)
+
+    ours, theirs = both(found)
+    assert alike(ours, theirs)
+
+
+@needs_engine
+@given(st.lists(events(), max_size=60), st.lists(st.integers(0, 60), max_size=8))
+def test_lines_are_alike(rows: list[Event], cuts: list[int]) -> None:
+    device = Event(Kind.DEVICE, extra=CARD.extra())
+    side = collect(iter([Batch.from_events([device, *rows], Regions())]))
+    ends = sorted(min(cut, len(side)) for cut in cuts)
+    spans = [texts.Span(*pair, sign) for pair, sign in zip(itertools.pairwise(ends), " -+ -+ -", strict=False)]
+    ours, theirs = both(lambda: list(texts.signed_texts(side, spans, Options())))
+    assert ours == theirs
+    assert len(ours) == sum(span.stop - span.start for span in spans)
 
 
 @needs_engine
@@ -248,7 +285,26 @@ def test_what_does_not_fit_is_refused() -> None:
         with pytest.raises(ValueError):
             FAST.common_ends(keys, keys, count, np.zeros(4, np.int64), False, out)
     with pytest.raises(ValueError):
-        FAST.rows_like(keys, u8(0), np.zeros(8, np.int64))
+        FAST.rows_like(keys, u8(0), None, np.zeros(8, np.int64))
+    with pytest.raises(ValueError):
+        FAST.rows_like(keys, np.zeros(65536, np.uint8), u8(1, 1), np.zeros(8, np.int64))
+    with pytest.raises(ValueError):
+        FAST.rank_pairs(keys, keys, 0, np.zeros(8, np.int64), np.zeros(8, np.int64))
+    with pytest.raises(ValueError):
+        FAST.rank_pairs(keys, keys, 1, out, out)
+    left = np.arange(8), keys, np.ones(8, np.uint8)
+    for i, j, n in ((-1, 0, 1), (0, 8, 1), (0, 0, 9), (0, 0, -1), (1 << 62, 0, 1)):
+        with pytest.raises(ValueError, match="outside"):
+            FAST.grow_blocks(left, left, (one * i, one * j, one * n), 1)
+    spelled = u8(0), np.zeros(1, np.int16), np.zeros(1, np.int32), keys[:1], keys[:1], u8(1)
+    for start, stop, room in ((-1, 1, 99), (0, 2, 99), (1, 0, 99), (0, 1, 64)):
+        with pytest.raises(ValueError):
+            FAST.spell_accesses(1, (one * start, one * stop, b"-"), 1, spelled, b"BAR0", one * 4, bytearray(room))
+    for size in (-1, 5):
+        with pytest.raises(ValueError, match="name"):
+            FAST.spell_accesses(1, (out, one, b"-"), 1, spelled, b"BAR0", one * size, bytearray(99))
+    with pytest.raises(ValueError, match="no access"):
+        FAST.spell_accesses(1, (out, one, b"-"), 1, (u8(3), *spelled[1:]), b"BAR0", one * 4, bytearray(99))
     with pytest.raises(ValueError):
         FAST.common_subsequence(keys, keys, out, out)
     for k, start in ((0, 0), (1, -1)):
@@ -287,13 +343,17 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
         runs = some("i8", 3) % 20, some("i8", 3) % 20, some("i8", 3)
         few, at, keys = rng.choice((3, 1, number())), rng.choice((0, 40, number())), (some("u8"), some("u8"))
         sides = small, accesses(), small, accesses()
+        room = bytearray(rng.choice((0, 99, 9999)))
         calls: tuple[tuple[Any, ...], ...] = (
             (engine.take_accesses, small, few, batch, table, at, taken),
             (engine.hash_accesses, small, accesses(), some("u8"), some("u8", 3), some("u8")),
             (engine.same_runs, few, runs, *sides, some("i4", 3), some("u8")),
             (engine.sample_kgrams, keys[0], rng.choice((1, 8, number())), 3, few & (1 << 63) - 1, at, *out[:2]),
             (engine.equal_runs, *keys, few, *runs, number(), *out),
-            (engine.rows_like, keys[0], some("u1", 65536) if few == 3 else some("u1"), some("i8")),
+            (engine.rows_like, keys[0], some("u1", 65536) if few == 3 else some("u1"), some("u1"), some("i8")),
+            (engine.rank_pairs, *keys, rng.choice((1, 3, 40)), *out[:2]),
+            (engine.grow_blocks, *((some("i8"), key, some("u1")) for key in keys), runs, rng.choice((1, 3, 40))),
+            (engine.spell_accesses, few, (*runs[:2], some("u1", 3)), small, accesses(), bytes(9), some("i8", 3), room),
             (engine.common_subsequence, *keys, some("i8"), some("i8")),
             (engine.common_ends, *keys, few, some("i8", 12) % 50, rng.random() < 0.5, some("i8", 3)),
         )

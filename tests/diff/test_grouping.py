@@ -12,7 +12,7 @@ from mmiotools.diff.counts import count_lines
 from mmiotools.diff.grouping import REGISTER, VALUE, first, group, last
 from mmiotools.diff.hunks import KINDS, compare, volatile_accesses
 from mmiotools.diff.tally import label, tally
-from mmiotools.diff.views import Options
+from mmiotools.diff.views.base import Options
 
 
 @given(edited_pairs())

@@ -16,8 +16,9 @@ import pytest
 from diff_helpers import recording, with_volatile, writes
 
 from mmiotools.diff.hunks import Comparison, compare
-from mmiotools.diff.views import VIEWS, Options
+from mmiotools.diff.views import VIEWS
 from mmiotools.diff.views import html as view
+from mmiotools.diff.views.base import Options
 from mmiotools.events import Event, Kind
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.collect import collect

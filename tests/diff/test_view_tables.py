@@ -8,8 +8,8 @@ import pytest
 from diff_helpers import recording, with_volatile, writes
 
 from mmiotools.diff.hunks import Comparison, Hunk, compare
-from mmiotools.diff.views import VIEWS, Options
-from mmiotools.diff.views.base import mark_digits
+from mmiotools.diff.views import VIEWS
+from mmiotools.diff.views.base import Options, mark_digits
 
 A = [("W", 0, 1), ("R", 4, 5), ("R", 4, 5), ("W", 8, 0x10), ("R", 12, None)]
 B = [("W", 0, 1), ("R", 4, 5), ("R", 4, 7), ("R", 12, None), ("W", 16, 1 << 70)]

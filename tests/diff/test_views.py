@@ -9,7 +9,8 @@ from diff_helpers import edited_pairs, keys, recording, writes
 from hypothesis import given
 
 from mmiotools.diff.hunks import Comparison, compare
-from mmiotools.diff.views import DEFAULT, VIEWS, Options
+from mmiotools.diff.views import DEFAULT, VIEWS
+from mmiotools.diff.views.base import Options
 from mmiotools.events import Event, Kind
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.collect import collect

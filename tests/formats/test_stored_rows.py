@@ -220,12 +220,17 @@ def any_block(rng: random.Random) -> tuple[int, Any, Any]:
     return n, head, body
 
 
+#: Bytes of an item of what `take_stored` takes.
+_TAKEN = (1, 2, 4, 8, 8)
+
+
 def fuzz(engine: Any, rounds: int, seed: int, look: Callable[[int, Any, Any, str, list[int | None]], None]) -> int:
     """Blocks, expressions and rows of any kind: under a sanitizer, see test_speed.py. `look` sees every column that is
     read; how many were.
     """
     rng = random.Random(seed)
     seen, tally = 0, engine.new_tally()
+    table = array("Q", [0]), array("i", [0]), array("Q", [0])
 
     def room(size: int = 8) -> bytearray:
         return bytearray(size * rng.choice((0, 1, 299, 300, 300, 300)))
@@ -276,6 +281,9 @@ def fuzz(engine: Any, rounds: int, seed: int, look: Callable[[int, Any, Any, str
             lambda stored=stored: engine.block_extras(stored),
             lambda stored=stored: engine.tally_block(tally, stored),
             lambda: engine.take_entries(tally),
+            lambda stored=stored, n=n: engine.take_stored(
+                stored, rng.choice((0, 0, 3, -1)), rng.choice((n, n, 5, 1 << 62)), 1, table, 0, tuple(map(room, _TAKEN))
+            ),
         ):
             try:
                 call()

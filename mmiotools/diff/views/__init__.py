@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from mmiotools.diff.views.base import Options, View
+from typing import TYPE_CHECKING
+
 from mmiotools.trace.registry import Registry
+
+if TYPE_CHECKING:
+    # The names are asked for where numpy is not wanted.
+    from mmiotools.diff.views.base import View
 
 VIEWS: Registry[type[View]] = Registry(
     "view",
@@ -20,5 +25,3 @@ VIEWS: Registry[type[View]] = Registry(
 )
 
 DEFAULT = "unified"
-
-__all__ = ["DEFAULT", "VIEWS", "Options", "View"]

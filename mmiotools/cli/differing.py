@@ -1,0 +1,73 @@
+"""What `mmiotools diff` is asked, and how it begins: large files are read, in processes that need no numpy, while it is
+imported here.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from mmiotools.cli.ahead import Ahead, worth_reading_ahead
+from mmiotools.speed import compiled
+from mmiotools.tuples import NamedTuple
+
+if TYPE_CHECKING:
+    from mmiotools.trace.shared import Description
+
+
+class Request(NamedTuple):
+    """The arguments of the command, as it has them."""
+
+    traces: tuple[str, ...] = ()
+    repeat_a: tuple[str, ...] = ()
+    repeat_b: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    mask: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    learn_mask: str | None = None
+    no_rule: tuple[str, ...] = ()
+    view: str | None = None
+    stat: bool = False
+    html: str | None = None
+    as_trace: str | None = None
+    counts: bool = False
+    brief: bool = False
+    only_writes: bool = False
+    show_volatile: bool = False
+    everything: bool = False
+    at: str | None = None
+    context: int = 3
+    width: int | None = None
+    to_format: str | None = None
+    output: str | None = None
+    strict: bool = False
+    color: str = "auto"
+    regs: tuple[str, ...] = ()
+    from_format: str | None = None
+    quiet: bool = False
+
+
+def compare_traces(request: Request) -> int:
+    """Do it; the exit status."""
+    with ExitStack() as stack:
+        early = [stack.enter_context(_reading(path, request.from_format)) for path in _worth_it(request)]
+        from mmiotools.cli.diff_work import compare
+
+        return compare(request, early)
+
+
+def _worth_it(request: Request) -> tuple[str, ...]:
+    """The inputs to read at once: both, where nothing but their accesses is looked at."""
+    if compiled() is None or request.at is not None or request.as_trace is not None:
+        return ()
+    plain = len(request.traces) == 2 and not (request.repeat_a or request.repeat_b or request.groups)
+    if plain and all(map(worth_reading_ahead, request.traces)):
+        return request.traces
+    return ()
+
+
+def _reading(path: str, format_name: str | None) -> Ahead[Description]:
+    # Imported once, before there are two processes that need it.
+    from mmiotools.quick.accesses import share_accesses
+
+    return Ahead(lambda columns: share_accesses(path, format_name, columns))

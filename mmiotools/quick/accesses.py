@@ -1,0 +1,299 @@
+"""All accesses of a file as columns that another process can map, each with its hash: what `trace.collect` gathers."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+import zlib
+from array import array
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from mmiotools.events import NOTHING, Event, Kind, is_damage
+from mmiotools.formats import FORMATS, detect
+from mmiotools.formats.lines import blocks
+from mmiotools.formats.native_counting import read_blocks
+from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, UNKNOWN_COUNT, unpack_file_header
+from mmiotools.formats.native_stored import BITS, WRONG, Unfit, extras_of
+from mmiotools.formats.native_table import read_table
+from mmiotools.formats.native_zstd import expand_whole
+from mmiotools.formats.source import ByteSource, open_source
+from mmiotools.speed import compiled
+from mmiotools.trace.address_space import AddressSpace, Segments
+from mmiotools.trace.shared import APART, Description, Place, Same
+from mmiotools.trace.stable import stable_hash
+
+#: The columns that are taken, with their types, and the size of an item.
+_COLUMNS = {"op": ("u1", 1), "width": ("i2", 2), "region": ("i4", 4), "offset": ("u8", 8), "value": ("u8", 8)}
+_MADE = {"hashes": ("u8", 8), "identity": ("i4", 4)}
+#: Rows that are taken at once.
+_MOST = 1 << 16
+#: No line of an access is shorter.
+_SHORTEST = len(b"R 1 0.000000 0 0x0 0x0 0x0 0\n")
+#: Bytes an item of the columns of `scan_lines`, in its order.
+_SCANNED = (1, 1, 1, 8, 8, 8, 8, 8, 8, 8, 8, 8)
+_KIND, _WIDTH, _START, _END, _ADDR, _VALUE = 0, 1, 6, 7, 8, 9
+_OTHER = 255
+#: Accesses in regions that the format named are not taken.
+_REGIONS = frozenset({"region", "offset"})
+#: Kinds that are no accesses, as a range of an expression; and of these what says what lies where.
+_RARE = [(0, 255, 0, array("Q", [Kind.UNKNOWN + 1]), array("Q", [255]))]
+_MAPPING = frozenset({Kind.MAP, Kind.UNMAP, Kind.DEVICE})
+#: Stand for a presence of all, and for a value of which every bit counts.
+_ALL, _EVERY = b"\1", array("Q", [(1 << 64) - 1])
+
+
+def share_accesses(path: str, format_name: str | None, columns: int) -> Description:
+    """Put the accesses of a native file or of mmiotrace text into the file `columns`, an empty one without a name.
+
+    Raises Unfit, or an error of reading, where there is anything that needs more than this: another format, damage,
+    an access outside the BARs of the devices, one without a value.
+    """
+    fast = compiled()
+    if fast is None:
+        raise Unfit
+    source = open_source(path)
+    found = detect(source) if format_name is None else FORMATS.get(format_name)
+    file = source.whole_file()
+    if file is None or found.name not in ("native", "mmiotrace"):
+        raise Unfit
+    try:
+        return _native(fast, *file, columns) if found.name == "native" else _text(fast, source, file[1], columns)
+    except (OSError, *WRONG) as error:
+        raise Unfit from error
+
+
+class _Taker:
+    """Takes accesses, in order, and the events between them that say what lies where."""
+
+    def __init__(self, fast: ModuleType, columns: int, room: int) -> None:
+        self._fast = fast
+        self._room = room
+        self._count = 0
+        self._space = AddressSpace()
+        self._segments: Segments | None = None
+        self._table: tuple[Any, Any, Any] = (b"", b"", b"")
+        self._hashes = array("Q", [0])
+        types = _COLUMNS | _MADE
+        os.ftruncate(columns, len(types) * APART)
+        self._columns = {
+            name: _Column(fast, columns, at * APART, dtype, size, room)
+            for at, (name, (dtype, size)) in enumerate(types.items())
+        }
+
+    def follow(self, event: Event) -> None:
+        """A MAP, UNMAP or DEVICE event. Raises Unfit for damage and for an access."""
+        if event.kind <= Kind.UNKNOWN or is_damage(event.kind, event.extra):
+            raise Unfit
+        if event.kind in _MAPPING:
+            self._space.take_in(event)
+            # Regions get their numbers in this order.
+            self._space.segments("mem")
+
+    def take(self, rows: int, put: Callable[[int, tuple[Any, ...], int, tuple[Any, ...]], int]) -> None:
+        """put(segments, their table, row, columns) takes at most so many accesses into columns from a row on."""
+        if self._count + rows > self._room:
+            raise Unfit
+        segments = self._space.segments("mem")
+        if segments is not self._segments:
+            self._segments = segments
+            starts, codes, bases = segments
+            self._table = array("Q", starts), array("i", codes), array("Q", bases)
+            self._hashes = array("Q", [*(stable_hash(region.identity) for region in self._space.regions), 0])
+        out = tuple(self._columns[name].ahead(self._count) for name in _COLUMNS)
+        taken = put(len(segments.starts), self._table, 0, out)
+        if taken < 0:
+            raise Unfit
+        if not taken:
+            return
+        hashes = self._columns["hashes"].ahead(self._count)
+        self._fast.hash_accesses(taken, (*out, _ALL), _EVERY, self._hashes, hashes)
+        for name in _COLUMNS:
+            self._columns[name].took(self._count, taken)
+        self._count += taken
+
+    def finish(self) -> Description:
+        """Where all of it is."""
+        if not self._count:
+            raise Unfit
+        regions = self._space.regions
+        identities: dict[tuple[Any, ...], int] = {}
+        codes = [identities.setdefault(region.identity, len(identities)) for region in regions]
+        found: dict[str, Any] = {name: column.place(self._count) for name, column in self._columns.items()}
+        # Mostly each region has an identity of its own, and one column does for both.
+        found["identity"] = found["region"]
+        if codes != list(range(len(codes))):
+            found["identity"] = self._columns["region"].coded(self._count, codes, self._columns["identity"])
+        found |= {"identities": list(identities), "regions": regions, "wide": {}, "number": None}
+        found |= {"has_value": Same("?", True), "time": Same("i8", 0), "has_time": Same("?", False)}
+        return Description(self._count, found | {"address": None, "has_address": None})
+
+
+class _Column:
+    """A column of the file. Of one that has the same in every row nothing is written."""
+
+    def __init__(self, fast: ModuleType, file: int, at: int, dtype: str, size: int, room: int) -> None:
+        self._alike = fast.alike
+        self._file, self._at, self._dtype, self._size, self._room = file, at, dtype, size, room
+        #: Where what may be the same is put first; and what it is so far.
+        self._first: memoryview | None = memoryview(bytearray(_MOST * size)) if size < 8 else None
+        self._same: bytes | None = None
+        self._mapped: memoryview | None = None
+
+    def ahead(self, row: int) -> memoryview:
+        """Room for the next rows, which are those from `row` on."""
+        return self._first if self._first is not None else self._memory()[row * self._size :]
+
+    def took(self, row: int, count: int) -> None:
+        """So many rows are there."""
+        if self._first is None:
+            return
+        part = self._first[: count * self._size]
+        item = bytes(part[: self._size])
+        if self._mapped is None and self._same in (None, item) and self._alike(part, self._size):
+            self._same = item
+            return
+        if self._same is not None:
+            for low in range(0, row, _MOST):
+                high = min(low + _MOST, row)
+                self._memory()[low * self._size : high * self._size] = self._same * (high - low)
+            self._same = None
+        self._memory()[row * self._size : (row + count) * self._size] = part
+
+    def place(self, count: int) -> Place | Same:
+        """Where its rows are."""
+        if self._same is not None:
+            return Same(self._dtype, int.from_bytes(self._same, sys.byteorder, signed=self._dtype[0] == "i"))
+        return Place(self._dtype, self._at, count)
+
+    def coded(self, count: int, codes: list[int], to: _Column) -> Place | Same:
+        """The column in which each of its numbers is another one. The first number stays: so do bytes that are 0."""
+        if self._same is not None:
+            return Same(self._dtype, codes[int.from_bytes(self._same, sys.byteorder)])
+        if len(codes) > 256:
+            raise Unfit
+        table = bytes(codes).ljust(256, b"\0")
+        for low in range(0, count, _MOST):
+            part = slice(low * self._size, min(low + _MOST, count) * self._size)
+            to._memory()[part] = self._memory()[part].tobytes().translate(table)
+        return Place(self._dtype, to._at, count)
+
+    def _memory(self) -> memoryview:
+        if self._mapped is None:
+            self._mapped = memoryview(mmap.mmap(self._file, self._room * self._size, offset=self._at))
+        return self._mapped
+
+
+# -- native files ----------------------------------------------------------------------------------------------
+
+
+def _native(fast: ModuleType, descriptor: int, size: int, columns: int) -> Description:
+    header = unpack_file_header(os.pread(descriptor, FILE_HEADER_SIZE, 0))
+    if header is None or header.major > MAJOR or header.map_length > MAX_HEAD:
+        raise Unfit
+    packed = os.pread(descriptor, header.map_length, FILE_HEADER_SIZE)
+    table = read_table(descriptor, size)
+    if zlib.crc32(packed) != header.map_crc or header.events not in (UNKNOWN_COUNT, table.events):
+        raise Unfit
+    offsets, firsts = [*table.columns["offset"], table.end], [*table.columns["first"], table.events]
+    taker = _Taker(fast, columns, table.events)
+    for at, data in read_blocks(descriptor, offsets):
+        if len(data) != offsets[at + 1] - offsets[at]:
+            raise Unfit
+        _take_block(fast, taker, data, firsts[at], firsts[at + 1] - firsts[at])
+    return taker.finish()
+
+
+def _take_block(fast: ModuleType, taker: _Taker, data: Any, first: int, n: int) -> None:
+    block = fast.read_block(data, first, n, 1, expand_whole, zlib.crc32)
+    if not _REGIONS.isdisjoint(fast.block_names(block)):
+        raise Unfit
+    start = 0
+
+    def take(stop: int) -> None:
+        taker.take(stop - start, lambda *to: fast.take_stored(block, start, stop, *to))
+
+    for row, event in _rare(fast, block, n):
+        if event.kind == Kind.DEVICE:
+            take(row)
+            start = row + 1
+        taker.follow(event)
+    take(n)
+
+
+def _rare(fast: ModuleType, block: object, n: int) -> Iterator[tuple[int, Event]]:
+    """The events of a block that are no accesses, with their rows; of maps and notes what is needed."""
+    extras = extras_of(fast, block, n)
+    rows = memoryview(fast.pick_rows(block, ("kind",), _RARE, None)).cast("i")
+    if not rows:
+        return
+
+    def numbers(name: str) -> tuple[memoryview, bytearray]:
+        found, has = memoryview(bytearray(8 * len(rows))), bytearray(len(rows))
+        fast.unpack_rows(block, name, rows, len(rows), found, has)
+        return found.cast("q" if BITS[name] < 0 else "Q"), has
+
+    kinds = numbers("kind")[0]
+    if max(kinds) > max(Kind):
+        raise Unfit
+    fields = {name: numbers(name) for name in ("map", "addr")}
+    for at, row in enumerate(rows):
+        found: dict[str, Any] = {name: values[at] for name, (values, has) in fields.items() if has[at]}
+        yield row, Event(Kind(kinds[at]), extra=extras.get(row, NOTHING), **found)
+
+
+# -- text ------------------------------------------------------------------------------------------------------
+
+
+def _text(fast: ModuleType, source: ByteSource, size: int, columns: int) -> Description:
+    taker = _Taker(fast, columns, size // _SHORTEST + 1)
+    room = [bytearray(_MOST * size) for size in _SCANNED]
+    line = 1
+    for block in blocks(source.chunks()):
+        if not block.endswith(b"\n"):
+            raise Unfit
+        at = 0
+        while at < len(block):
+            rows, at = fast.scan_lines(block, at, _MOST, *room)
+            _take_lines(fast, taker, block, room, rows, line)
+            line += rows
+    return taker.finish()
+
+
+def _take_lines(
+    fast: ModuleType, taker: _Taker, block: bytes, room: list[bytearray], rows: int, line: int
+) -> None:
+    """The accesses among some lines, of which `scan_lines` has filled columns."""
+    kind = room[_KIND]
+    if kind.find(Kind.UNKNOWN, 0, rows) >= 0:
+        raise Unfit
+    start = 0
+
+    def take(stop: int) -> None:
+        def part(column: int) -> memoryview:
+            size = _SCANNED[column]
+            return memoryview(room[column])[start * size : stop * size]
+
+        in_order = (part(_KIND), part(_WIDTH), _ALL, part(_ADDR), _ALL, part(_VALUE), _ALL)
+        taker.take(stop - start, lambda *to: fast.take_accesses(stop - start, to[0], in_order, *to[1:]))
+
+    from mmiotools.formats.mmiotrace_lines import parse_alone  # takes a while
+
+    spans = list(_others(room, rows))
+    for (row, _, _), event in zip(spans, parse_alone(block, spans, line), strict=True):
+        if event.kind == Kind.DEVICE:
+            take(row)
+            start = row
+        taker.follow(event)
+    take(rows)
+
+
+def _others(room: list[bytearray], rows: int) -> Iterator[tuple[int, int, int]]:
+    """The lines that were not read: the number of each, and where its text begins and ends."""
+    starts, ends = (memoryview(room[column]).cast("q") for column in (_START, _END))
+    row = room[_KIND].find(_OTHER, 0, rows)
+    while row >= 0:
+        yield row, starts[row], ends[row]
+        row = room[_KIND].find(_OTHER, row + 1, rows)

@@ -1,0 +1,34 @@
+"""Columns of accesses in a file that two processes have open: where each is. `sharing` has them as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmiotools.tuples import NamedTuple
+
+#: Each column has a TiB of the file, so that it can grow where it is. What nobody writes to takes no memory.
+APART = 1 << 40
+
+
+class Place(NamedTuple):
+    """A column of `length` numbers of a type of numpy's, from byte `at` of the file on."""
+
+    dtype: str
+    at: int
+    length: int
+
+
+class Same(NamedTuple):
+    """A column in which every row has the same."""
+
+    dtype: str
+    value: Any
+
+
+class Description(NamedTuple):
+    """What `sharing.map_accesses` makes accesses of: their number, and the fields of `Accesses`, columns as Places and
+    Sames.
+    """
+
+    length: int
+    fields: dict[str, Any]
