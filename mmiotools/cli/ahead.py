@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import pickle
+import select
 import signal
 import stat
+import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
-from typing import BinaryIO, Generic, TypeVar
+from typing import BinaryIO, Generic, TypeAlias, TypeVar
 
 from mmiotools.formats.parallel import workers_wanted
 from mmiotools.trace.uninterrupted import uninterrupted
 
 T = TypeVar("T")
+Told: TypeAlias = Callable[[int], None]
 
 #: Files of fewer bytes are read here, one after the other.
 _WORTH_IT = 1 << 18
+#: How a number lies where both processes see it; and seconds after which one looks at it again.
+_COUNT, _MOMENT = struct.Struct("=Q"), 0.1
 
 
 class Ahead(Generic[T]):
     """A file that is being read in a forked process. A context manager: leaving it ends the process.
 
     read     what that process does: it is given the descriptor of a file without a name, `columns`, to put columns
-             there, and what it returns goes to this process
+             there, and what it calls with the number of bytes that it has read; what it returns goes to this process
     """
 
-    def __init__(self, read: Callable[[int], T]) -> None:
+    def __init__(self, read: Callable[[int, Told], T]) -> None:
         self.columns = os.memfd_create("mmiotools")
+        self._done = mmap.mmap(-1, _COUNT.size)
         ours, theirs = os.pipe()
         sys.stdout.flush()
         with uninterrupted():
             self._pid = os.fork()
             if not self._pid:
                 os.close(ours)
-                _serve(read, self.columns, theirs)
+                _serve(read, self.columns, partial(_COUNT.pack_into, self._done, 0), theirs)
         os.close(theirs)
         self._answer: BinaryIO = os.fdopen(ours, "rb")
 
@@ -50,7 +58,17 @@ class Ahead(Generic[T]):
             os.waitpid(self._pid, 0)
             self._pid = 0
         self._answer.close()
+        self._done.close()
         os.close(self.columns)
+
+    def done(self) -> int:
+        """Bytes that it has read."""
+        return int(_COUNT.unpack_from(self._done)[0])
+
+    def waiting(self) -> Iterator[None]:
+        """Now and then, until it has an answer."""
+        while not select.select([self._answer], [], [], _MOMENT)[0]:
+            yield
 
     def result(self) -> T | None:
         """What it read; None where anything was out of the ordinary, so that the file is to be read again, here."""
@@ -73,12 +91,12 @@ def worth_reading_ahead(path: str) -> bool:
     return large and hasattr(os, "memfd_create") and workers_wanted() > 1
 
 
-def _serve(read: Callable[[int], T], columns: int, answer: int) -> None:
+def _serve(read: Callable[[int, Told], T], columns: int, told: Told, answer: int) -> None:
     """What the forked process does: it leaves its answer, ends with status 0 if all was well, and never returns."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-        found = read(columns)
+        found = read(columns, told)
         with os.fdopen(answer, "wb") as out:
             out.write(pickle.dumps(found))
         status = 0

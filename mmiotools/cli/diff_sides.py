@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -58,6 +61,8 @@ def read_sides(
         for at, path in enumerate(files)
     ]
     sides: list[Side] = []
+    if early:
+        _wait(run, [path for path, _ in jobs[: len(early)]], early)
     found = [read.result() for read in early]
     if any(found):
         for (path, _), read, description in zip(jobs, early, found, strict=False):
@@ -76,8 +81,20 @@ def read_sides(
     return [[next(rest) for _ in files] for files in versions]
 
 
+def _wait(run: Run, paths: Sequence[str], early: Sequence[Early]) -> None:
+    """Until they have been read, with a bar where one is wanted."""
+    if run.quiet or not sys.stderr.isatty():
+        return
+    from mmiotools.cli.progress import Meter, with_progress
+
+    size = sum(map(os.path.getsize, paths))
+    about = Meter(f"{len(paths)} files", size, lambda: sum(read.done() for read in early))
+    for _ in with_progress(chain.from_iterable(read.waiting() for read in early), about, lambda _: 0):
+        pass
+
+
 def _read_two(run: Run, first: str, second: str, from_format: str | None, wanted: Wanted) -> list[Side]:
-    def read(columns: int) -> Description:
+    def read(columns: int, told: Callable[[int], None]) -> Description:
         shared = SharedColumns(columns)
         side = read_side(Strict(), second, "", from_format, wanted, shared.growing)
         return shared.write(side.accesses.hashed(shared.growing("u8")))

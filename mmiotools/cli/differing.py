@@ -70,4 +70,4 @@ def _reading(path: str, format_name: str | None) -> Ahead[Description]:
     # Imported once, before there are two processes that need it.
     from mmiotools.quick.accesses import share_accesses
 
-    return Ahead(lambda columns: share_accesses(path, format_name, columns))
+    return Ahead(lambda columns, told: share_accesses(path, format_name, columns, told))

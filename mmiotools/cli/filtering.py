@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from mmiotools.cli.common import Run, load_regs, open_bytes
@@ -20,7 +21,7 @@ from mmiotools.formats.native_magic import MAGIC
 from mmiotools.tuples import NamedTuple
 
 if TYPE_CHECKING:
-    from mmiotools.quick.select import Selection
+    from mmiotools.quick.select import Part, Selection
     from mmiotools.trace.names import Names
 
 
@@ -153,23 +154,33 @@ def _from_native(asked: Asked, descriptor: int, size: int) -> int | None:
 
     question = Question(asked.node, asked.window.first, asked.window.last, asked.request.bare, asked.request.counts)
     selection = open_selection(descriptor, size, question)
-    return None if selection is None else _write(asked, selection)
+    return None if selection is None else _write(asked, _watched(asked, selection, size))
 
 
-def _write(asked: Asked, selection: Selection) -> int | None:
+def _watched(asked: Asked, selection: Selection, size: int) -> Iterator[Part]:
+    """What is selected from a file of `size` bytes, with a bar where one is wanted."""
+    if asked.request.quiet or not sys.stderr.isatty():
+        return selection.parts()
+    from mmiotools.cli.progress import Meter, with_progress
+
+    about = Meter(str(asked.request.input), size, lambda: selection.consumed)
+    return with_progress(selection.parts(), about, lambda part: part.events)
+
+
+def _write(asked: Asked, parts: Iterator[Part]) -> int | None:
     from mmiotools.formats.native_stored import Unfit
 
     request = asked.request
     selected = 0
     if request.counts:
         try:
-            return sum(part.selected for part in selection.parts())
+            return sum(part.selected for part in parts)
         except Unfit:
             return None
     with open_bytes(request.output, (request.input,), binary=False) as out:
         written = 0
         try:
-            for part in selection.parts():
+            for part in parts:
                 if part.text:
                     out.write(part.text)
                     written += len(part.text)

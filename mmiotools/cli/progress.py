@@ -6,9 +6,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from mmiotools.trace.header import Trace
+from mmiotools.tuples import NamedTuple
+
+if TYPE_CHECKING:
+    from mmiotools.trace.header import Trace
 
 T = TypeVar("T")
 
@@ -16,7 +19,15 @@ T = TypeVar("T")
 PATIENCE = 0.5
 
 
-def with_progress(items: Iterator[T], trace: Trace, count: Callable[[T], int]) -> Iterator[T]:
+class Meter(NamedTuple):
+    """What a bar tells of inputs that are no trace: their name, their bytes, and how many of these are done."""
+
+    name: str
+    size: int
+    progress: Callable[[], int]
+
+
+def with_progress(items: Iterator[T], trace: Trace | Meter, count: Callable[[T], int]) -> Iterator[T]:
     """The same items, each of `count` events, with a bar: bytes of input, events a second and, for files, time left."""
     began = time.monotonic()
     events = 0
@@ -42,7 +53,8 @@ def with_progress(items: Iterator[T], trace: Trace, count: Callable[[T], int]) -
         for item in items:
             events += count(item)
             rate = events / max(time.monotonic() - began, 1e-9)
-            progress.update(task, completed=trace.progress(), rate=f"{rate / 1e6:.2f} M events/s")
+            told = f"{rate / 1e6:.2f} M events/s" if events else ""
+            progress.update(task, completed=trace.progress(), rate=told)
             yield item
 
 

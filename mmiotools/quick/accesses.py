@@ -45,8 +45,11 @@ _MAPPING = frozenset({Kind.MAP, Kind.UNMAP, Kind.DEVICE})
 _ALL, _EVERY = b"\1", array("Q", [(1 << 64) - 1])
 
 
-def share_accesses(path: str, format_name: str | None, columns: int) -> Description:
-    """Put the accesses of a native file or of mmiotrace text into the file `columns`, an empty one without a name.
+def share_accesses(
+    path: str, format_name: str | None, columns: int, told: Callable[[int], object]
+) -> Description:
+    """Put the accesses of a native file or of mmiotrace text into the file `columns`, an empty one without a name, and
+    say now and then how many bytes were read.
 
     Raises Unfit, or an error of reading, where there is anything that needs more than this: another format, damage,
     an access outside the BARs of the devices, one without a value.
@@ -60,7 +63,9 @@ def share_accesses(path: str, format_name: str | None, columns: int) -> Descript
     if file is None or found.name not in ("native", "mmiotrace"):
         raise Unfit
     try:
-        return _native(fast, *file, columns) if found.name == "native" else _text(fast, source, file[1], columns)
+        if found.name == "native":
+            return _native(fast, *file, columns, told)
+        return _text(fast, source, file[1], columns, told)
     except (OSError, *WRONG) as error:
         raise Unfit from error
 
@@ -189,7 +194,9 @@ class _Column:
 # -- native files ----------------------------------------------------------------------------------------------
 
 
-def _native(fast: ModuleType, descriptor: int, size: int, columns: int) -> Description:
+def _native(
+    fast: ModuleType, descriptor: int, size: int, columns: int, told: Callable[[int], object]
+) -> Description:
     header = unpack_file_header(os.pread(descriptor, FILE_HEADER_SIZE, 0))
     if header is None or header.major > MAJOR or header.map_length > MAX_HEAD:
         raise Unfit
@@ -203,6 +210,7 @@ def _native(fast: ModuleType, descriptor: int, size: int, columns: int) -> Descr
         if len(data) != offsets[at + 1] - offsets[at]:
             raise Unfit
         _take_block(fast, taker, data, firsts[at], firsts[at + 1] - firsts[at])
+        told(offsets[at + 1])
     return taker.finish()
 
 
@@ -247,10 +255,12 @@ def _rare(fast: ModuleType, block: object, n: int) -> Iterator[tuple[int, Event]
 # -- text ------------------------------------------------------------------------------------------------------
 
 
-def _text(fast: ModuleType, source: ByteSource, size: int, columns: int) -> Description:
+def _text(
+    fast: ModuleType, source: ByteSource, size: int, columns: int, told: Callable[[int], object]
+) -> Description:
     taker = _Taker(fast, columns, size // _SHORTEST + 1)
     room = [bytearray(_MOST * size) for size in _SCANNED]
-    line = 1
+    line, done = 1, 0
     for block in blocks(source.chunks()):
         if not block.endswith(b"\n"):
             raise Unfit
@@ -259,6 +269,8 @@ def _text(fast: ModuleType, source: ByteSource, size: int, columns: int) -> Desc
             rows, at = fast.scan_lines(block, at, _MOST, *room)
             _take_lines(fast, taker, block, room, rows, line)
             line += rows
+        done += len(block)
+        told(done)
     return taker.finish()
 
 

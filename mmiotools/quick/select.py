@@ -50,10 +50,11 @@ class Question(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Some lines of what is kept, and how many events the expression selected there."""
+    """Some lines of what is kept, how many events the expression selected there, and how many there are."""
 
     text: bytes
     selected: int
+    events: int
 
 
 def open_selection(descriptor: int, size: int, question: Question) -> Selection | None:
@@ -97,6 +98,8 @@ class Selection:
         if table.context is not None:
             self._context, self._numbers, self._picked = _context(fast, table, program)
         self._room = bytearray()
+        #: Bytes of the file that are done.
+        self.consumed = 0
 
     def parts(self) -> Iterator[Part]:
         """What is kept, in order."""
@@ -129,6 +132,7 @@ class Selection:
         for (start, stop), part in ordered_map(self._read, self._stretches(wanted), many=many):
             yield self._skipped(at, self._zones[start].first)
             yield part
+            self.consumed = self._ends[stop - 1]
             at = self._zones[stop - 1].first + self._zones[stop - 1].events
         yield self._skipped(at, self._table.events)
 
@@ -149,14 +153,16 @@ class Selection:
         """What is kept of events that are not read."""
         rare = self._context
         if self._question.bare or self._question.counts or rare is None:
-            return Part(b"", 0)
-        return Part(_lines(rare.event(at) for at in self._unread(start, stop) if rare.kinds[at] in CONTEXT), 0)
+            return Part(b"", 0, stop - start)
+        lines = _lines(rare.event(at) for at in self._unread(start, stop) if rare.kinds[at] in CONTEXT)
+        return Part(lines, 0, stop - start)
 
     def _read(self, stretch: tuple[int, int]) -> tuple[tuple[int, int], Part]:
         """The blocks start..stop-1: pure, for a worker."""
-        texts, selected = [], 0
+        texts, selected, events = [], 0, 0
         for number in range(*stretch):
             stored, zone = self._stored(number), self._zones[number]
+            events += zone.events
             if self._context is not None and not self._test(zone._replace(addresses=stored.addresses)):
                 # Only its pages looked like it.
                 texts.append(self._skipped(zone.first, zone.first + zone.events).text)
@@ -166,7 +172,7 @@ class Selection:
             selected += len(rows)
             if not self._question.counts:
                 texts += self._printed(stored, rows, rare, range(len(rare.rows)), True)
-        return stretch, Part(b"".join(texts), selected)
+        return stretch, Part(b"".join(texts), selected, events)
 
     def _printed(self, stored: Stored, rows: Rows, rare: Rare, which: range, inside: bool) -> list[bytes]:
         """The lines of some rows, and of the rare events that pass whatever the expression is, `inside` a window or
@@ -210,7 +216,8 @@ class Selection:
                 kept = self._follow(self._context, unread, inside, maps)
                 if not question.bare:
                     text = b"" if question.counts else _lines(map(self._context.event, kept))
-                    yield Part(text, len(self._picked.intersection(kept)))
+                    yield Part(text, len(self._picked.intersection(kept)), zone.events)
+            self.consumed = self._ends[number]
 
     def _follow(self, rare: Rare, which: range, inside: bool, maps: LiveMaps[Told]) -> list[int]:
         """Take note of maps; which events pass whatever the expression is."""
@@ -231,7 +238,7 @@ class Selection:
             allowed[row] |= rare_kind in LASTING
         rows = stored.pick(*self._program, allowed)
         if self._question.counts:
-            return Part(b"", len(rows)), after
+            return Part(b"", len(rows), stored.n), after
         texts: list[bytes] = []
         start = at = 0
         while start < stored.n:
@@ -245,7 +252,7 @@ class Selection:
             last = bisect_left(rows, stop, at)
             texts += self._printed(stored, rows[at:last], rare, here, bool(is_in))
             start, at = stop, last
-        return Part(b"".join(texts), len(rows)), after
+        return Part(b"".join(texts), len(rows), stored.n), after
 
 
 def _passes(kind: int, inside: bool) -> bool:

@@ -60,7 +60,7 @@ def shared(path: Path, format_name: str | None = None) -> Accesses:
     """What a process would have put there."""
     columns = os.memfd_create("test")
     try:
-        return map_accesses(columns, share_accesses(str(path), format_name, columns))
+        return map_accesses(columns, share_accesses(str(path), format_name, columns, lambda done: None))
     finally:
         os.close(columns)
 
@@ -179,7 +179,7 @@ def test_it_needs_no_numpy(folder: Path) -> None:
         path = written(folder, events, name, 8)
         code = (
             "import os, sys; from mmiotools.quick.accesses import share_accesses\n"
-            f"print(share_accesses({str(path)!r}, None, os.memfd_create('x')).length)\n"
+            f"print(share_accesses({str(path)!r}, None, os.memfd_create('x'), id).length)\n"
             "print({'numpy', 'click'} & sys.modules.keys())"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
