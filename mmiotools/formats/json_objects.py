@@ -73,9 +73,10 @@ class _Scan:
         """What can be told from the bytes that are there."""
         data, at = self._data, 0
         while True:
-            match = _BETWEEN.match(data, at)
-            assert match is not None
-            at = match.end()
+            if not self._lost:
+                match = _BETWEEN.match(data, at)
+                assert match is not None
+                at = match.end()
             if at == len(data):
                 break
             if data[at] == 0x5D and not self._lost:
@@ -89,14 +90,13 @@ class _Scan:
                 continue
             if not ended and len(data) - at < LONGEST:
                 break  # the rest of it may come yet
-            next_one = _BEGIN.search(data, at + 1)
-            end = len(data) if next_one is None else next_one.start()
-            if next_one is None and not ended:
-                end = max(at + 1, len(data) - LONGEST)
+            next_one = _BEGIN.search(data, at + 1, at + PIECE + LONGEST)
+            if next_one is None and not ended and len(data) - at < PIECE + LONGEST:
+                break  # so that pieces are the same whatever the chunks
+            begin = len(data) if next_one is None else next_one.start()
+            end = min(begin, at + PIECE)
             reason = "the last object is cut off" if ended and end == len(data) else "no object of the array"
-            for first in range(at, end, PIECE):
-                yield Piece(data[first : min(first + PIECE, end)], self._base + first, reason, not self._lost)
-                self._lost = True
-            self._lost = next_one is None
+            yield Piece(data[at:end], self._base + at, reason, not self._lost)
+            self._lost = next_one is None or end < begin
             at = end
         self._data, self._base = data[at:], self._base + at

@@ -14,7 +14,7 @@ from mmiotools.errors import FormatError, UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.formats import FORMATS, PLAIN_SUFFIXES, format_for_path
 from mmiotools.formats.base import Sniff, read_all
-from mmiotools.formats.json_objects import PIECE, pieces
+from mmiotools.formats.json_objects import LONGEST, PIECE, pieces
 from mmiotools.formats.line_format import LineFormat
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch, Regions
@@ -174,6 +174,16 @@ def test_pieces_of_an_array_are_all_of_it(text: list[bytes]) -> None:
         assert all(data[piece.offset :].startswith(piece.text) and len(piece.text) <= PIECE for piece in found)
         covered = sum(len(piece.text) for piece in found)
         assert covered <= len(data)
+
+
+@pytest.mark.parametrize("length", [100, LONGEST, LONGEST + 1, PIECE - 8, PIECE, PIECE + LONGEST, 3 * PIECE])
+@pytest.mark.parametrize("rest", [b"}, {\"a\": 1}] x", b"", b", ", b"]"])
+def test_pieces_of_what_is_no_object_are_the_same_whatever_the_chunks(length: int, rest: bytes) -> None:
+    data = b'{"a":1}, {"b": ' + b"[ " * (length // 2) + rest
+    whole = list(pieces([data], 0))
+    assert len(whole) <= 5 + length // PIECE
+    for size in (1000, 4096, 1 << 16):
+        assert list(pieces([data[at : at + size] for at in range(0, len(data), size)], 0)) == whole
 
 
 BLANKS = b" " * 50_000
