@@ -403,7 +403,7 @@ class NativeReader:
 
     def _goes_on(self, size: int) -> bool:
         """Whether a block, a file or the end of the input follows so many bytes ahead."""
-        ahead = self._stream.peek(size + FRAME_SIZE)[size:]
+        ahead = self._stream.peek(size + FRAME_SIZE)[size:] or self._stream.behind(FRAME_SIZE)
         return not ahead or unpack_frame(ahead) is not None or unpack_file_header(ahead) is not None
 
     def _footer(self, head: dict[str, Any], at: int) -> Iterator[Batch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -29,12 +30,19 @@ class Stream:
         self._read = read
         self._data = b""
         self._at = 0
+        self._extent: Extent | None = None
         self.offset = offset
 
     @classmethod
     def of_extent(cls, extent: Extent) -> Stream:
         """A part of a file, which is read by position."""
-        return cls(partial(next, extent.chunks(), b""), extent.start)
+        stream = cls(partial(next, extent.chunks(), b""), extent.start)
+        stream._extent = extent
+        return stream
+
+    def behind(self, n: int) -> bytes:
+        """The n bytes behind the end of this part of a file, fewer at the end of the file."""
+        return b"" if self._extent is None else os.pread(self._extent.descriptor, n, self._extent.stop)
 
     def _hold(self, n: int) -> int:
         """Have the next n bytes at hand; how many there are, fewer at the end of the input."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import struct
 import tracemalloc
 import zlib
@@ -438,6 +439,7 @@ def _sendable(batch: Batch) -> list[Event]:
     st.lists(EVENT, min_size=1, max_size=60),
     st.integers(1, 5),
     st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), max_size=3),
+    st.none() | st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(1, 60)),
 )
 def test_spread_gives_what_reading_in_order_gives(
     tmp_path_factory: pytest.TempPathFactory,
@@ -445,8 +447,14 @@ def test_spread_gives_what_reading_in_order_gives(
     events: list[Event],
     block: int,
     flips: list[tuple[float, int]],
+    moved: tuple[float, float, int] | None,
 ) -> None:
     data = bytearray(write(events, block))
+    if moved is not None:
+        # Blocks between these places are not where the index says.
+        taken, put, count = int(moved[0] * len(data)), int(moved[1] * len(data)), moved[2]
+        del data[taken : taken + count]
+        data[put:put] = bytes(count)
     for place, bits in flips:
         data[int(place * (len(data) - 1))] ^= bits
     path = tmp_path_factory.mktemp("spread") / "trace.mmio"
@@ -464,6 +472,23 @@ def test_spread_gives_what_reading_in_order_gives(
         event for event in expected if event.kind > Kind.UNKNOWN
     ]
     assert sum(result.events for result in results) == len(expected)
+
+
+def test_a_block_that_lies_before_its_place_in_the_index_is_found(tmp_path: Path) -> None:
+    """One block has become shorter, a later one as much longer, and between them stands what lies elsewhere than the
+    index says.
+    """
+    data = write(some(40), 10)
+    marks = [found.start() for found in re.finditer(re.escape(layout.SYNC), data)]
+    short, long = marks[2] - 30, marks[4] - 30
+    path = tmp_path / "trace.mmio"
+    path.write_bytes(data[:short] + data[short + 20 : long] + bytes(20) + data[long:])
+    in_order = [event for batch in open_trace(str(path), "native").batches for event in batch.events()]
+    spread = [event for part in open_trace(str(path), "native").map(_sendable) for event in part.result]
+    assert spread == in_order
+    trace = open_trace(str(path), "native")
+    assert trace.counting is not None
+    assert sum(part.events for part in trace.counting(lambda counted: None)) == len(in_order)
 
 
 def test_a_pipe_does_not_wait_for_a_whole_block() -> None:
