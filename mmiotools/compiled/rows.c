@@ -418,7 +418,7 @@ print_picked(PyObject *self, PyObject *args)
                (out = hold(&buffers, to, count * LINE_MOST, 1, 1)) != NULL;
     for (int i = 0; good && i < PRINTED; i++)
         good = block_column(block, i, &columns[i]);
-    if (good && !(room = calloc((size_t)(count ? count : 1), PRINTED * 9))) {
+    if (good && !(room = calloc((size_t)(count ? count : 1), PRINTED * 9 + sizeof(int32_t)))) {
         PyErr_NoMemory();
         good = 0;
     }
@@ -426,11 +426,20 @@ print_picked(PyObject *self, PyObject *args)
         uint64_t *numbers[PRINTED];
         uint8_t *has[PRINTED];
         Py_BEGIN_ALLOW_THREADS
-        for (int i = 0; i < PRINTED; i++) {
+        int32_t *places = (int32_t *)(room + PRINTED * 8 * count);
+        const uint8_t *bitmap = NULL; /* that the places are of: most columns have the same */
+        for (int i = 0; good && i < PRINTED; i++) {
+            const Stored *from = columns[i];
             numbers[i] = (uint64_t *)room + i * count;
-            has[i] = room + PRINTED * 8 * count + i * count;
-            if (columns[i])
-                good = good && numbers_of(columns[i], rows, count, numbers[i], has[i]);
+            has[i] = (uint8_t *)(places + count) + i * count;
+            if (from && from->bitmap && (from->bitmap == bitmap || places_of(from, rows, count, places))) {
+                bitmap = from->bitmap;
+                memset(has[i], 1, (size_t)count);
+                good = numbers_at(from, places, 0, count, numbers[i]);
+            } else if (from) {
+                bitmap = from->bitmap ? NULL : bitmap;
+                good = numbers_of(from, rows, count, numbers[i], has[i]);
+            }
         }
         if (good)
             written = print_accesses(numbers, has, count, out);

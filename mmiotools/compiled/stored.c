@@ -74,8 +74,7 @@ add_steps(const Stored *from, const int32_t *places, Py_ssize_t first, Py_ssize_
     }
 }
 
-/* The same for any column. */
-static int
+int
 numbers_at(const Stored *from, const int32_t *places, Py_ssize_t first, Py_ssize_t count, uint64_t *out)
 {
     if (from->planes < 0)
@@ -87,6 +86,25 @@ numbers_at(const Stored *from, const int32_t *places, Py_ssize_t first, Py_ssize
         return from->planes == 1   ? gather(from, 1, places, first, count, out)
                : from->planes == 2 ? gather(from, 2, places, first, count, out)
                                    : gather(from, from->planes, places, first, count, out);
+    return 1;
+}
+
+int
+places_of(const Stored *from, const int32_t *rows, Py_ssize_t count, int32_t *places)
+{
+    Py_ssize_t before = 0, at = 0;
+    uint64_t bits = bits_at(from->bitmap, 0, from->rows);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Py_ssize_t row = rows ? rows[i] : i;
+        if (row - at >= 64) {
+            before += rows_before(from->bitmap, at, row & ~(Py_ssize_t)63);
+            at = row & ~(Py_ssize_t)63;
+            bits = bits_at(from->bitmap, at, from->rows);
+        }
+        if (!(bits >> (row - at) & 1))
+            return 0;
+        places[i] = (int32_t)(before + bits_set(bits & (((uint64_t)1 << (row - at)) - 1)));
+    }
     return 1;
 }
 

@@ -95,6 +95,14 @@ code_at(const Stored *from, int planes, Py_ssize_t place)
     return number;
 }
 
+/* The numbers at some places of those that a column holds, ascending, those from `first` on where they are not listed; 0 where
+ * a code is beyond its dictionary.
+ */
+int numbers_at(const Stored *from, const int32_t *places, Py_ssize_t first, Py_ssize_t count, uint64_t *out);
+
+/* Where a column with a bitmap holds the numbers of some rows, ascending, all where `rows` is NULL; 0 where a row has none. */
+int places_of(const Stored *from, const int32_t *rows, Py_ssize_t count, int32_t *places);
+
 /* The numbers of some rows, ascending, all n where `rows` is NULL, and whether each has one; 0 where a code is beyond its
  * dictionary.
  */
