@@ -114,20 +114,15 @@ class Stored:
         except WRONG as error:
             raise Unfit from error
 
-    def text(self, rows: Rows, room: bytearray) -> bytes:
-        """The lines of rows that are accesses; `room` grows as needed."""
-        if not rows:
-            return b""
-        size = len(rows) * self._fast.LINE_MOST
-        if len(room) < size:
-            room.extend(bytes(size - len(room)))
+    def print(self, rows: Rows, room: memoryview) -> int:
+        """Put the lines of rows that are accesses into memory of LINE_MOST bytes each; how many it was."""
         try:
-            written = self._fast.print_picked(self._block, rows, len(rows), room)
+            written: int = self._fast.print_picked(self._block, rows, len(rows), room)
         except WRONG as error:
             raise Unfit from error
         if written < 0:
             raise Unfit
-        return bytes(memoryview(room)[:written])
+        return written
 
     def _numbers(self, name: str, rows: Rows | None = None) -> tuple[memoryview, bytearray]:
         """The numbers of a column in some rows, ascending, None for all, and a byte each: whether the row has one."""

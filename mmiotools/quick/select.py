@@ -19,11 +19,14 @@ from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, unpack_file_header
 from mmiotools.formats.native_stored import Rare, Rows, Stored, Unfit, joined
 from mmiotools.formats.native_table import Table, read_table, running_sums
-from mmiotools.formats.parallel import ordered_map
+from mmiotools.formats.parallel import ordered_map, workers_wanted
+from mmiotools.quick.sheets import Sheet, Sheets
 from mmiotools.speed import compiled
 from mmiotools.tuples import NamedTuple
 
 _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
+#: The number of a piece of work, and blocks side by side: from which one, and up to which.
+Piece = tuple[int, tuple[int, int]]
 #: An event, made when it is told.
 Told = Callable[[], Event]
 #: Events that a worker reads at a time, or those of a block; and so many that they are worth other processes.
@@ -50,9 +53,11 @@ class Question(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Some lines of what is kept, how many events the expression selected there, and how many there are."""
+    """Some lines of what is kept, which last until the next part is asked for; how many events the expression selected
+    there, and how many there are.
+    """
 
-    text: bytes
+    text: bytes | memoryview
     selected: int
     events: int
 
@@ -97,7 +102,8 @@ class Selection:
         self._picked: frozenset[int] = frozenset()
         if table.context is not None:
             self._context, self._numbers, self._picked = _context(fast, table, program)
-        self._room = bytearray()
+        #: For each piece that workers have, the one that is being written out, and one.
+        self._sheets = Sheets(2 * workers_wanted() + 2, _TOGETHER * fast.LINE_MOST)
         #: Bytes of the file that are done.
         self.consumed = 0
 
@@ -129,9 +135,10 @@ class Selection:
         wanted = self._wanted()
         at = 0
         many = sum(self._zones[number].events for number in wanted) > _MANY
-        for (start, stop), part in ordered_map(self._read, self._stretches(wanted), many=many):
+        for piece, text, selected, events in ordered_map(self._read, enumerate(self._stretches(wanted)), many=many):
+            turn, (start, stop) = piece
             yield self._skipped(at, self._zones[start].first)
-            yield part
+            yield Part(self._lies(turn, text), selected, events)
             self.consumed = self._ends[stop - 1]
             at = self._zones[stop - 1].first + self._zones[stop - 1].events
         yield self._skipped(at, self._table.events)
@@ -149,45 +156,58 @@ class Selection:
             yield numbers[at], numbers[at] + stop - at
             at = stop
 
+    def _lies(self, turn: int, text: bytes | int) -> bytes | memoryview:
+        """The text of a sheet."""
+        return self._sheets.memory(turn)[:text] if isinstance(text, int) else text
+
     def _skipped(self, start: int, stop: int) -> Part:
         """What is kept of events that are not read."""
+        return Part(self._context_lines(start, stop), 0, stop - start)
+
+    def _context_lines(self, start: int, stop: int) -> bytes:
         rare = self._context
         if self._question.bare or self._question.counts or rare is None:
-            return Part(b"", 0, stop - start)
-        lines = _lines(rare.event(at) for at in self._unread(start, stop) if rare.kinds[at] in CONTEXT)
-        return Part(lines, 0, stop - start)
+            return b""
+        return _lines(rare.event(at) for at in self._unread(start, stop) if rare.kinds[at] in CONTEXT)
 
-    def _read(self, stretch: tuple[int, int]) -> tuple[tuple[int, int], Part]:
-        """The blocks start..stop-1: pure, for a worker."""
-        texts, selected, events = [], 0, 0
+    def _read(self, piece: Piece) -> tuple[Piece, bytes | int, int, int]:
+        """Some blocks, onto a sheet: what is a part of what is kept. Pure but for that, for a worker."""
+        turn, stretch = piece
+        sheet, selected, events = Sheet(self._sheets.memory(turn)), 0, 0
         for number in range(*stretch):
             stored, zone = self._stored(number), self._zones[number]
             events += zone.events
             if self._context is not None and not self._test(zone._replace(addresses=stored.addresses)):
                 # Only its pages looked like it.
-                texts.append(self._skipped(zone.first, zone.first + zone.events).text)
+                sheet.put(self._context_lines(zone.first, zone.first + zone.events))
                 continue
             rare = stored.rare()
             rows = stored.pick(*self._program)
             selected += len(rows)
             if not self._question.counts:
-                texts += self._printed(stored, rows, rare, range(len(rare.rows)), True)
-        return stretch, Part(b"".join(texts), selected, events)
+                self._print(sheet, stored, rows, rare, range(len(rare.rows)), True)
+        return piece, sheet.text(), selected, events
 
-    def _printed(self, stored: Stored, rows: Rows, rare: Rare, which: range, inside: bool) -> list[bytes]:
+    def _print(self, sheet: Sheet, stored: Stored, rows: Rows, rare: Rare, which: range, inside: bool) -> None:
         """The lines of some rows, and of the rare events that pass whatever the expression is, `inside` a window or
         outside.
         """
-        texts, at = [], 0
+
+        def accesses(some: Rows) -> None:
+            if some:
+                sheet.took(stored.print(some, sheet.room(len(some) * self._fast.LINE_MOST)))
+
+        at = 0
         for place in which:
             row = rare.rows[place]
             stop = bisect_left(rows, row, at)
             is_picked = stop < len(rows) and rows[stop] == row
             if not is_picked and (self._question.bare or not _passes(rare.kinds[place], inside)):
                 continue
-            texts += [stored.text(rows[at:stop], self._room), _lines([rare.event(place)])]
+            accesses(rows[at:stop])
+            sheet.put(_lines([rare.event(place)]))
             at = stop + is_picked
-        return [*texts, stored.text(rows[at:] if at else rows, self._room)]
+        accesses(rows[at:] if at else rows)
 
     # -- windows ------------------------------------------------------------------------------------------
 
@@ -239,20 +259,20 @@ class Selection:
         rows = stored.pick(*self._program, allowed)
         if self._question.counts:
             return Part(b"", len(rows), stored.n), after
-        texts: list[bytes] = []
+        sheet = Sheet(self._sheets.memory(0))
         start = at = 0
         while start < stored.n:
             is_in = within[start]
             stop = within.find(1 - is_in, start)
             stop = stored.n if stop < 0 else stop
             if is_in and not self._question.bare:
-                texts.append(_lines(event() for event in maps.enter()))
+                sheet.put(_lines(event() for event in maps.enter()))
             here = range(bisect_left(rare.rows, start), bisect_left(rare.rows, stop))
             self._follow(rare, here, bool(is_in), maps)
             last = bisect_left(rows, stop, at)
-            texts += self._printed(stored, rows[at:last], rare, here, bool(is_in))
+            self._print(sheet, stored, rows[at:last], rare, here, bool(is_in))
             start, at = stop, last
-        return Part(b"".join(texts), len(rows), stored.n), after
+        return Part(self._lies(0, sheet.text()), len(rows), stored.n), after
 
 
 def _passes(kind: int, inside: bool) -> bool:

@@ -88,12 +88,16 @@ def written(stream: list[Event], block: int, folder: Path) -> Path:
     return path
 
 
+def _held(part: Part) -> Part:
+    return part._replace(text=bytes(part.text))
+
+
 def quickly(path: Path, question: Question) -> list[Part] | None:
     """What the quick way gives; None where it cannot."""
     with path.open("rb") as file:
         selection = open_selection(file.fileno(), os.fstat(file.fileno()).st_size, question)
         try:
-            return None if selection is None else list(selection.parts())
+            return None if selection is None else [_held(part) for part in selection.parts()]
         except Unfit:
             return None
 

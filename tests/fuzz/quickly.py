@@ -53,7 +53,7 @@ def differs(path: str, node: Expr, time: int, rng: Random, honest: bool) -> str 
         if selection is None:
             return None
         try:
-            parts = list(selection.parts())
+            parts = [part._replace(text=bytes(part.text)) for part in selection.parts()]
         except Unfit:
             return None
     if not honest:
