@@ -73,6 +73,24 @@ take_rows(const Rows *from, Py_ssize_t rows, const Segments *segments, const Tak
     return at - first;
 }
 
+/* The table of so many segments: start, code and base; 0 with an exception set. */
+static int
+hold_segments(Buffers *buffers, PyObject *const table[3], Segments *to)
+{
+    return (to->start = hold(buffers, table[0], to->count, 8, 0)) != NULL &&
+           (to->code = hold(buffers, table[1], to->count, 4, 0)) != NULL &&
+           (to->base = hold(buffers, table[2], to->count, 8, 0)) != NULL;
+}
+
+/* Room for so many rows of op, width, region, offset and value; 0 with an exception set. */
+static int
+hold_taken(Buffers *buffers, PyObject *const out[5], Py_ssize_t rows, Taken *to)
+{
+    return (to->op = hold(buffers, out[0], rows, 1, 1)) != NULL && (to->width = hold(buffers, out[1], rows, 2, 1)) != NULL &&
+           (to->region = hold(buffers, out[2], rows, 4, 1)) != NULL &&
+           (to->offset = hold(buffers, out[3], rows, 8, 1)) != NULL && (to->value = hold(buffers, out[4], rows, 8, 1)) != NULL;
+}
+
 /* take_accesses(rows, segments, columns, table, at, out) -> accesses taken, or -1
  *
  * columns  kind, width, has_width, addr, has_addr, value, has_value of a batch; the presences may be one byte for all
@@ -85,11 +103,11 @@ take_rows(const Rows *from, Py_ssize_t rows, const Segments *segments, const Tak
 static PyObject *
 take_accesses(PyObject *self, PyObject *args)
 {
-    static const Py_ssize_t sizes[7] = {1, 1, 1, 8, 1, 8, 1}, out_sizes[5] = {1, 2, 4, 8, 8};
+    static const Py_ssize_t sizes[7] = {1, 1, 1, 8, 1, 8, 1};
     PyObject *in[7], *table[3], *out[5];
     Py_ssize_t rows, at, taken = -1;
     Column columns[7];
-    void *memory[5];
+    Taken to;
     Segments segments;
     (void)self;
     if (!PyArg_ParseTuple(args, "nn(OOOOOOO)(OOO)n(OOOOO)", &rows, &segments.count, &in[0], &in[1], &in[2], &in[3],
@@ -101,16 +119,12 @@ take_accesses(PyObject *self, PyObject *args)
         return NULL;
     }
     Buffers buffers = {.held = 0};
-    int good = (segments.start = hold(&buffers, table[0], segments.count, 8, 0)) != NULL &&
-               (segments.code = hold(&buffers, table[1], segments.count, 4, 0)) != NULL &&
-               (segments.base = hold(&buffers, table[2], segments.count, 8, 0)) != NULL;
+    int good = hold_segments(&buffers, table, &segments);
     for (int i = 0; good && i < 7; i++)
         good = hold_column(&buffers, in[i], rows, sizes[i], &columns[i]);
-    for (int i = 0; good && i < 5; i++)
-        good = (memory[i] = hold(&buffers, out[i], at + rows, out_sizes[i], 1)) != NULL;
+    good = good && hold_taken(&buffers, out, at + rows, &to);
     if (good) {
         const Rows from = {columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6]};
-        const Taken to = {memory[0], memory[1], memory[2], memory[3], memory[4]};
         Py_BEGIN_ALLOW_THREADS
         taken = take_rows(&from, rows, &segments, &to, at);
         Py_END_ALLOW_THREADS
@@ -205,13 +219,13 @@ take_stored(PyObject *self, PyObject *args)
 {
     enum { TAKEN = 4 };
     static const int wanted[TAKEN] = {OF_KIND, OF_WIDTH, OF_ADDR, OF_VALUE};
-    static const Py_ssize_t sizes[TAKEN] = {1, 1, 8, 8}, out_sizes[5] = {1, 2, 4, 8, 8};
+    static const Py_ssize_t sizes[TAKEN] = {1, 1, 8, 8};
     PyObject *capsule, *table[3], *out[5];
     Py_ssize_t n, start, stop, at, taken = -1;
     Segments segments;
     const Stored *stored[TAKEN];
     Column columns[TAKEN], has[TAKEN];
-    void *memory[5];
+    Taken to;
     int known = 1;
     (void)self;
     if (!PyArg_ParseTuple(args, "Onnn(OOO)n(OOOOO)", &capsule, &start, &stop, &segments.count, &table[0], &table[1],
@@ -225,20 +239,16 @@ take_stored(PyObject *self, PyObject *args)
         return NULL;
     }
     Buffers buffers = {.held = 0};
-    int good = (segments.start = hold(&buffers, table[0], segments.count, 8, 0)) != NULL &&
-               (segments.code = hold(&buffers, table[1], segments.count, 4, 0)) != NULL &&
-               (segments.base = hold(&buffers, table[2], segments.count, 8, 0)) != NULL;
+    int good = hold_segments(&buffers, table, &segments);
     for (int i = 0; good && i < TAKEN; i++)
         good = block_column(block, wanted[i], &stored[i]);
-    for (int i = 0; good && i < 5; i++)
-        good = (memory[i] = hold(&buffers, out[i], at + stop - start, out_sizes[i], 1)) != NULL;
+    good = good && hold_taken(&buffers, out, at + stop - start, &to);
     uint64_t *room = NULL;
     if (good && !(room = malloc((size_t)(n + 1) * TAKEN * 9))) {
         PyErr_NoMemory();
         good = 0;
     }
     if (good) {
-        const Taken to = {memory[0], memory[1], memory[2], memory[3], memory[4]};
         Py_BEGIN_ALLOW_THREADS
         uint8_t *bytes = (uint8_t *)(room + (n + 1) * TAKEN);
         for (int i = 0; known && i < TAKEN; i++) {

@@ -1,37 +1,10 @@
 /* Accesses as lines of text. The twin is `access_text` in diff/views/base.py. */
-#include "speed.h"
+#include "text.h"
 
 /* What a line takes beside the name of a region: a sign, an operation, a width, two numbers with 0x, what stands between
  * these, and the line end.
  */
 #define SPELLED_MOST 64
-
-static char *
-put_hex(char *to, uint64_t number)
-{
-    static const char digits[] = "0123456789abcdef";
-    int size = 1;
-    while (size < 16 && number >> 4 * size)
-        size++;
-    *to++ = '0';
-    *to++ = 'x';
-    for (int at = size - 1; at >= 0; at--)
-        *to++ = digits[number >> 4 * at & 15];
-    return to;
-}
-
-static char *
-put_decimal(char *to, uint32_t number)
-{
-    char digits[10];
-    int size = 0;
-    do
-        digits[size++] = (char)('0' + number % 10);
-    while (number /= 10);
-    while (size)
-        *to++ = digits[--size];
-    return to;
-}
 
 typedef struct {
     Column op, width, region, offset, value, has_value;
@@ -45,21 +18,21 @@ typedef struct {
 } Names;
 
 /* The line of a row; NULL where it cannot be. */
-static char *
-put_access(char *to, char sign, const Spelled *from, int64_t row, const Names *names)
+static uint8_t *
+put_access(uint8_t *to, char sign, const Spelled *from, int64_t row, const Names *names)
 {
     const uint8_t op = ITEM(uint8_t, from->op, row);
     const int16_t width = ITEM(int16_t, from->width, row);
     const int32_t region = ITEM(int32_t, from->region, row);
     if (op > UNKNOWN || region >= names->count)
         return NULL;
-    *to++ = sign;
-    *to++ = "RWU"[op];
+    *to++ = (uint8_t)sign;
+    *to++ = (uint8_t)"RWU"[op];
     *to++ = ' ';
     if (width < 0)
         *to++ = '?';
     else
-        to = put_decimal(to, (uint32_t)width);
+        to = put_decimal(to, (uint64_t)width);
     *to++ = ' ';
     if (region >= 0) {
         const int64_t start = region ? names->ends[region - 1] : 0, size = names->ends[region] - start;
@@ -67,10 +40,10 @@ put_access(char *to, char sign, const Spelled *from, int64_t row, const Names *n
         to += size;
         *to++ = '+';
     }
-    to = put_hex(to, ITEM(uint64_t, from->offset, row));
+    to = put_hexadecimal(to, ITEM(uint64_t, from->offset, row));
     *to++ = ' ';
     if (ITEM(uint8_t, from->has_value, row))
-        to = put_hex(to, ITEM(uint64_t, from->value, row));
+        to = put_hexadecimal(to, ITEM(uint64_t, from->value, row));
     else
         *to++ = '?';
     *to++ = '\n';
@@ -107,7 +80,7 @@ spell_accesses(PyObject *self, PyObject *args)
     const int64_t length = names.text == NULL ? 0 : buffers.views[buffers.held - 1].len;
     names.ends = names.text == NULL ? NULL : hold(&buffers, ends_object, 0, 8, 0);
     names.count = names.ends == NULL ? 0 : buffers.views[buffers.held - 1].len / 8;
-    char *out = names.ends == NULL ? NULL : hold(&buffers, out_object, 0, 1, 1);
+    uint8_t *out = names.ends == NULL ? NULL : hold(&buffers, out_object, 0, 1, 1);
     int64_t room = out == NULL ? 0 : buffers.views[buffers.held - 1].len;
     int good = out != NULL;
     for (int i = 0; good && i < 6; i++)
@@ -128,7 +101,7 @@ spell_accesses(PyObject *self, PyObject *args)
                 problem = "no room for so many lines";
             lines += stop[i] - start[i];
         }
-        char *to = out;
+        uint8_t *to = out;
         for (Py_ssize_t i = 0; problem == NULL && i < spans; i++)
             for (int64_t row = start[i]; to != NULL && row < stop[i]; row++)
                 to = put_access(to, sign[i], &from, row, &names);

@@ -89,21 +89,42 @@ numbers_at(const Stored *from, const int32_t *places, Py_ssize_t first, Py_ssize
     return 1;
 }
 
+/* A way along a bitmap: the bits of 64 rows from row `at` on, and how many rows before them have a number. */
+typedef struct {
+    Py_ssize_t at, before;
+    uint64_t bits;
+} Walk;
+
+static inline Walk
+walk_from_start(const Stored *from)
+{
+    return (Walk){0, 0, bits_at(from->bitmap, 0, from->rows)};
+}
+
+/* The place of a row's number, rows being asked for as they ascend; -1 where it has none. */
+static inline Py_ssize_t
+walk_to(Walk *walk, const Stored *from, Py_ssize_t row)
+{
+    if (row - walk->at >= 64) {
+        Py_ssize_t next = row & ~(Py_ssize_t)63;
+        walk->before += rows_before(from->bitmap, walk->at, next);
+        walk->at = next;
+        walk->bits = bits_at(from->bitmap, next, from->rows);
+    }
+    Py_ssize_t bit = row - walk->at;
+    if (!(walk->bits >> bit & 1))
+        return -1;
+    return walk->before + bits_set(walk->bits & (((uint64_t)1 << bit) - 1));
+}
+
 int
 places_of(const Stored *from, const int32_t *rows, Py_ssize_t count, int32_t *places)
 {
-    Py_ssize_t before = 0, at = 0;
-    uint64_t bits = bits_at(from->bitmap, 0, from->rows);
+    Walk walk = walk_from_start(from);
     for (Py_ssize_t i = 0; i < count; i++) {
-        Py_ssize_t row = rows ? rows[i] : i;
-        if (row - at >= 64) {
-            before += rows_before(from->bitmap, at, row & ~(Py_ssize_t)63);
-            at = row & ~(Py_ssize_t)63;
-            bits = bits_at(from->bitmap, at, from->rows);
-        }
-        if (!(bits >> (row - at) & 1))
+        places[i] = (int32_t)walk_to(&walk, from, rows ? rows[i] : i);
+        if (places[i] < 0)
             return 0;
-        places[i] = (int32_t)(before + bits_set(bits & (((uint64_t)1 << (row - at)) - 1)));
     }
     return 1;
 }
@@ -122,21 +143,14 @@ numbers_of(const Stored *from, const int32_t *rows, Py_ssize_t count, uint64_t *
         return numbers_at(from, in_one ? NULL : rows, first, count, out);
     }
     uint64_t now = from->first;
-    /* 64 rows of the bitmap from row `at` on, and how many rows before them have a number. */
-    Py_ssize_t added = 0, used = 0, before = 0, at = 0;
-    uint64_t bits = bits_at(from->bitmap, 0, from->rows);
+    Py_ssize_t added = 0, used = 0;
+    Walk walk = walk_from_start(from);
     for (Py_ssize_t i = 0; i < count; i++) {
-        Py_ssize_t row = rows ? rows[i] : i;
-        if (row - at >= 64) {
-            before += rows_before(from->bitmap, at, row & ~(Py_ssize_t)63);
-            at = row & ~(Py_ssize_t)63;
-            bits = bits_at(from->bitmap, at, from->rows);
-        }
+        Py_ssize_t place = walk_to(&walk, from, rows ? rows[i] : i);
         out[i] = 0;
-        has[i] = bits >> (row - at) & 1;
+        has[i] = place >= 0;
         if (!has[i])
             continue;
-        Py_ssize_t place = before + bits_set(bits & (((uint64_t)1 << (row - at)) - 1));
         if (from->planes < 0)
             out[i] = from->constant;
         else if (from->steps) {

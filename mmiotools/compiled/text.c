@@ -456,32 +456,6 @@ tally_lines(PyObject *self, PyObject *args)
 /* -- printing lines ------------------------------------------------------------------------------------------ */
 
 static inline uint8_t *
-put_decimal(uint8_t *out, uint64_t number)
-{
-    uint8_t digits[20];
-    int count = 0;
-    do
-        digits[count++] = (uint8_t)('0' + number % 10);
-    while (number /= 10);
-    while (count)
-        *out++ = digits[--count];
-    return out;
-}
-
-static inline uint8_t *
-put_hexadecimal(uint8_t *out, uint64_t number)
-{
-    int digits = 1;
-    while (digits < 16 && number >> 4 * digits)
-        digits++;
-    *out++ = '0';
-    *out++ = 'x';
-    while (digits--)
-        *out++ = (uint8_t)"0123456789abcdef"[number >> 4 * digits & 15];
-    return out;
-}
-
-static inline uint8_t *
 put_line(uint8_t *out, const Columns *from, Py_ssize_t row)
 {
     uint64_t micro = (uint64_t)from->time[row] / 1000;

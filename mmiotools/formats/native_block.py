@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Kind
-from mmiotools.formats.native_columns import unpack_planes
+from mmiotools.formats.native_decode import dictionary
 from mmiotools.formats.native_pages import PageSet, pages_of
 from mmiotools.trace.batch import Array, Batch
 from mmiotools.trace.hashing import distinct
@@ -88,10 +88,7 @@ def taken_over(batch: Batch, head: dict[str, Any], packed: bytes, body: bytes) -
     unread = [name for name in _RANGES if name in head["columns"] and name not in batch.columns]
     try:
         zone = head["zone"]
-        addresses = None
-        if "addresses" in head:
-            size, planes = head["addresses"]
-            addresses = np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
+        addresses = dictionary(head, len(batch))
         there = None if "addr" not in batch.columns else distinct(values(batch, "addr"))
         said = {name: zone[name] for name in (*_RANGES, "kinds") if name in zone}
         true = said == zone_of(batch, there) | {name: zone[name] for name in unread}

@@ -32,9 +32,11 @@ BITS = {
 }
 #: Nanoseconds that a time of a line of mmiotrace text is a multiple of.
 _UNIT = 1000
-#: Kinds that are no accesses, as ranges of an expression; and extras that change how an event is spelled.
-_RARE_FROM, _RARE_TO = array("Q", [Kind.UNKNOWN + 1]), array("Q", [255])
+#: An expression about kinds: those that are no accesses; and extras that change how an event is spelled.
+_RARE = [(0, 255, 0, array("Q", [Kind.UNKNOWN + 1]), array("Q", [255]))]
 _SPELLED = frozenset({"value", "eol", "raw"})
+#: Columns of accesses in regions that the format named.
+_REGIONS = frozenset({"region", "offset"})
 #: What may be wrong with a block.
 WRONG = (ValueError, TypeError, LookupError, AttributeError, OverflowError, *DAMAGED)
 
@@ -125,19 +127,14 @@ class Stored:
         return written
 
     def _numbers(self, name: str, rows: Rows | None = None) -> tuple[memoryview, bytearray]:
-        """The numbers of a column in some rows, ascending, None for all, and a byte each: whether the row has one."""
-        count = self.n if rows is None else len(rows)
-        numbers, has = memoryview(bytearray(8 * count)), bytearray(count)
-        self._fast.unpack_rows(self._block, name, rows, count, numbers, has)
-        return numbers.cast("q" if BITS[name] < 0 else "Q"), has
+        return numbers_of(self._fast, self._block, name, rows, self.n if rows is None else len(rows))
 
     def rare(self) -> Rare:
         """The events that are no accesses. Raises Unfit for kinds that are not known, too, and where an access has
         something that no column holds, or a processor.
         """
-        rows = self.pick(("kind",), [(0, 255, 0, _RARE_FROM, _RARE_TO)])
         try:
-            return self._rare(rows)
+            return self._rare(rare_rows(self._fast, self._block))
         except WRONG as error:
             raise Unfit from error
 
@@ -170,6 +167,30 @@ class Stored:
 _TAKEN = BITS.keys() | {"extras"}
 #: Columns that an event that is no access has not, or has otherwise.
 _APART = frozenset({"kind", "opcode", "extras"})
+
+
+def rare_rows(fast: Any, block: Any) -> Rows:
+    """Which rows of a block are no accesses, ascending. Raises one of WRONG."""
+    return memoryview(fast.pick_rows(block, ("kind",), _RARE, None)).cast("i")
+
+
+def numbers_of(fast: Any, block: Any, name: str, rows: Rows | None, count: int) -> tuple[memoryview, bytearray]:
+    """The numbers of a column of a block in `count` rows, ascending, None for all, and a byte each: whether the row has
+    one. Raises one of WRONG.
+    """
+    numbers, has = memoryview(bytearray(8 * count)), bytearray(count)
+    fast.unpack_rows(block, name, rows, count, numbers, has)
+    return numbers.cast("q" if BITS[name] < 0 else "Q"), has
+
+
+def countable(fast: Any, data: Any, first: int, n: int) -> Any:
+    """The block of n events, from number `first` on, that `data` is, where no access of it lies in a region that the
+    format named. Raises one of WRONG, or Unfit.
+    """
+    block = fast.read_block(data, first, n, 1, expand_whole, zlib.crc32)
+    if not _REGIONS.isdisjoint(fast.block_names(block)):
+        raise Unfit
+    return block
 
 
 def extras_of(fast: Any, block: Any, n: int) -> native_extras.Extras:

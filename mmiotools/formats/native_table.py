@@ -16,9 +16,12 @@ from mmiotools.formats.native_layout import (
     FILE_HEADER_SIZE,
     FOOTER,
     FRAME_SIZE,
+    MAJOR,
     MAX_HEAD,
     TRAILER,
+    FileHeader,
     unpack,
+    unpack_file_header,
     unpack_frame,
 )
 from mmiotools.formats.native_zstd import Corrupt, expand
@@ -56,6 +59,15 @@ class Table(NamedTuple):
         columns = [self.columns[name] for name in STORED]
         pages = repeat(None, len(columns[0])) if self.pages is None else self.pages.sets()
         return map(Zone, *columns, pages)
+
+
+def sound_header(descriptor: int) -> FileHeader | None:
+    """The header of an open file, where it and its map are whole and of a version that is known; else None."""
+    header = unpack_file_header(os.pread(descriptor, FILE_HEADER_SIZE, 0))
+    if header is None or header.major > MAJOR or header.map_length > MAX_HEAD:
+        return None
+    packed = os.pread(descriptor, header.map_length, FILE_HEADER_SIZE)
+    return header if zlib.crc32(packed) == header.map_crc else None
 
 
 def read_table(descriptor: int, size: int) -> Table:

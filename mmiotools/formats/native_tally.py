@@ -4,15 +4,13 @@ ordinary is left to who decodes it, who also says what is wrong with one that is
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from struct import Struct
 from types import ModuleType
 from typing import Any
 
 from mmiotools.events import NOTHING, Event, Kind
-from mmiotools.formats.native_stored import WRONG, Unfit, extras_of
-from mmiotools.formats.native_zstd import expand_whole
+from mmiotools.formats.native_stored import WRONG, Unfit, countable, extras_of
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH, Counted, Times
 
 #: A row that is no access: its number, time, map, address, kind, width, and which of these it has.
@@ -20,8 +18,6 @@ _RARE = Struct("=qqqQBBB5x")
 _HAS_TIME = 16
 #: Entries that a tally is emptied at.
 _MOST_ENTRIES = 1 << 16
-#: Accesses in regions that the format named are not counted here.
-_REGIONS = frozenset({"region", "offset"})
 
 
 class BlockTally:
@@ -42,9 +38,7 @@ class BlockTally:
         it is to be decoded.
         """
         try:
-            block = self._fast.read_block(data, first, n, 1, expand_whole, zlib.crc32)
-            if not _REGIONS.isdisjoint(self._fast.block_names(block)):
-                raise Unfit
+            block = countable(self._fast, data, first, n)
             extras = extras_of(self._fast, block, n)
             told = self._fast.tally_block(self._tally, block)
         except WRONG as error:

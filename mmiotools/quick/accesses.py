@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-import zlib
 from array import array
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -15,10 +14,9 @@ from mmiotools.events import NOTHING, Event, Kind, is_damage
 from mmiotools.formats import FORMATS, detect
 from mmiotools.formats.lines import blocks
 from mmiotools.formats.native_counting import read_blocks
-from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, UNKNOWN_COUNT, unpack_file_header
-from mmiotools.formats.native_stored import BITS, WRONG, Unfit, extras_of
-from mmiotools.formats.native_table import read_table
-from mmiotools.formats.native_zstd import expand_whole
+from mmiotools.formats.native_layout import UNKNOWN_COUNT
+from mmiotools.formats.native_stored import WRONG, Unfit, countable, extras_of, numbers_of, rare_rows
+from mmiotools.formats.native_table import read_table, sound_header
 from mmiotools.formats.source import ByteSource, open_source
 from mmiotools.speed import compiled
 from mmiotools.trace.address_space import AddressSpace, Segments
@@ -36,10 +34,7 @@ _SHORTEST = len(b"R 1 0.000000 0 0x0 0x0 0x0 0\n")
 _SCANNED = (1, 1, 1, 8, 8, 8, 8, 8, 8, 8, 8, 8)
 _KIND, _WIDTH, _START, _END, _ADDR, _VALUE = 0, 1, 6, 7, 8, 9
 _OTHER = 255
-#: Accesses in regions that the format named are not taken.
-_REGIONS = frozenset({"region", "offset"})
-#: Kinds that are no accesses, as a range of an expression; and of these what says what lies where.
-_RARE = [(0, 255, 0, array("Q", [Kind.UNKNOWN + 1]), array("Q", [255]))]
+#: Of the kinds that are no accesses, those that say what lies where.
 _MAPPING = frozenset({Kind.MAP, Kind.UNMAP, Kind.DEVICE})
 #: Stand for a presence of all, and for a value of which every bit counts.
 _ALL, _EVERY = b"\1", array("Q", [(1 << 64) - 1])
@@ -197,12 +192,11 @@ class _Column:
 def _native(
     fast: ModuleType, descriptor: int, size: int, columns: int, told: Callable[[int], object]
 ) -> Description:
-    header = unpack_file_header(os.pread(descriptor, FILE_HEADER_SIZE, 0))
-    if header is None or header.major > MAJOR or header.map_length > MAX_HEAD:
+    header = sound_header(descriptor)
+    if header is None:
         raise Unfit
-    packed = os.pread(descriptor, header.map_length, FILE_HEADER_SIZE)
     table = read_table(descriptor, size)
-    if zlib.crc32(packed) != header.map_crc or header.events not in (UNKNOWN_COUNT, table.events):
+    if header.events not in (UNKNOWN_COUNT, table.events):
         raise Unfit
     offsets, firsts = [*table.columns["offset"], table.end], [*table.columns["first"], table.events]
     taker = _Taker(fast, columns, table.events)
@@ -215,9 +209,7 @@ def _native(
 
 
 def _take_block(fast: ModuleType, taker: _Taker, data: Any, first: int, n: int) -> None:
-    block = fast.read_block(data, first, n, 1, expand_whole, zlib.crc32)
-    if not _REGIONS.isdisjoint(fast.block_names(block)):
-        raise Unfit
+    block = countable(fast, data, first, n)
     start = 0
 
     def take(stop: int) -> None:
@@ -234,19 +226,13 @@ def _take_block(fast: ModuleType, taker: _Taker, data: Any, first: int, n: int) 
 def _rare(fast: ModuleType, block: object, n: int) -> Iterator[tuple[int, Event]]:
     """The events of a block that are no accesses, with their rows; of maps and notes what is needed."""
     extras = extras_of(fast, block, n)
-    rows = memoryview(fast.pick_rows(block, ("kind",), _RARE, None)).cast("i")
+    rows = rare_rows(fast, block)
     if not rows:
         return
-
-    def numbers(name: str) -> tuple[memoryview, bytearray]:
-        found, has = memoryview(bytearray(8 * len(rows))), bytearray(len(rows))
-        fast.unpack_rows(block, name, rows, len(rows), found, has)
-        return found.cast("q" if BITS[name] < 0 else "Q"), has
-
-    kinds = numbers("kind")[0]
+    kinds = numbers_of(fast, block, "kind", rows, len(rows))[0]
     if max(kinds) > max(Kind):
         raise Unfit
-    fields = {name: numbers(name) for name in ("map", "addr")}
+    fields = {name: numbers_of(fast, block, name, rows, len(rows)) for name in ("map", "addr")}
     for at, row in enumerate(rows):
         found: dict[str, Any] = {name: values[at] for name, (values, has) in fields.items() if has[at]}
         yield row, Event(Kind(kinds[at]), extra=extras.get(row, NOTHING), **found)

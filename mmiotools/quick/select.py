@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
@@ -16,9 +14,8 @@ from mmiotools.filters import expr as tree
 from mmiotools.filters.alive import CONTEXT, LASTING, LiveMaps
 from mmiotools.filters.program import Program, compiled_steps
 from mmiotools.formats.mmiotrace_render import render
-from mmiotools.formats.native_layout import FILE_HEADER_SIZE, MAJOR, MAX_HEAD, unpack_file_header
 from mmiotools.formats.native_stored import Rare, Rows, Stored, Unfit, joined
-from mmiotools.formats.native_table import Table, read_table, running_sums
+from mmiotools.formats.native_table import Table, read_table, running_sums, sound_header
 from mmiotools.formats.parallel import ordered_map, workers_wanted
 from mmiotools.quick.sheets import Sheet, Sheets
 from mmiotools.speed import compiled
@@ -69,10 +66,7 @@ def open_selection(descriptor: int, size: int, question: Question) -> Selection 
     if fast is None or program is None:
         return None
     try:
-        header = unpack_file_header(os.pread(descriptor, FILE_HEADER_SIZE, 0))
-        if header is None or header.major > MAJOR or header.map_length > MAX_HEAD:
-            return None
-        if zlib.crc32(os.pread(descriptor, header.map_length, FILE_HEADER_SIZE)) != header.map_crc:
+        if sound_header(descriptor) is None:
             return None
         table = read_table(descriptor, size)
         if any(kinds >> Kind.NOTE & 1 for kinds in table.columns["kinds"]):
