@@ -43,7 +43,7 @@ struct Block {
     int viewed;
     int has_addresses;
     Cursor addresses; /* their planes */
-    Py_ssize_t distinct;
+    Py_ssize_t distinct, often; /* how many; the first so many, and the others, ascend */
     const uint64_t *words;
     Span present[MOST_BITMAPS];
     const uint8_t *bitmap[MOST_BITMAPS];
@@ -292,7 +292,9 @@ take_head(Block *block, Cursor from)
                 return 0;
         } else if (is_called(name, "addresses")) {
             key = HEAD_ADDRESSES;
-            if (!take_list(&from, &number) || number != 2 || !take_count(&from, (uint64_t)block->n, &number) || !number)
+            uint64_t items;
+            if (!take_list(&from, &items) || (items != 2 && items != 3) ||
+                !take_count(&from, (uint64_t)block->n, &number) || !number)
                 return 0;
             block->has_addresses = 1;
             block->distinct = (Py_ssize_t)number;
@@ -304,6 +306,9 @@ take_head(Block *block, Cursor from)
             while (planes--)
                 if (!take_binary(&from, &frame))
                     return 0;
+            if (items == 3 && (!take_count(&from, (uint64_t)block->distinct - 1, &number) || !number))
+                return 0;
+            block->often = items == 3 ? (Py_ssize_t)number : block->distinct;
         } else if (is_called(name, "present")) {
             key = HEAD_PRESENT;
             if (!take_list(&from, &block->bitmaps) || block->bitmaps > MOST_BITMAPS)
@@ -505,7 +510,8 @@ take_addresses(Block *block)
     if (!list)
         return 0;
     for (Py_ssize_t i = 1; i < block->distinct; i++)
-        list[i] += list[i - 1];
+        if (i != block->often)
+            list[i] += list[i - 1];
     block->words = list;
     return 1;
 }
@@ -663,7 +669,12 @@ block_addresses(PyObject *self, PyObject *capsule)
         return NULL;
     if (!block->has_addresses)
         return Py_NewRef(Py_None);
-    return PyBytes_FromStringAndSize((const char *)block->words, block->distinct * (Py_ssize_t)sizeof *block->words);
+    const uint64_t *often = block->words, *border = often + block->often, *other = border, *end = often + block->distinct;
+    PyObject *all = PyBytes_FromStringAndSize(NULL, block->distinct * (Py_ssize_t)sizeof *often);
+    char *out = all ? PyBytes_AsString(all) : NULL;
+    for (; out && (often < border || other < end); out += sizeof *often)
+        memcpy(out, other == end || (often < border && *often < *other) ? often++ : other++, sizeof *often);
+    return all;
 }
 
 /* block_extras(block) -> the payload of its extras; None where it has none */

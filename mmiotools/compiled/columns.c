@@ -7,6 +7,8 @@
 
 /* No block has more rows. */
 #define MOST_ROWS 65536
+/* As many numbers of a dictionary come first as are told apart by the first plane of their places. */
+#define OFTEN 256
 
 static int
 rows_fit(Py_ssize_t n)
@@ -66,11 +68,12 @@ typedef struct {
     uint32_t number, spare;
 } Slot;
 
-/* Memory of `look_up_all`: a hash table of 1 << bits slots, at most a quarter full; which number each row has; and room to
- * sort as many as there are rows.
+/* Memory of `look_up_all`: a hash table of 1 << bits slots, at most a quarter full; which number each row has; how many rows
+ * have a number; and room to sort as many as there are rows.
  */
 typedef struct {
     Slot *slots, *sorted, *other;
+    uint32_t *uses;
     uint16_t *of_row, *places;
     int bits;
 } Table;
@@ -89,13 +92,14 @@ table_start(Table *table, Py_ssize_t n)
     size_t rows = n ? (size_t)n : 1;
     *table = (Table){.bits = 10};
     table->slots = calloc((size_t)1 << table->bits, sizeof *table->slots);
-    table->sorted = malloc(rows * (2 * sizeof(Slot) + 2 * sizeof(uint16_t)));
+    table->sorted = malloc(rows * (2 * sizeof(Slot) + sizeof(uint32_t) + 2 * sizeof(uint16_t)));
     if (!table->slots || !table->sorted) {
         table_end(table);
         return 0;
     }
     table->other = table->sorted + rows;
-    table->of_row = (uint16_t *)(table->other + rows);
+    table->uses = (uint32_t *)(table->other + rows);
+    table->of_row = (uint16_t *)(table->uses + rows);
     table->places = table->of_row + rows;
     return 1;
 }
@@ -150,11 +154,49 @@ sort_all(Table *table, Py_ssize_t count)
     }
 }
 
+/* Of the first `count` of `sorted`, where that is more than OFTEN, those that most rows have come first, as many as that. Either
+ * part stays as it is sorted.
+ */
+static void
+often_first(Table *table, Py_ssize_t n, Py_ssize_t count)
+{
+    if (count <= OFTEN)
+        return;
+    memset(table->uses, 0, (size_t)count * sizeof *table->uses);
+    for (Py_ssize_t i = 0; i < n; i++)
+        table->uses[table->of_row[i]]++;
+    /* The least number of uses than which at most OFTEN have more; of those with just that the first ones fill up. */
+    uint32_t low = 0, high = (uint32_t)n;
+    Py_ssize_t more = 0, at = 0, rest = OFTEN;
+    while (low <= high) {
+        uint32_t middle = low + (high - low) / 2;
+        Py_ssize_t above = 0;
+        for (Py_ssize_t i = 0; i < count; i++)
+            above += table->uses[i] > middle;
+        if (above > OFTEN)
+            low = middle + 1;
+        else {
+            more = above;
+            if (!middle)
+                break;
+            high = middle - 1;
+        }
+    }
+    for (Py_ssize_t place = 0; place < count; place++) {
+        uint32_t uses = table->uses[table->sorted[place].number - 1];
+        int is_often = uses > low || (uses == low && more++ < OFTEN);
+        table->other[is_often ? at++ : rest++] = table->sorted[place];
+    }
+    Slot *sorted = table->other;
+    table->other = table->sorted;
+    table->sorted = sorted;
+}
+
 /* What `look_up_all` gives where there are more numbers than are wanted, and where there is no memory. */
 enum { TOO_MANY = -1, NO_MEMORY = -2 };
 
-/* How many distinct numbers there are, ascending in `dictionary` (room for `most`), and their places in it as two planes
- * of n bytes.
+/* How many distinct numbers there are, ascending in `dictionary` (room for `most`), but those used often first; and their
+ * places in it as two planes of n bytes.
  */
 static Py_ssize_t
 look_up_all(const uint64_t *numbers, Py_ssize_t n, Py_ssize_t most, uint64_t *dictionary, uint8_t *out)
@@ -186,6 +228,7 @@ look_up_all(const uint64_t *numbers, Py_ssize_t n, Py_ssize_t most, uint64_t *di
     }
     if (count > 0) {
         sort_all(&table, count);
+        often_first(&table, n, count);
         for (Py_ssize_t place = 0; place < count; place++) {
             dictionary[place] = table.sorted[place].value;
             table.places[table.sorted[place].number - 1] = (uint16_t)place;
@@ -413,10 +456,16 @@ pack_numbers(Packed *made, int what, const uint64_t *numbers, uint8_t *out, uint
     made->words = count;
     made->planes = count > 256 ? 2 : count > 1;
     if (what == ADDRESSES) {
+        Py_ssize_t often = count > OFTEN ? OFTEN : count;
         made->low = dictionary[0];
         made->high = dictionary[count - 1];
+        if (often < count && dictionary[often] < made->low)
+            made->low = dictionary[often];
+        if (dictionary[often - 1] > made->high)
+            made->high = dictionary[often - 1];
         for (Py_ssize_t i = count; --i > 0;)
-            dictionary[i] -= dictionary[i - 1];
+            if (i != often)
+                dictionary[i] -= dictionary[i - 1];
     }
     made->word_planes = put_planes(dictionary, count, out_words);
     return 1;

@@ -50,15 +50,15 @@ look_up_codes(const Stored *from, int planes, const uint8_t *table, uint64_t kno
     return 1;
 }
 
-/* The same where the codes that are wanted are those from low to high, of one plane and of two: without branches and in
- * their own types, so that compilers do many at a time.
+/* Adds those whose codes are from low to high, of one plane and of two; 0 where one is beyond the last code. Without branches
+ * and in their own types, so that compilers do many at a time.
  */
 static int
 compare_bytes(const uint8_t *restrict codes, Py_ssize_t count, uint8_t low, uint8_t high, uint8_t last, uint8_t *restrict out)
 {
     uint8_t span = (uint8_t)(high - low), beyond = 0;
     for (Py_ssize_t place = 0; place < count; place++) {
-        out[place] = (uint8_t)(codes[place] - low) <= span;
+        out[place] |= (uint8_t)(codes[place] - low) <= span;
         beyond |= codes[place] > last;
     }
     return !beyond;
@@ -71,33 +71,57 @@ compare_pairs(const uint8_t *restrict first, const uint8_t *restrict second, Py_
     uint16_t span = (uint16_t)(high - low), beyond = 0;
     for (Py_ssize_t place = 0; place < count; place++) {
         uint16_t code = (uint16_t)(first[place] | second[place] << 8);
-        out[place] = (uint16_t)(code - low) <= span;
+        out[place] |= (uint16_t)(code - low) <= span;
         beyond |= code > last;
     }
     return !beyond;
+}
+
+/* As many runs of codes are compared one after the other. */
+#define MOST_RUNS 4
+
+/* The codes that a table wants as runs, from..to-1 each; how many, or MOST_RUNS + 1 where there are more. */
+static int
+runs_of(const uint8_t *table, uint64_t known, uint64_t from[MOST_RUNS], uint64_t to[MOST_RUNS])
+{
+    int runs = 0;
+    for (uint64_t code = 0; code < known; code++) {
+        if (!table[code])
+            continue;
+        if (runs == MOST_RUNS)
+            return runs + 1;
+        from[runs] = code;
+        while (code < known && table[code])
+            code++;
+        to[runs++] = code;
+    }
+    return runs;
 }
 
 /* The one or the other, whichever does. */
 static int
 test_codes(const Stored *from, const uint8_t *table, uint64_t known, uint8_t *out)
 {
-    uint64_t low = 0, high = known;
-    while (low < high && !table[low])
-        low++;
-    while (high > low && !table[high - 1])
-        high--;
-    int none = low == high, run = !memchr(table + low, 0, (size_t)(high - low));
-    if (from->planes < 1 || from->planes > 2 || known > 1 << 16 || !run)
+    uint64_t low[MOST_RUNS], end[MOST_RUNS];
+    int runs = runs_of(table, known, low, end), good = 1;
+    if (from->planes < 1 || from->planes > 2 || known > 1 << 16 || runs > MOST_RUNS)
         return from->planes == 1   ? look_up_codes(from, 1, table, known, out)
                : from->planes == 2 ? look_up_codes(from, 2, table, known, out)
                                    : look_up_codes(from, from->planes, table, known, out);
-    high = none ? low : high - 1;
-    int good = from->planes == 1
-                   ? compare_bytes(from->plane[0], from->count, (uint8_t)low, (uint8_t)(high < 255 ? high : 255),
-                                   (uint8_t)(known < 256 ? known - 1 : 255), out)
-                   : compare_pairs(from->plane[0], from->plane[1], from->count, (uint16_t)low, (uint16_t)high,
-                                   (uint16_t)(known - 1), out);
-    if (none)
+    memset(out, 0, (size_t)from->count);
+    if (!runs) { /* a comparison with any, to know of codes that are beyond */
+        low[0] = 0;
+        end[0] = 1;
+    }
+    for (int run = 0; good && run < (runs ? runs : 1); run++)
+        if (from->planes == 2)
+            good = compare_pairs(from->plane[0], from->plane[1], from->count, (uint16_t)low[run], (uint16_t)(end[run] - 1),
+                                 (uint16_t)(known - 1), out);
+        else if (low[run] < 256)
+            good = compare_bytes(from->plane[0], from->count, (uint8_t)low[run],
+                                 (uint8_t)(end[run] < 256 ? end[run] - 1 : 255),
+                                 (uint8_t)(known < 256 ? known - 1 : 255), out);
+    if (!runs)
         memset(out, 0, (size_t)from->count);
     return good;
 }
@@ -313,11 +337,6 @@ hold_rows(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t n, co
         PyErr_SetString(PyExc_ValueError, "too many rows");
         return 0;
     }
-    if (object == Py_None) {
-        if (count != n)
-            PyErr_SetString(PyExc_ValueError, "which rows?");
-        return count == n;
-    }
     if (!(*rows = hold(buffers, object, count, 4, 0)))
         return 0;
     for (Py_ssize_t i = 0; i < count; i++)
@@ -339,7 +358,7 @@ unpack_rows(PyObject *self, PyObject *args)
     PyObject *capsule, *name, *rows_object, *to_numbers, *to_has;
     Py_ssize_t n, count;
     const Stored *from = NULL;
-    const int32_t *rows;
+    const int32_t *rows = NULL;
     int known = 1;
     (void)self;
     if (!PyArg_ParseTuple(args, "OOOnOO", &capsule, &name, &rows_object, &count, &to_numbers, &to_has))
@@ -348,10 +367,13 @@ unpack_rows(PyObject *self, PyObject *args)
     int which = block ? column_named(name) : -1;
     if (which < 0)
         return NULL;
+    if (rows_object == Py_None)
+        count = n;
     Buffers buffers = {.held = 0};
     uint64_t *numbers = NULL;
     uint8_t *has = NULL;
-    int good = hold_rows(&buffers, rows_object, count, n, &rows) && block_column(block, which, &from) &&
+    int good = (rows_object == Py_None || hold_rows(&buffers, rows_object, count, n, &rows)) &&
+               block_column(block, which, &from) &&
                (numbers = hold(&buffers, to_numbers, count, 8, 1)) != NULL &&
                (has = hold(&buffers, to_has, count, 1, 1)) != NULL;
     if (good && from) {
@@ -365,20 +387,72 @@ unpack_rows(PyObject *self, PyObject *args)
     return good && known ? PyBool_FromLong(from != NULL) : NULL;
 }
 
-/* Prints accesses that have all that a line needs; how many bytes, or -1 where one is not so. */
-static Py_ssize_t
-print_accesses(uint64_t *const numbers[PRINTED], uint8_t *const has[PRINTED], Py_ssize_t count, uint8_t *out)
+/* Lines that are put between those of accesses: at which rows, ascending, and each as bytes. */
+typedef struct {
+    const int32_t *rows;
+    Py_ssize_t count;
+    const uint8_t **text;
+    Py_ssize_t *length;
+} Between;
+
+/* Holds them; their rows are of a block of n. 0 with an exception set. */
+static int
+hold_between(Buffers *buffers, PyObject *rows, PyObject *lines, Py_ssize_t n, Between *to)
 {
-    uint8_t *kind = has[OF_KIND], *width = has[OF_WIDTH];
+    *to = (Between){.count = PyList_Size(lines)};
+    if (!hold_rows(buffers, rows, to->count, n, &to->rows))
+        return 0;
+    to->text = malloc((size_t)(to->count + 1) * sizeof *to->text);
+    to->length = malloc((size_t)(to->count + 1) * sizeof *to->length);
+    if (!to->text || !to->length) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < to->count; i++) {
+        char *text;
+        if (PyBytes_AsStringAndSize(PyList_GetItem(lines, i), &text, &to->length[i]))
+            return 0;
+        to->text[i] = (const uint8_t *)text;
+    }
+    return 1;
+}
+
+/* The rows that are not those of such lines: how many. Before which of them each line stands. */
+static Py_ssize_t
+without_between(const int32_t *rows, Py_ssize_t count, const Between *between, int32_t *kept, int32_t *before)
+{
+    Py_ssize_t left = 0, next = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        while (next < between->count && between->rows[next] < rows[i])
+            before[next++] = (int32_t)left;
+        if (next < between->count && between->rows[next] == rows[i])
+            before[next++] = (int32_t)left;
+        else
+            kept[left++] = rows[i];
+    }
+    while (next < between->count)
+        before[next++] = (int32_t)left;
+    return left;
+}
+
+/* What is told in place of a number of bytes: a row is no plain access; there is too little room. */
+enum { NOT_PLAIN = -1, NO_ROOM = -2 };
+
+/* Prints accesses, and the lines between them, in front of `end`; how many bytes, or one of the above. */
+static Py_ssize_t
+print_accesses(uint64_t *const numbers[PRINTED], uint8_t *const has[PRINTED], Py_ssize_t count, const Between *between,
+               const int32_t *before, uint8_t *out, const uint8_t *end)
+{
+    uint8_t *kind = has[OF_KIND], *width = has[OF_WIDTH], *to = out;
     for (Py_ssize_t i = 0; i < count; i++) {
         int unknown = numbers[OF_KIND][i] == UNKNOWN;
         if (!kind[i] || numbers[OF_KIND][i] > UNKNOWN || !has[OF_TIME][i] || !has[OF_MAP][i] || !has[OF_ADDR][i] ||
             !has[OF_PC][i] || !has[OF_PID][i])
-            return -1;
+            return NOT_PLAIN;
         if ((int64_t)numbers[OF_TIME][i] < 0 || (int64_t)numbers[OF_MAP][i] < 0 || (int64_t)numbers[OF_PID][i] < 0)
-            return -1;
+            return NOT_PLAIN;
         if (unknown ? !has[OF_OPCODE][i] || numbers[OF_OPCODE][i] >> 56 != 3 : !width[i] || !has[OF_VALUE][i])
-            return -1;
+            return NOT_PLAIN;
         kind[i] = (uint8_t)numbers[OF_KIND][i];
         width[i] = (uint8_t)numbers[OF_WIDTH][i];
     }
@@ -391,34 +465,49 @@ print_accesses(uint64_t *const numbers[PRINTED], uint8_t *const has[PRINTED], Py
                           .value = numbers[OF_VALUE],
                           .pc = numbers[OF_PC],
                           .opcode = numbers[OF_OPCODE]};
-    return put_lines(out, &from, 0, count) - out;
+    Py_ssize_t done = 0;
+    for (Py_ssize_t i = 0; i < between->count; i++) {
+        to = put_lines(to, end, &from, done, before[i]);
+        if (!to || end - to < between->length[i])
+            return NO_ROOM;
+        done = before[i];
+        memcpy(to, between->text[i], (size_t)between->length[i]);
+        to += between->length[i];
+    }
+    to = put_lines(to, end, &from, done, count);
+    return to ? to - out : NO_ROOM;
 }
 
-/* print_picked(block, rows or None, count, out) -> bytes written, or -1 where a row is no plain access
+/* print_picked(block, rows, count, between, lines, out) -> bytes written; -1 where a row is no plain access, -2 where `out` has
+ * too little room: LINE_MOST bytes a row, and the lines, surely do
  *
- * Prints rows of a block as `print_rows` does. Raises ValueError as pick_rows does.
+ * Prints rows of a block as `print_rows` does. The rows `between`, as many as there are `lines`, have these instead, whether
+ * they are among the others or not. Raises ValueError as pick_rows does.
  */
 static PyObject *
 print_picked(PyObject *self, PyObject *args)
 {
-    PyObject *capsule, *rows_object, *to;
-    Py_ssize_t n, count, written = -1;
+    PyObject *capsule, *rows_object, *between_rows, *lines, *to;
+    Py_ssize_t n, count, written = NOT_PLAIN, size = 0;
     const int32_t *rows;
     const Stored *columns[PRINTED];
     uint8_t *room = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOnO", &capsule, &rows_object, &count, &to))
+    if (!PyArg_ParseTuple(args, "OOnOO!O", &capsule, &rows_object, &count, &between_rows, &PyList_Type, &lines, &to))
         return NULL;
     Block *block = block_of(capsule, &n);
     if (!block)
         return NULL;
     Buffers buffers = {.held = 0};
+    Between between;
     uint8_t *out = NULL;
-    int good = hold_rows(&buffers, rows_object, count, n, &rows) &&
-               (out = hold(&buffers, to, count * LINE_MOST, 1, 1)) != NULL;
+    int good = hold_between(&buffers, between_rows, lines, n, &between) && hold_rows(&buffers, rows_object, count, n, &rows);
+    good = good && (out = hold(&buffers, to, 0, 1, 1)) != NULL;
+    if (good)
+        size = buffers.views[buffers.held - 1].len;
     for (int i = 0; good && i < PRINTED; i++)
         good = block_column(block, i, &columns[i]);
-    if (good && !(room = calloc((size_t)(count ? count : 1), PRINTED * 9 + sizeof(int32_t)))) {
+    if (good && !(room = calloc((size_t)(count + between.count + 1), PRINTED * 9 + 3 * sizeof(int32_t)))) {
         PyErr_NoMemory();
         good = 0;
     }
@@ -426,28 +515,32 @@ print_picked(PyObject *self, PyObject *args)
         uint64_t *numbers[PRINTED];
         uint8_t *has[PRINTED];
         Py_BEGIN_ALLOW_THREADS
-        int32_t *places = (int32_t *)(room + PRINTED * 8 * count);
+        int32_t *places = (int32_t *)(room + PRINTED * 8 * count), *kept = places + count, *before = kept + count;
+        uint8_t *flags = (uint8_t *)(before + between.count);
         const uint8_t *bitmap = NULL; /* that the places are of: most columns have the same */
+        Py_ssize_t left = without_between(rows, count, &between, kept, before);
         for (int i = 0; good && i < PRINTED; i++) {
             const Stored *from = columns[i];
             numbers[i] = (uint64_t *)room + i * count;
-            has[i] = (uint8_t *)(places + count) + i * count;
-            if (from && from->bitmap && (from->bitmap == bitmap || places_of(from, rows, count, places))) {
+            has[i] = flags + i * count;
+            if (from && from->bitmap && (from->bitmap == bitmap || places_of(from, kept, left, places))) {
                 bitmap = from->bitmap;
-                memset(has[i], 1, (size_t)count);
-                good = numbers_at(from, places, 0, count, numbers[i]);
+                memset(has[i], 1, (size_t)left);
+                good = numbers_at(from, places, 0, left, numbers[i]);
             } else if (from) {
                 bitmap = from->bitmap ? NULL : bitmap;
-                good = numbers_of(from, rows, count, numbers[i], has[i]);
+                good = numbers_of(from, kept, left, numbers[i], has[i]);
             }
         }
         if (good)
-            written = print_accesses(numbers, has, count, out);
+            written = print_accesses(numbers, has, left, &between, before, out, out + size);
         Py_END_ALLOW_THREADS
         if (!good)
             PyErr_SetString(PyExc_ValueError, "a code is beyond its dictionary");
     }
     free(room);
+    free(between.text);
+    free(between.length);
     let_go(&buffers);
     return good ? PyLong_FromSsize_t(written) : NULL;
 }

@@ -16,6 +16,22 @@ typedef struct {
 /* The value of a lower-case hexadecimal digit, 255 for any other character. */
 static uint8_t digit_of[256];
 
+uint8_t decimal_pairs[200], hexadecimal_pairs[512];
+
+static void
+make_pairs(void)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int number = 0; number < 256; number++) {
+        hexadecimal_pairs[2 * number] = (uint8_t)digits[number >> 4];
+        hexadecimal_pairs[2 * number + 1] = (uint8_t)digits[number & 15];
+    }
+    for (int number = 0; number < 100; number++) {
+        decimal_pairs[2 * number] = (uint8_t)digits[number / 10];
+        decimal_pairs[2 * number + 1] = (uint8_t)digits[number % 10];
+    }
+}
+
 static void
 make_digits(void)
 {
@@ -455,8 +471,26 @@ tally_lines(PyObject *self, PyObject *args)
 
 /* -- printing lines ------------------------------------------------------------------------------------------ */
 
+/* The text of the last seconds: those of the next line are mostly the same. */
+typedef struct {
+    uint64_t number;
+    uint8_t text[24];
+    int size;
+} Seconds;
+
 static inline uint8_t *
-put_line(uint8_t *out, const Columns *from, Py_ssize_t row)
+put_seconds(uint8_t *out, uint64_t number, Seconds *last)
+{
+    if (number != last->number) {
+        last->number = number;
+        last->size = (int)(put_decimal(last->text, number) - last->text);
+    }
+    memcpy(out, last->text, sizeof last->text);
+    return out + last->size;
+}
+
+static inline uint8_t *
+put_line(uint8_t *out, const Columns *from, Py_ssize_t row, Seconds *seconds)
 {
     uint64_t micro = (uint64_t)from->time[row] / 1000;
     uint32_t fraction = (uint32_t)(micro % 1000000);
@@ -469,10 +503,10 @@ put_line(uint8_t *out, const Columns *from, Py_ssize_t row)
         out = put_decimal(out, from->width[row]);
         *out++ = ' ';
     }
-    out = put_decimal(out, micro / 1000000);
+    out = put_seconds(out, micro / 1000000, seconds);
     *out++ = '.';
-    for (int i = 5; i >= 0; i--, fraction /= 10)
-        out[i] = (uint8_t)('0' + fraction % 10);
+    for (int place = 4; place >= 0; place -= 2, fraction /= 100)
+        memcpy(out + place, decimal_pairs + 2 * (fraction % 100), 2);
     out += 6;
     *out++ = ' ';
     out = put_decimal(out, (uint64_t)from->map[row]);
@@ -481,10 +515,9 @@ put_line(uint8_t *out, const Columns *from, Py_ssize_t row)
     *out++ = ' ';
     if (from->kind[row] == UNKNOWN) {
         for (int shift = 16; shift >= 0; shift -= 8) {
-            uint8_t byte = (uint8_t)(from->opcode[row] >> shift);
-            *out++ = (uint8_t)"0123456789abcdef"[byte >> 4];
-            *out++ = (uint8_t)"0123456789abcdef"[byte & 15];
-            *out++ = ',';
+            memcpy(out, hexadecimal_pairs + 2 * (from->opcode[row] >> shift & 255), 2);
+            out[2] = ',';
+            out += 3;
         }
         out--;
     } else
@@ -498,10 +531,14 @@ put_line(uint8_t *out, const Columns *from, Py_ssize_t row)
 }
 
 uint8_t *
-put_lines(uint8_t *out, const Columns *from, Py_ssize_t low, Py_ssize_t high)
+put_lines(uint8_t *out, const uint8_t *end, const Columns *from, Py_ssize_t low, Py_ssize_t high)
 {
-    for (Py_ssize_t row = low; row < high; row++)
-        out = put_line(out, from, row);
+    Seconds seconds = {.number = UINT64_MAX};
+    for (Py_ssize_t row = low; row < high; row++) {
+        if (end - out < LINE_MOST)
+            return NULL;
+        out = put_line(out, from, row, &seconds);
+    }
     return out;
 }
 
@@ -524,7 +561,8 @@ print_rows(PyObject *self, PyObject *args)
     }
     Buffers buffers = {.held = 0};
     void *memory[9];
-    uint8_t *text = hold(&buffers, out, (high - low) * LINE_MOST, 1, 1), *end = text;
+    Py_ssize_t room = (high - low) * LINE_MOST;
+    uint8_t *text = hold(&buffers, out, room, 1, 1), *end = text;
     int good = text != NULL;
     for (int i = 0; good && i < 9; i++)
         good = (memory[i] = hold(&buffers, columns[i], high, i < 2 ? 1 : 8, 0)) != NULL;
@@ -533,7 +571,7 @@ print_rows(PyObject *self, PyObject *args)
                               .pid = memory[4],  .addr = memory[5],  .value = memory[6], .pc = memory[7],
                               .opcode = memory[8]};
         Py_BEGIN_ALLOW_THREADS
-        end = put_lines(end, &from, low, high);
+        end = put_lines(end, text + room, &from, low, high);
         Py_END_ALLOW_THREADS
     }
     Py_ssize_t size = good ? end - text : 0;
@@ -554,5 +592,6 @@ int
 prepare_text(PyObject *module)
 {
     make_digits();
+    make_pairs();
     return PyModule_AddIntConstant(module, "LINE_MOST", LINE_MOST);
 }

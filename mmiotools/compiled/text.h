@@ -14,34 +14,54 @@ typedef struct {
     uint64_t *addr, *value, *pc, *opcode;
 } Columns;
 
+/* Two digits each: of the numbers below 100, and of bytes. */
+extern uint8_t decimal_pairs[200], hexadecimal_pairs[512];
+
+/* How many of a number's bits count; at least 1. */
+static inline int
+bits_of(uint64_t number)
+{
+#if defined(__GNUC__)
+    return 64 - __builtin_clzll(number | 1);
+#else
+    int bits = 1;
+    while (number >>= 1)
+        bits++;
+    return bits;
+#endif
+}
+
 /* Numbers as text: what follows it. */
 static inline uint8_t *
 put_decimal(uint8_t *out, uint64_t number)
 {
     uint8_t digits[20];
-    int count = 0;
-    do
-        digits[count++] = (uint8_t)('0' + number % 10);
-    while (number /= 10);
-    while (count)
-        *out++ = digits[--count];
+    int at = 20;
+    for (; number >= 100; number /= 100)
+        memcpy(digits + (at -= 2), decimal_pairs + 2 * (number % 100), 2);
+    if (number >= 10)
+        memcpy(digits + (at -= 2), decimal_pairs + 2 * number, 2);
+    else
+        digits[--at] = (uint8_t)('0' + number);
+    while (at < 20)
+        *out++ = digits[at++];
     return out;
 }
 
 static inline uint8_t *
 put_hexadecimal(uint8_t *out, uint64_t number)
 {
-    int digits = 1;
-    while (digits < 16 && number >> 4 * digits)
-        digits++;
+    int digits = (bits_of(number) + 3) / 4;
     *out++ = '0';
     *out++ = 'x';
-    while (digits--)
-        *out++ = (uint8_t)"0123456789abcdef"[number >> 4 * digits & 15];
+    if (digits & 1)
+        *out++ = hexadecimal_pairs[2 * (number >> 4 * (digits - 1)) + 1];
+    for (int shift = 4 * (digits & ~1) - 8; shift >= 0; shift -= 8, out += 2)
+        memcpy(out, hexadecimal_pairs + 2 * (number >> shift & 255), 2);
     return out;
 }
 
-/* Prints rows low..high-1 behind each other, LINE_MOST bytes each at most: what follows the last one. */
-uint8_t *put_lines(uint8_t *out, const Columns *from, Py_ssize_t low, Py_ssize_t high);
+/* Prints rows low..high-1 behind each other: what follows the last one; NULL where a line may not fit in front of `end`. */
+uint8_t *put_lines(uint8_t *out, const uint8_t *end, const Columns *from, Py_ssize_t low, Py_ssize_t high);
 
 #endif

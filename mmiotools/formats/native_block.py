@@ -104,5 +104,5 @@ def taken_over(batch: Batch, head: dict[str, Any], packed: bytes, body: bytes) -
     return BlockBatch(batch.kind, batch.columns, batch.extras, batch.regions, block)
 
 
-def _same(some: NDArray[np.uint64] | None, others: NDArray[np.uint64] | None) -> bool:
-    return some is others if some is None or others is None else np.array_equal(some, others)
+def _same(some: NDArray[np.uint64] | None, ascending: NDArray[np.uint64] | None) -> bool:
+    return some is ascending if some is None or ascending is None else np.array_equal(np.sort(some), ascending)

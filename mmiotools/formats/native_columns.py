@@ -130,7 +130,6 @@ def encode(name: str, column: Column, presence: Presence, effort: Effort) -> Enc
     else:
         if encoding == DICTIONARY:
             parts["k"] = [packed.words, frames(packed.word_planes, packed.words, effort.usual)]
-        patterned = name in ("kind", "addr")
-        parts["v"] = frames(packed.planes, rows, effort.pattern if patterned else effort.usual)
+        parts["v"] = frames(packed.planes, rows, effort.pattern)
     payload: bytes = _packer.pack(parts)
     return Encoded([encoding, bits, len(payload), zlib.crc32(payload), parameter, *bitmap], payload, packed, addresses)

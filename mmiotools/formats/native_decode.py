@@ -14,6 +14,7 @@ from mmiotools.formats.native_body import EXTRAS, NEEDED, read_body
 from mmiotools.formats.native_columns import Presence, unpack_planes
 from mmiotools.formats.native_late import NONSENSE, LateBatch, decoded
 from mmiotools.formats.native_partial import StoredColumn
+from mmiotools.formats.native_planes import from_differences
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.batch import MAX_EVENTS, Batch, BoolArray, Column, Regions
 from mmiotools.trace.zones import Zones
@@ -110,13 +111,18 @@ def decode_block(
 
 
 def dictionary(head: dict[str, Any], n: int) -> NDArray[np.uint64] | None:
-    """The distinct addresses of a block of n events, ascending; None where its head has none. Raises NONSENSE."""
+    """The distinct addresses of a block of n events, in the order of their places; None where its head has none.
+    Raises NONSENSE.
+    """
     if "addresses" not in head:
         return None
-    size, planes = head["addresses"]
+    size, planes, *parted = head["addresses"]
     if type(size) is not int or not 0 < size <= n:
         raise Corrupt("its address dictionary has an impossible size")
-    return np.cumsum(unpack_planes(planes, size), dtype=np.uint64)
+    often = parted[0] if parted else 0
+    if type(often) is not int or not 0 <= often < size or len(parted) > 1:
+        raise Corrupt("its address dictionary has an impossible part")
+    return from_differences(unpack_planes(planes, size), often)
 
 
 def _whole(name: str, stored: StoredColumn) -> Column:
@@ -145,4 +151,5 @@ def _zones(zone: dict[str, Any], events: int, addresses: NDArray[np.uint64] | No
         np.array([number], np.int64) for number in (0, 0, events, *times, zone["kinds"])
     )
     low, high = (np.array([number], np.uint64) for number in places)
-    return Zones(offset, first, count, least, most, low, high, kinds, addresses=addresses)
+    ascending = None if addresses is None else np.sort(addresses)
+    return Zones(offset, first, count, least, most, low, high, kinds, addresses=ascending)

@@ -18,6 +18,8 @@ Array = NDArray[Any]
 
 #: Units that times are counted in, nanoseconds.
 UNITS = (1_000_000, 1000, 1)
+#: As many numbers of a dictionary come first as are told apart by the first plane of their places.
+OFTEN = 256
 _BEYOND = "a code is beyond its dictionary"
 
 
@@ -57,7 +59,9 @@ class Packed(NamedTuple):
 
 
 class Coded(NamedTuple):
-    """Numbers as places in a dictionary: its values, ascending, and the byte planes of the places."""
+    """Numbers as places in a dictionary, and the byte planes of the places. The values ascend; where they are more than
+    OFTEN, as many that are used most come first, ascending, and then the others.
+    """
 
     values: U64
     planes: list[Any]
@@ -158,7 +162,30 @@ def code(numbers: U64, most: int) -> Coded | None:
     values = distinct(numbers)
     if len(values) > most:
         return None
-    return Coded(values, split(np.searchsorted(values, numbers).astype(np.uint64)))
+    places = np.searchsorted(values, numbers)
+    if len(values) > OFTEN:
+        rarely = np.ones(len(values), np.bool_)
+        rarely[np.argsort(-np.bincount(places), kind="stable")[:OFTEN]] = False
+        order = np.argsort(rarely, kind="stable")
+        ranks = np.empty(len(values), np.intp)
+        ranks[order] = np.arange(len(values))
+        values, places = values[order], ranks[places]
+    return Coded(values, split(places.astype(np.uint64)))
+
+
+def to_differences(values: U64) -> U64:
+    """A dictionary as differences from the number before, the first of each part from 0."""
+    steps = np.diff(values, prepend=np.uint64(0))
+    steps[OFTEN : OFTEN + 1] = values[OFTEN : OFTEN + 1]
+    return steps
+
+
+def from_differences(steps: U64, often: int) -> U64:
+    """The inverse of `to_differences`; the first part has so many numbers, 0 where there is but one."""
+    values = np.cumsum(steps, dtype=np.uint64)
+    if often:
+        values[often:] -= values[often - 1]
+    return values
 
 
 def zigzag(numbers: Array) -> U64:
@@ -259,7 +286,7 @@ def _packed(data: Array, what: What) -> Packed:
         coded = code(data.astype(np.uint64, copy=False), rows)
         assert coded is not None, "there are no more addresses than rows"
         low, high = int(data.min()), int(data.max())
-        steps = split(np.diff(coded.values, prepend=np.uint64(0)))
+        steps = split(to_differences(coded.values))
         encoding = CONSTANT if constant else ADDRESS
         return Packed(encoding, rows, low, high, coded.planes, len(coded.values), steps)
     if constant:

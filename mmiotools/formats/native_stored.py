@@ -37,6 +37,8 @@ _RARE = [(0, 255, 0, array("Q", [Kind.UNKNOWN + 1]), array("Q", [255]))]
 _SPELLED = frozenset({"value", "eol", "raw"})
 #: Columns of accesses in regions that the format named.
 _REGIONS = frozenset({"region", "offset"})
+#: What the engine says where it has too little room.
+_NO_ROOM = -2
 #: What may be wrong with a block.
 WRONG = (ValueError, TypeError, LookupError, AttributeError, OverflowError, *DAMAGED)
 
@@ -116,12 +118,16 @@ class Stored:
         except WRONG as error:
             raise Unfit from error
 
-    def print(self, rows: Rows, room: memoryview) -> int:
-        """Put the lines of rows that are accesses into memory of LINE_MOST bytes each; how many it was."""
+    def print(self, rows: Rows, between: array[int], lines: list[bytes], room: memoryview) -> int | None:
+        """Put the lines of rows that are accesses into some memory, and `lines` for the rows `between`; how many bytes
+        it was, None where it is too little. LINE_MOST bytes for each row, and those of the lines, are enough.
+        """
         try:
-            written: int = self._fast.print_picked(self._block, rows, len(rows), room)
+            written: int = self._fast.print_picked(self._block, rows, len(rows), between, lines, room)
         except WRONG as error:
             raise Unfit from error
+        if written == _NO_ROOM:
+            return None
         if written < 0:
             raise Unfit
         return written
@@ -212,15 +218,24 @@ class Rare:
         self._extras = extras
 
     @cached_property
-    def _columns(self) -> dict[str, tuple[memoryview, bytearray]]:
-        return self._stored.columns(self.rows)
+    def _columns(self) -> dict[str, list[int | None]]:
+        return {
+            name: [number if there else None for number, there in zip(numbers.tolist(), has, strict=True)]
+            for name, (numbers, has) in self._stored.columns(self.rows).items()
+        }
+
+    @cached_property
+    def _fields(self) -> list[tuple[int | None, ...]]:
+        """Of each event, all but its kind and what is extra, in the order of Event."""
+        missing = [None] * len(self.rows)
+        return list(zip(*[self._columns.get(name, missing) for name in Event._fields[1:-1]], strict=True))
 
     def event(self, at: int) -> Event:
         """One of them, by its place among them."""
-        fields: dict[str, Any] = {name: numbers[at] for name, (numbers, has) in self._columns.items() if has[at]}
-        return Event(Kind(self.kinds[at]), extra=self._extras.get(self.rows[at], NOTHING), **fields)
+        extra = self._extras.get(self.rows[at], NOTHING)
+        return Event._make((Kind(self.kinds[at]), *self._fields[at], extra))
 
     def map_id(self, at: int) -> int | None:
         """The map that one of them names."""
-        numbers, has = self._columns.get("map", ((), b""))
-        return numbers[at] if has and has[at] else None
+        maps = self._columns.get("map")
+        return None if maps is None else maps[at]

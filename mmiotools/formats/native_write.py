@@ -30,7 +30,7 @@ from mmiotools.formats.native_layout import (
     pack_frame,
 )
 from mmiotools.formats.native_pages import PageSets, pages_of
-from mmiotools.formats.native_planes import join
+from mmiotools.formats.native_planes import OFTEN, from_differences, join
 from mmiotools.formats.native_zstd import QUICK, THOROUGH, Effort, squeeze
 from mmiotools.formats.source import is_seekable
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
@@ -235,8 +235,9 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
             times = {"time": [packed.low, packed.high]}
         elif name == "addr":
             zone["addr"] = [packed.low, packed.high]
-            head["addresses"] = [packed.words, addresses]
-            words = np.cumsum(join(packed.word_planes, packed.words), dtype=np.uint64)
+            often = OFTEN if packed.words > OFTEN else 0
+            head["addresses"] = [packed.words, addresses, often] if often else [packed.words, addresses]
+            words = np.sort(from_differences(join(packed.word_planes, packed.words), often))
     zone.update(times)
     if "region" in directory:
         codes = distinct(values(batch, "region")).tolist()

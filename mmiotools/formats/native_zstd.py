@@ -83,14 +83,18 @@ def _contents(frames: list[Any], most: int) -> list[bytes]:
 
 
 class Effort(NamedTuple):
-    """How hard to compress: what is usual, and kinds and codes of addresses, whose patterns pay for a longer search."""
+    """How hard to compress: what is usual, and what comes in patterns, all numbers and codes of accesses but times."""
 
     usual: zstandard.ZstdCompressor
     pattern: zstandard.ZstdCompressor
 
 
+#: Longer matches than levels of the same effort find: there are fewer of them, and so they are quicker to unpack.
+_LONG_MATCHES = _zstd.ZstdCompressionParameters(
+    strategy=4, window_log=17, hash_log=15, chain_log=15, search_log=4, min_match=6, target_length=8
+)
 #: For the blocks of a long trace, and where there is but one.
-QUICK = Effort(_zstd.ZstdCompressor(level=1), _zstd.ZstdCompressor(level=5))
+QUICK = Effort(_zstd.ZstdCompressor(level=1), _zstd.ZstdCompressor(compression_params=_LONG_MATCHES))
 THOROUGH = Effort(_zstd.ZstdCompressor(level=6), _zstd.ZstdCompressor(level=12))
 
 

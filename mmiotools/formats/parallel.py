@@ -7,6 +7,7 @@ A worker has at most two pieces: the next one lies in its pipe when it is done w
 from __future__ import annotations
 
 import contextlib
+import marshal
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -179,19 +180,33 @@ def _answer(function: Callable[[Any], Any], packed: bytearray) -> bytes:
         return _packed((False, error))
 
 
-# What only workers need takes a while to import, and few files are so large.
+#: What every pickled object begins with, and nothing that `marshal` makes.
+_PICKLED = 0x80
+#: How deep tuples are nested in what is looked at for being plain, and how long they are, at most.
+_DEEP, _LONG = 4, 16
 
 
 def _packed(item: Any) -> bytes:
-    import pickle
+    if _is_plain(item):
+        return marshal.dumps(item)
+    import pickle  # takes a while, and most that is large needs none
 
     return pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
 
 
 def _unpacked(packed: bytearray) -> Any:
+    if packed[0] != _PICKLED:
+        return marshal.loads(packed)
     import pickle
 
     return pickle.loads(packed)
+
+
+def _is_plain(item: Any, deep: int = _DEEP) -> bool:
+    """Whether it consists of nothing but these, of which `marshal` gives back the same."""
+    if type(item) is tuple:
+        return deep > 0 and len(item) <= _LONG and all([_is_plain(part, deep - 1) for part in item])
+    return item is None or type(item) in (int, bool, bytes, str)
 
 
 def _send(descriptor: int, packed: bytes) -> None:

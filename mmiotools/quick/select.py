@@ -19,6 +19,7 @@ from mmiotools.formats.native_table import Table, read_table, running_sums, soun
 from mmiotools.formats.parallel import ordered_map, workers_wanted
 from mmiotools.quick.sheets import Sheet, Sheets
 from mmiotools.speed import compiled
+from mmiotools.trace.memory import keep_freed_memory
 from mmiotools.tuples import NamedTuple
 
 _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
@@ -26,9 +27,13 @@ _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
 Piece = tuple[int, tuple[int, int]]
 #: An event, made when it is told.
 Told = Callable[[], Event]
-#: Events that a worker reads at a time, or those of a block; and so many that they are worth other processes.
+#: Events that a worker reads at a time, or those of a block, where it is not known that few of them are selected; and
+#: where it is; and so many that they are worth other processes.
 _TOGETHER = 1 << 16
+_MOST_TOGETHER = 4 * _TOGETHER
 _MANY = 4 * _TOGETHER
+#: As many pieces each worker gets at least, where these are not small anyway: none is to be done long before others.
+_SHARES = 8
 _LOW, _HIGH = -1 << 63, (1 << 63) - 1
 _WRONG = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
@@ -68,6 +73,7 @@ def open_selection(descriptor: int, size: int, question: Question) -> Selection 
     try:
         if sound_header(descriptor) is None:
             return None
+        keep_freed_memory()
         table = read_table(descriptor, size)
         if any(kinds >> Kind.NOTE & 1 for kinds in table.columns["kinds"]):
             return None
@@ -98,8 +104,10 @@ class Selection:
             self._context, self._numbers, self._picked = _context(fast, table, program)
         #: For each piece that workers have, the one that is being written out, and one.
         self._sheets = Sheets(2 * workers_wanted() + 2, _TOGETHER * fast.LINE_MOST)
-        #: Bytes of the file that are done.
+        #: Bytes of the file that are done, and events that were read and that were selected.
         self.consumed = 0
+        self._seen = 0
+        self._selected = 0
 
     def parts(self) -> Iterator[Part]:
         """What is kept, in order."""
@@ -128,23 +136,31 @@ class Selection:
     def _all_times(self) -> Iterator[Part]:
         wanted = self._wanted()
         at = 0
-        many = sum(self._zones[number].events for number in wanted) > _MANY
-        for piece, text, selected, events in ordered_map(self._read, enumerate(self._stretches(wanted)), many=many):
+        total = sum(self._zones[number].events for number in wanted)
+        pieces = enumerate(self._stretches(wanted, total // (_SHARES * max(workers_wanted(), 1))))
+        for piece, text, selected, events in ordered_map(self._read, pieces, many=total > _MANY):
             turn, (start, stop) = piece
             yield self._skipped(at, self._zones[start].first)
             yield Part(self._lies(turn, text), selected, events)
             self.consumed = self._ends[stop - 1]
+            self._seen += events
+            self._selected += selected
             at = self._zones[stop - 1].first + self._zones[stop - 1].events
         yield self._skipped(at, self._table.events)
 
-    def _stretches(self, numbers: list[int]) -> Iterator[tuple[int, int]]:
-        """Numbers of blocks side by side, with at most _TOGETHER events: from which one, and up to which."""
+    def _stretches(self, numbers: list[int], share: int) -> Iterator[tuple[int, int]]:
+        """Numbers of blocks side by side: from which one, and up to which. The fewer events are selected, the more of
+        them, up to a share: each time that a worker gets and gives something costs as much as to read a block.
+        """
         at = 0
         while at < len(numbers):
+            most = _TOGETHER
+            if self._seen:
+                most = max(most, min(_TOGETHER * self._seen // (2 * self._selected + 1), share, _MOST_TOGETHER))
             stop, events = at + 1, self._zones[numbers[at]].events
             while stop < len(numbers) and numbers[stop] == numbers[at] + stop - at:
                 events += self._zones[numbers[stop]].events
-                if events > _TOGETHER:
+                if events > most:
                     break
                 stop += 1
             yield numbers[at], numbers[at] + stop - at
@@ -186,22 +202,21 @@ class Selection:
         """The lines of some rows, and of the rare events that pass whatever the expression is, `inside` a window or
         outside.
         """
-
-        def accesses(some: Rows) -> None:
-            if some:
-                sheet.took(stored.print(some, sheet.room(len(some) * self._fast.LINE_MOST)))
-
-        at = 0
+        told = []
         for place in which:
-            row = rare.rows[place]
-            stop = bisect_left(rows, row, at)
-            is_picked = stop < len(rows) and rows[stop] == row
-            if not is_picked and (self._question.bare or not _passes(rare.kinds[place], inside)):
-                continue
-            accesses(rows[at:stop])
-            sheet.put(_lines([rare.event(place)]))
-            at = stop + is_picked
-        accesses(rows[at:] if at else rows)
+            at = bisect_left(rows, rare.rows[place])
+            is_picked = at < len(rows) and rows[at] == rare.rows[place]
+            if is_picked or (not self._question.bare and _passes(rare.kinds[place], inside)):
+                told.append(place)
+        if rows or told:
+            lines = [_line(rare.event(place)) for place in told]
+            between = array("i", [rare.rows[place] for place in told])
+            written = stored.print(rows, between, lines, sheet.rest())
+            if written is None:
+                room = sheet.beside(len(rows) * self._fast.LINE_MOST + sum(map(len, lines)))
+                written = stored.print(rows, between, lines, room)
+            assert written is not None
+            sheet.took(written)
 
     # -- windows ------------------------------------------------------------------------------------------
 
@@ -273,12 +288,16 @@ def _passes(kind: int, inside: bool) -> bool:
     return kind in (CONTEXT if inside else LASTING)
 
 
-def _lines(events: Iterable[Event]) -> bytes:
-    """Their lines. Raises Unfit where there is none for one, which has to be said."""
-    lines = [render(event) for event in events]
-    if None in lines:
+def _line(event: Event) -> bytes:
+    """Its line. Raises Unfit where there is none, which has to be said."""
+    line = render(event)
+    if line is None:
         raise Unfit
-    return b"".join(line + b"\n" for line in lines if line is not None)
+    return line + b"\n"
+
+
+def _lines(events: Iterable[Event]) -> bytes:
+    return b"".join(map(_line, events))
 
 
 def _context(fast: ModuleType, table: Table, program: Program) -> tuple[Rare, array[int], frozenset[int]]:

@@ -31,19 +31,23 @@ class Sheet:
 
     def put(self, text: bytes) -> None:
         """Add some text."""
-        if text:
-            self.room(len(text))[: len(text)] = text
-            self.took(len(text))
+        room = self.rest()
+        if len(text) > len(room):
+            room = self.beside(len(text))
+        room[: len(text)] = text
+        self.took(len(text))
 
-    def room(self, size: int) -> memoryview:
+    def rest(self) -> memoryview:
+        """What is left of the memory, for what comes next; `took` says how many bytes of it."""
+        return memoryview(bytearray()) if self._beside else self._memory[self._used :]
+
+    def beside(self, size: int) -> memoryview:
         """At least so many bytes for what comes next; `took` says how many it was."""
-        if not self._beside and self._used + size <= len(self._memory):
-            return self._memory[self._used :]
         self._aside = bytearray(size)
         return memoryview(self._aside)
 
     def took(self, size: int) -> None:
-        """What was put into `room`."""
+        """What was put into `rest`, or `beside` where that was asked for last."""
         if self._aside is None:
             self._used += size
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mmiotools.speed import compiled
+
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 
 
@@ -11,6 +13,9 @@ def keep_freed_memory() -> None:
     Without this every large array is mapped anew, and its pages are faulted in one by one: a third of the time of
     reading a large text.
     """
+    if (fast := compiled()) is not None:
+        fast.keep_freed_memory()
+        return
     import ctypes  # takes a while, and some reading needs no arrays
 
     try:

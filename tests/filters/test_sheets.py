@@ -15,7 +15,9 @@ def test_what_is_put_together_is_there_whatever_room_there_is(size: int) -> None
     sheet = Sheet(memory)
     for part in (b"abc", b"", b"def"):
         sheet.put(part)
-    room = sheet.room(50)
+    room = sheet.rest()
+    if len(room) < 50:
+        room = sheet.beside(50)
     room[:2] = b"gh"
     sheet.took(2)
     sheet.put(b"i")

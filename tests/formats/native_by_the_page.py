@@ -133,10 +133,10 @@ def block(head: dict[str, Any], raw: bytes, events: int, unknown: set[str]) -> t
         raise Damage("count")
     addresses = []
     if "addresses" in head:
-        count, stored = head["addresses"]
+        count, stored, *parted = head["addresses"]
         at = 0
-        for step in planes(stored, count):
-            at += step
+        for number, step in enumerate(planes(stored, count)):
+            at = step if parted == [number] else at + step
             addresses.append(at)
     rows: list[Record] = [{"extra": {}} for _ in range(n)]
     body, sound = payloads(head["columns"], raw)

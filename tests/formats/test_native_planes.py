@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,17 +19,20 @@ from mmiotools import speed
 from mmiotools.events import Event
 from mmiotools.formats import native_planes, open_trace
 from mmiotools.formats.native_planes import (
+    OFTEN,
     Coded,
     Packed,
     Steps,
     What,
     alike,
     code,
+    from_differences,
     from_steps,
     join,
     look_up,
     pack_column,
     split,
+    to_differences,
     to_steps,
 )
 from mmiotools.formats.native_write import NativeWriter
@@ -161,6 +165,28 @@ def test_dictionaries_of_any_size(count: int) -> None:
     for rows in (numbers, np.concatenate([numbers] * 4)[: 1 << 16]):
         for what in (What.ANY, What.ADDRESSES):
             assert same(lambda rows=rows, what=what: flat(pack_column(Column(rows), what))).rows == len(rows)  # type: ignore[misc]
+
+
+@needs_engine
+@pytest.mark.parametrize("spread", [3, 60, 400, 30_000])
+def test_numbers_that_are_used_most_come_first(spread: int) -> None:
+    rng = np.random.default_rng(spread)
+    numbers = (np.abs(rng.normal(0, spread, 1 << 16)).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(9)
+    coded = same(lambda: code(numbers, 1 << 16))
+    assert coded is not None
+    uses = Counter(numbers.tolist())
+    distinct = sorted(uses)
+    often = sorted(sorted(distinct, key=lambda number: (-uses[number], number))[:OFTEN])
+    if len(distinct) > OFTEN:
+        assert coded.values.tolist() == often + sorted(set(distinct).difference(often))
+    else:
+        assert coded.values.tolist() == distinct
+    assert (coded.values[join(coded.planes, len(numbers)).astype(np.intp)] == numbers).all()
+    steps = to_differences(coded.values)
+    assert (from_differences(steps, OFTEN if len(distinct) > OFTEN else 0) == coded.values).all()
+    made = same(lambda: flat(pack_column(Column(numbers), What.ADDRESSES)))
+    assert (made.low, made.high) == (distinct[0], distinct[-1])
+    assert (join(made.word_planes, made.words) == steps).all()
 
 
 def flat(made: Packed) -> Packed:

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import zstandard
 
+from mmiotools.events import Event, Kind
 from mmiotools.filters.grammar import parse
 from mmiotools.filters.program import compiled_steps
+from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.native_columns import Presence
 from mmiotools.formats.native_decode import dictionary
 from mmiotools.formats.native_late import NONSENSE
@@ -69,7 +71,10 @@ def column(name: str, numbers: list[int], encoding: int, apart: bool, addresses:
 def block(n: int, columns: Columns, encodings: dict[str, int], apart: bool = True) -> tuple[Any, Any]:
     """Head and body, as objects."""
     directory, body, presence = {}, {}, Presence()
-    addresses = sorted({number for number in columns.get("addr", []) if number is not None})
+    found = {number for number in columns.get("addr", []) if number is not None}
+    often = sorted(number for number in found if number % 3 == 0)
+    others = sorted(found.difference(often))
+    addresses = often + others
     for name, numbers in columns.items():
         held = [number for number in numbers if number is not None]
         parameter, payload = column(name, held, encodings[name], apart, addresses)
@@ -79,7 +84,8 @@ def block(n: int, columns: Columns, encodings: dict[str, int], apart: bool = Tru
             body[name] = payload
     head: dict[str, Any] = {"n": n, "zone": {"kinds": 7}, "columns": directory}
     if addresses:
-        head["addresses"] = [len(addresses), planes([b - a for a, b in pairwise([0, *addresses])], apart)]
+        steps = [b - a for part in (often, others) for a, b in pairwise([0, *part])]
+        head["addresses"] = [len(addresses), planes(steps, apart), *([len(often)] if often and others else [])]
     if presence.packed:
         head["present"] = presence.packed
     return head, body
@@ -148,6 +154,46 @@ def test_expressions_select_the_rows_whose_numbers_are_so() -> None:
             rows = memoryview(fast.pick_rows(stored, *program, None)).cast("i").tolist()
             numbers = columns[name]
             assert rows == [i for i in range(n) if (number := numbers[i]) is not None and low <= number <= high]
+
+
+@needs_engine
+@pytest.mark.parametrize("gaps", [False, True])
+def test_lines_stand_between_those_of_accesses(gaps: bool) -> None:
+    fast, n = compiled(), 50
+    assert fast is not None
+    columns: Columns = {
+        "kind": [row % 2 for row in range(n)],
+        "width": [4] * n,
+        "time": [row * 300_000_000 for row in range(n)],
+        "map": [1] * n,
+        "addr": [row << row % 60 for row in range(n)],
+        "value": [0xFFFFFFFFFFFFFFFF >> row for row in range(n)],
+        "pc": [0] * n,
+        "pid": [row % 3 for row in range(n)],
+    }
+    if gaps:
+        columns["pid"][7] = columns["value"][8] = None
+    encodings = {name: PLAIN for name in columns} | {"time": DELTA}
+    stored = opened(fast, n, *block(n, columns, encodings))
+    rows = array("i", [2, 3, 5, 7, 8, 9, 40]) if gaps else array("i", [2, 3, 5, 9, 40])
+    between, lines = array("i", [0, 3, 4, 7, 8, 41, 49]), [b"zero\n", b"", b"four\n", b"7\n", b"8\n", b"a" * 500, b"\n"]
+    expected = dict(zip(between, lines, strict=True))
+    for row in set(rows).difference(between):
+        fields = {name: numbers[row] for name, numbers in columns.items() if name != "kind"}
+        event = Event(Kind(columns["kind"][row] or 0), **fields)
+        expected[row] = (render(event) or b"") + b"\n"
+    text = b"".join(expected[row] for row in sorted(expected))
+    for room, good in ((len(text) + 160, True), (len(rows) * 160 + 600, True), (300, False), (0, False)):
+        out = bytearray(room)
+        written = fast.print_picked(stored, rows, len(rows), between, lines, out)
+        assert written == (len(text) if good else -2)
+        assert not good or bytes(out[:written]) == text
+    if gaps:
+        assert fast.print_picked(stored, array("i", [7]), 1, array("i"), [], bytearray(999)) == -1
+    with pytest.raises(ValueError):
+        fast.print_picked(stored, rows, len(rows), array("i", [3, 3]), [b"", b""], bytearray(9999))
+    with pytest.raises(TypeError):
+        fast.print_picked(stored, rows, len(rows), array("i", [3]), ["no bytes"], bytearray(9999))
 
 
 @needs_engine
@@ -245,6 +291,9 @@ def fuzz(engine: Any, rounds: int, seed: int, look: Callable[[int, Any, Any, str
     def rows() -> Any:
         return rng.choice((None, array("i", [2, 5, 8]), array("i", [rng.randrange(-2, 50) for _ in range(3)])))
 
+    def lines() -> Any:
+        return [rng.choice((b"", b"a line\n" * 40, b"another\n")) for _ in range(rng.choice((0, 3, 3, 3, 4)))]
+
     def columns(stored: Any, n: int, head: Any, body: Any) -> None:
         nonlocal seen
         for name in BITS:
@@ -274,8 +323,8 @@ def fuzz(engine: Any, rounds: int, seed: int, look: Callable[[int, Any, Any, str
                 stored, names, [step() for _ in range(rng.randrange(6))], rng.choice((None, room(1)))
             ),
             lambda stored=stored: engine.unpack_rows(stored, rng.choice(list(BITS)), rows(), 3, room(), room(1)),
-            lambda stored=stored: engine.print_picked(stored, rows(), 3, room(160)),
-            lambda stored=stored, n=n: engine.print_picked(stored, None, n, room(160)),
+            lambda stored=stored: engine.print_picked(stored, rows(), 3, rows(), lines(), room(rng.choice((1, 160)))),
+            lambda stored=stored, n=n: engine.print_picked(stored, array("i", range(n)), n, rows(), lines(), room(160)),
             lambda stored=stored: engine.rows_within(stored, -5, 1 << 62, 1, room(1)),
             lambda stored=stored: engine.block_addresses(stored),
             lambda stored=stored: engine.block_extras(stored),
