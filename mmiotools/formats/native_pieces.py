@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from mmiotools.formats.pace import Pace
 from mmiotools.trace.batch import Batch, concatenate
 
-#: Blocks that a worker reads at a time, and events in them, or one block.
+#: Blocks that a worker reads at a time, and events in them where all may be kept, or one block.
 _TOGETHER, _EVENTS = 8, 1 << 16
 #: Rows that are put into one batch where few of a block are wanted.
 _JOINED = 1 << 13
@@ -19,16 +20,22 @@ _JOINED = 1 << 13
 Piece = list[tuple[int, int, int]]
 
 
-def pieces(wanted: NDArray[np.bool_], events: NDArray[np.int64]) -> Iterator[Piece]:
+def pace_of(events: NDArray[np.int64]) -> Pace:
+    """How many events of some blocks, (n,), are read at a time."""
+    return Pace(_EVENTS, int(events.sum()))
+
+
+def pieces(wanted: NDArray[np.bool_], events: NDArray[np.int64], pace: Pace) -> Iterator[Piece]:
     """The blocks that are wanted, some at a time; `events` they all have, (n,) both."""
     piece: Piece = []
     blocks = rows = seen = 0
+    most = pace.events()
     numbers = np.flatnonzero(wanted)
     for at, count in zip(numbers.tolist(), events[numbers].tolist(), strict=True):
         blocks, rows = blocks + 1, rows + count
-        if piece and (blocks > _TOGETHER or rows > _EVENTS):
+        if piece and (blocks > _TOGETHER or rows > most):
             yield piece
-            piece, blocks, rows = [], 1, count
+            piece, blocks, rows, most = [], 1, count, pace.events()
         if piece and seen == at:
             piece[-1] = (*piece[-1][:2], at + 1)
         else:

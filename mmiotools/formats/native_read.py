@@ -39,7 +39,7 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.native_left import lost_columns, what_is_left
 from mmiotools.formats.native_magic import MAGIC, SYNC
-from mmiotools.formats.native_pieces import Piece, joined, pieces
+from mmiotools.formats.native_pieces import Piece, joined, pace_of, pieces
 from mmiotools.formats.native_stream import Stream, take_header
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.formats.parallel import ordered_map
@@ -255,12 +255,16 @@ class NativeReader:
             return piece, found, self._hurt
 
         at = 0
-        for piece, found, hurt in ordered_map(work, pieces(wanted, zones.events)):
+        pace = pace_of(zones.events[wanted])
+        for piece, found, hurt in ordered_map(work, pieces(wanted, zones.events, pace)):
             if hurt:
                 # Damage may go on in the next piece, and is to be told once: from here on all is read in order.
                 wanted[: piece[0][1]] = False
                 break
             yield from found
+            if self._rows() is not None:
+                looked_at = sum(firsts[stop] - firsts[start] for _, start, stop in piece)
+                pace.saw(looked_at, sum(item.events for item in found))
             at = firsts[piece[-1][2]]
             self._source.consumed = offsets[piece[-1][2]]
         else:

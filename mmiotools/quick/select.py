@@ -16,6 +16,7 @@ from mmiotools.filters.program import Program, compiled_steps
 from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.native_stored import Rare, Rows, Stored, Unfit, joined
 from mmiotools.formats.native_table import Table, read_table, running_sums, sound_header
+from mmiotools.formats.pace import Pace
 from mmiotools.formats.parallel import ordered_map, workers_wanted
 from mmiotools.quick.sheets import Sheet, Sheets
 from mmiotools.speed import compiled
@@ -27,13 +28,9 @@ _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
 Piece = tuple[int, tuple[int, int]]
 #: An event, made when it is told.
 Told = Callable[[], Event]
-#: Events that a worker reads at a time, or those of a block, where it is not known that few of them are selected; and
-#: where it is; and so many that they are worth other processes.
+#: Events that a worker reads at a time, or those of a block; and so many that they are worth other processes.
 _TOGETHER = 1 << 16
-_MOST_TOGETHER = 4 * _TOGETHER
 _MANY = 4 * _TOGETHER
-#: As many pieces each worker gets at least, where these are not small anyway: none is to be done long before others.
-_SHARES = 8
 _LOW, _HIGH = -1 << 63, (1 << 63) - 1
 _WRONG = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
@@ -104,10 +101,8 @@ class Selection:
             self._context, self._numbers, self._picked = _context(fast, table, program)
         #: For each piece that workers have, the one that is being written out, and one.
         self._sheets = Sheets(2 * workers_wanted() + 2, _TOGETHER * fast.LINE_MOST)
-        #: Bytes of the file that are done, and events that were read and that were selected.
+        #: Bytes of the file that are done.
         self.consumed = 0
-        self._seen = 0
-        self._selected = 0
 
     def parts(self) -> Iterator[Part]:
         """What is kept, in order."""
@@ -137,26 +132,22 @@ class Selection:
         wanted = self._wanted()
         at = 0
         total = sum(self._zones[number].events for number in wanted)
-        pieces = enumerate(self._stretches(wanted, total // (_SHARES * max(workers_wanted(), 1))))
+        pace = Pace(_TOGETHER, total)
+        pieces = enumerate(self._stretches(wanted, pace))
         for piece, text, selected, events in ordered_map(self._read, pieces, many=total > _MANY):
             turn, (start, stop) = piece
             yield self._skipped(at, self._zones[start].first)
             yield Part(self._lies(turn, text), selected, events)
             self.consumed = self._ends[stop - 1]
-            self._seen += events
-            self._selected += selected
+            pace.saw(events, selected)
             at = self._zones[stop - 1].first + self._zones[stop - 1].events
         yield self._skipped(at, self._table.events)
 
-    def _stretches(self, numbers: list[int], share: int) -> Iterator[tuple[int, int]]:
-        """Numbers of blocks side by side: from which one, and up to which. The fewer events are selected, the more of
-        them, up to a share: each time that a worker gets and gives something costs as much as to read a block.
-        """
+    def _stretches(self, numbers: list[int], pace: Pace) -> Iterator[tuple[int, int]]:
+        """Numbers of blocks side by side: from which one, and up to which."""
         at = 0
         while at < len(numbers):
-            most = _TOGETHER
-            if self._seen:
-                most = max(most, min(_TOGETHER * self._seen // (2 * self._selected + 1), share, _MOST_TOGETHER))
+            most = pace.events()
             stop, events = at + 1, self._zones[numbers[at]].events
             while stop < len(numbers) and numbers[stop] == numbers[at] + stop - at:
                 events += self._zones[numbers[stop]].events
