@@ -31,6 +31,8 @@ def _status(words: list[str]) -> int:
     """The exit status of a command line."""
     # Importing makes thousands of objects, none of them garbage: they need not be looked through again and again.
     gc.set_threshold(100_000, 20, 20)
+    # numpy comes with a library that starts a thread for each processor as it is loaded; nothing here needs them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from mmiotools.cli.front import plain_command
 
     plain = plain_command(words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import Iterator
 from types import ModuleType
 from typing import BinaryIO, ClassVar
 
@@ -74,21 +75,21 @@ class TextWriter:
         ends = np.concatenate([[0], np.cumsum(np.count_nonzero(characters, axis=1))])
         parts: list[bytes] = []
         done = 0
-        for row in np.flatnonzero(~regular).tolist():
+        for row, event in _others(batch, regular):
             before = int(np.searchsorted(rows, row))
             parts.append(text[int(ends[done]) : int(ends[before])])
             done = before
-            parts.append(self._line(batch.event(row)))
+            parts.append(self._line(event))
         parts.append(text[int(ends[done]) :])
         self._out.write(b"".join(parts))
 
     def _write_compiled(self, fast: ModuleType, batch: Batch, regular: Mask) -> None:
         lines = mmiotrace_compiled.print_regular(fast, batch)
         done = 0
-        for row in np.flatnonzero(~regular).tolist():
+        for row, event in _others(batch, regular):
             if row > done:
                 self._out.write(lines(done, row))
-            self._out.write(self._line(batch.event(row)))
+            self._out.write(self._line(event))
             done = row + 1
         if done < len(batch):
             self._out.write(lines(done, len(batch)))
@@ -121,6 +122,12 @@ class TextWriter:
             self.lost["time below one microsecond"] += len(fine) - spelled
         for name in [name for name, count in self.lost.items() if not count]:
             del self.lost[name]
+
+
+def _others(batch: Batch, regular: Mask) -> Iterator[tuple[int, Event]]:
+    """The rows that are not regular, as events."""
+    rows = np.flatnonzero(~regular)
+    return zip(rows.tolist(), batch.take(rows).events(), strict=True) if len(rows) else iter(())
 
 
 def _without_spelling(batch: Batch) -> Batch:

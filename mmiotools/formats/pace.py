@@ -11,8 +11,8 @@ _SHARES = 8
 
 
 class Pace:
-    """The fewer of the events are kept, the more of them make a piece: to give and to take it costs as much as to read some
-    blocks, and what is kept has to be held.
+    """The fewer of the events are kept, the more of them make a piece: to give and to take it costs as much as to read
+    some blocks, and what is kept has to be held.
     """
 
     def __init__(self, usual: int, total: int) -> None:
