@@ -639,6 +639,12 @@ column_named(PyObject *name)
     return -1;
 }
 
+int
+column_is_signed(int which)
+{
+    return KNOWN_COLUMNS[which].bits < 0;
+}
+
 /* block_names(block) -> the names of its columns */
 static PyObject *
 block_names(PyObject *self, PyObject *capsule)

@@ -9,6 +9,8 @@
 /* What one call takes: columns that an expression looks at, steps of the expression. */
 #define MOST_COLUMNS 8
 #define MOST_STEPS 64
+/* Columns whose numbers one call gives. */
+#define MOST_TAKEN 16
 
 /* -- expressions --------------------------------------------------------------------------------------------- */
 
@@ -347,44 +349,88 @@ hold_rows(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t n, co
     return 1;
 }
 
-/* unpack_rows(block, name, rows or None, count, numbers, has) -> whether there is such a column
+/* The numbers of some rows of columns as a list of a tuple for each row: None where it has none. */
+static PyObject *
+tuples_of(uint64_t *const *numbers, uint8_t *const *has, const int *is_signed, Py_ssize_t width, Py_ssize_t count)
+{
+    PyObject *list = PyList_New(count);
+    for (Py_ssize_t i = 0; list && i < count; i++) {
+        PyObject *row = PyTuple_New(width);
+        for (Py_ssize_t column = 0; row && column < width; column++) {
+            PyObject *item = !numbers[column] || !has[column][i] ? Py_NewRef(Py_None)
+                             : is_signed[column]                 ? PyLong_FromLongLong((int64_t)numbers[column][i])
+                                                                 : PyLong_FromUnsignedLongLong(numbers[column][i]);
+            if (!item || PyTuple_SetItem(row, column, item))
+                Py_CLEAR(row);
+        }
+        if (!row || PyList_SetItem(list, i, row))
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+/* take_rows(block, names, rows or None) -> a list of tuples, one for each row: its numbers in the columns of these names
  *
- * The numbers of some rows of a column, as `count` times 64 bits, and a byte each: whether the row has one. Raises
- * ValueError as pick_rows does.
+ * A number is None where the row or the block has none, or a name is None. `rows` are as pick_rows gives them, None for all.
+ * Raises ValueError as pick_rows does.
  */
 static PyObject *
-unpack_rows(PyObject *self, PyObject *args)
+take_rows(PyObject *self, PyObject *args)
 {
-    PyObject *capsule, *name, *rows_object, *to_numbers, *to_has;
-    Py_ssize_t n, count;
-    const Stored *from = NULL;
+    PyObject *capsule, *names, *rows_object, *answer = NULL;
+    Py_ssize_t n, room;
+    const Stored *columns[MOST_TAKEN] = {NULL};
+    uint64_t *numbers[MOST_TAKEN] = {NULL}, *memory = NULL;
+    uint8_t *has[MOST_TAKEN] = {NULL};
+    int is_signed[MOST_TAKEN] = {0}, known = 1;
     const int32_t *rows = NULL;
-    int known = 1;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOOnOO", &capsule, &name, &rows_object, &count, &to_numbers, &to_has))
+    if (!PyArg_ParseTuple(args, "OO!O", &capsule, &PyTuple_Type, &names, &rows_object))
         return NULL;
     Block *block = block_of(capsule, &n);
-    int which = block ? column_named(name) : -1;
-    if (which < 0)
+    Py_ssize_t width = PyTuple_Size(names), count = n;
+    if (!block)
         return NULL;
-    if (rows_object == Py_None)
-        count = n;
+    if (width > MOST_TAKEN) {
+        PyErr_SetString(PyExc_ValueError, "too many columns");
+        return NULL;
+    }
     Buffers buffers = {.held = 0};
-    uint64_t *numbers = NULL;
-    uint8_t *has = NULL;
-    int good = (rows_object == Py_None || hold_rows(&buffers, rows_object, count, n, &rows)) &&
-               block_column(block, which, &from) &&
-               (numbers = hold(&buffers, to_numbers, count, 8, 1)) != NULL &&
-               (has = hold(&buffers, to_has, count, 1, 1)) != NULL;
-    if (good && from) {
+    int good = rows_object == Py_None || hold(&buffers, rows_object, 0, 4, 0) != NULL;
+    if (good && buffers.held) {
+        count = buffers.views[0].len / 4;
+        good = hold_rows(&buffers, rows_object, count, n, &rows);
+    }
+    for (Py_ssize_t i = 0; good && i < width; i++) {
+        PyObject *name = PyTuple_GetItem(names, i);
+        int which = name == Py_None ? KNOWN : column_named(name);
+        if (which == KNOWN)
+            continue;
+        good = which >= 0 && block_column(block, which, &columns[i]);
+        is_signed[i] = which >= 0 && column_is_signed(which);
+    }
+    room = count + (count + 7) / 8;
+    if (good && !(memory = malloc((size_t)(width * room + 1) * sizeof *memory))) {
+        PyErr_NoMemory();
+        good = 0;
+    }
+    if (good) {
         Py_BEGIN_ALLOW_THREADS
-        known = numbers_of(from, rows, count, numbers, has);
+        for (Py_ssize_t i = 0; known && i < width; i++)
+            if (columns[i]) {
+                numbers[i] = memory + i * room;
+                has[i] = (uint8_t *)(numbers[i] + count);
+                known = numbers_of(columns[i], rows, count, numbers[i], has[i]);
+            }
         Py_END_ALLOW_THREADS
-        if (!known)
+        if (known)
+            answer = tuples_of(numbers, has, is_signed, width, count);
+        else
             PyErr_SetString(PyExc_ValueError, "a code is beyond its dictionary");
     }
+    free(memory);
     let_go(&buffers);
-    return good && known ? PyBool_FromLong(from != NULL) : NULL;
+    return answer;
 }
 
 /* Lines that are put between those of accesses: at which rows, ascending, and each as bytes. */
@@ -599,7 +645,7 @@ rows_within(PyObject *self, PyObject *args)
 
 PyMethodDef row_functions[] = {
     {"pick_rows", pick_rows, METH_VARARGS, "Rows of a block that an expression selects."},
-    {"unpack_rows", unpack_rows, METH_VARARGS, "Numbers of a stored column."},
+    {"take_rows", take_rows, METH_VARARGS, "Numbers of rows of a block."},
     {"print_picked", print_picked, METH_VARARGS, "Rows of a block as lines of mmiotrace text."},
     {"rows_within", rows_within, METH_VARARGS, "Rows of a block in a range of times."},
     {NULL, NULL, 0, NULL},

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import zlib
 from array import array
-from functools import cached_property
 from types import ModuleType
 from typing import Any, Self
 
@@ -35,6 +34,10 @@ _UNIT = 1000
 #: An expression about kinds: those that are no accesses; and extras that change how an event is spelled.
 _RARE = [(0, 255, 0, array("Q", [Kind.UNKNOWN + 1]), array("Q", [255]))]
 _SPELLED = frozenset({"value", "eol", "raw"})
+#: What an event has, in its order, where a column has it; and any number.
+_FIELDS = tuple(name if name in BITS else None for name in Event._fields[:-1])
+_MAP = _FIELDS.index("map")
+_ANY = [(0, (1 << 64) - 1, 0, array("Q", [0]), array("Q", [(1 << 64) - 1]))]
 #: Columns of accesses in regions that the format named.
 _REGIONS = frozenset({"region", "offset"})
 #: What the engine says where it has too little room.
@@ -132,9 +135,6 @@ class Stored:
             raise Unfit
         return written
 
-    def _numbers(self, name: str, rows: Rows | None = None) -> tuple[memoryview, bytearray]:
-        return numbers_of(self._fast, self._block, name, rows, self.n if rows is None else len(rows))
-
     def rare(self) -> Rare:
         """The events that are no accesses. Raises Unfit for kinds that are not known, too, and where an access has
         something that no column holds, or a processor.
@@ -149,44 +149,27 @@ class Stored:
         if not rows:
             if extras or "cpu" in self.names:
                 raise Unfit
-            return Rare(self, rows, [], extras)
+            return Rare(rows, [], extras)
         if not extras.keys() <= set(rows) or any(not extra.keys().isdisjoint(_SPELLED) for extra in extras.values()):
             raise Unfit
-        kinds = self._numbers("kind", rows)[0].tolist()
-        if max(kinds) > max(Kind) or ("opcode" in self.names and any(self._numbers("opcode", rows)[1])):
+        fields = self._fast.take_rows(self._block, _FIELDS, rows)
+        if max(kind for kind, *_ in fields) > max(Kind):
+            raise Unfit
+        if "opcode" in self.names and self._fast.take_rows(self._block, ("opcode",), rows) != [(None,)] * len(rows):
             raise Unfit
         if "cpu" in self.names:
-            have = self._numbers("cpu", rows)[1]
-            told = sum(has and kind == Kind.LOST for has, kind in zip(have, kinds, strict=True))
-            if self._numbers("cpu")[1].count(1) != told:
+            told = sum(kind == Kind.LOST and cpu is not None for kind, *_, cpu in fields)
+            if len(self._fast.pick_rows(self._block, ("cpu",), _ANY, None)) != told * rows.itemsize:
                 raise Unfit
-        return Rare(self, rows, kinds, extras)
-
-    def columns(self, rows: Rows) -> dict[str, tuple[memoryview, bytearray]]:
-        """The numbers of all columns but kinds and opcodes in some rows, and whether each row has one."""
-        try:
-            return {name: self._numbers(name, rows) for name in self.names - _APART}
-        except WRONG as error:
-            raise Unfit from error
+        return Rare(rows, fields, extras)
 
 
 _TAKEN = BITS.keys() | {"extras"}
-#: Columns that an event that is no access has not, or has otherwise.
-_APART = frozenset({"kind", "opcode", "extras"})
 
 
 def rare_rows(fast: Any, block: Any) -> Rows:
     """Which rows of a block are no accesses, ascending. Raises one of WRONG."""
     return memoryview(fast.pick_rows(block, ("kind",), _RARE, None)).cast("i")
-
-
-def numbers_of(fast: Any, block: Any, name: str, rows: Rows | None, count: int) -> tuple[memoryview, bytearray]:
-    """The numbers of a column of a block in `count` rows, ascending, None for all, and a byte each: whether the row has
-    one. Raises one of WRONG.
-    """
-    numbers, has = memoryview(bytearray(8 * count)), bytearray(count)
-    fast.unpack_rows(block, name, rows, count, numbers, has)
-    return numbers.cast("q" if BITS[name] < 0 else "Q"), has
 
 
 def countable(fast: Any, data: Any, first: int, n: int) -> Any:
@@ -206,36 +189,20 @@ def extras_of(fast: Any, block: Any, n: int) -> native_extras.Extras:
 
 
 class Rare:
-    """The events of a block that are no accesses, ascending: their rows and kinds, and what `event` makes them of.
+    """The events of a block that are no accesses, ascending: their rows and kinds, and what `event` makes of them."""
 
-    May raise Unfit.
-    """
-
-    def __init__(self, stored: Stored, rows: Rows, kinds: list[int], extras: native_extras.Extras) -> None:
+    def __init__(self, rows: Rows, fields: list[Any], extras: native_extras.Extras) -> None:
         self.rows = rows
-        self.kinds = kinds
-        self._stored = stored
+        self.kinds: list[int] = [kind for kind, *_ in fields]
+        self._fields = fields
         self._extras = extras
-
-    @cached_property
-    def _columns(self) -> dict[str, list[int | None]]:
-        return {
-            name: [number if there else None for number, there in zip(numbers.tolist(), has, strict=True)]
-            for name, (numbers, has) in self._stored.columns(self.rows).items()
-        }
-
-    @cached_property
-    def _fields(self) -> list[tuple[int | None, ...]]:
-        """Of each event, all but its kind and what is extra, in the order of Event."""
-        missing = [None] * len(self.rows)
-        return list(zip(*[self._columns.get(name, missing) for name in Event._fields[1:-1]], strict=True))
 
     def event(self, at: int) -> Event:
         """One of them, by its place among them."""
-        extra = self._extras.get(self.rows[at], NOTHING)
-        return Event._make((Kind(self.kinds[at]), *self._fields[at], extra))
+        kind, *fields = self._fields[at]
+        return Event._make((Kind(kind), *fields, self._extras.get(self.rows[at], NOTHING)))
 
     def map_id(self, at: int) -> int | None:
         """The map that one of them names."""
-        maps = self._columns.get("map")
-        return None if maps is None else maps[at]
+        found: int | None = self._fields[at][_MAP]
+        return found

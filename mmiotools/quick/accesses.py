@@ -15,7 +15,7 @@ from mmiotools.formats import FORMATS, detect
 from mmiotools.formats.lines import blocks
 from mmiotools.formats.native_counting import read_blocks
 from mmiotools.formats.native_layout import UNKNOWN_COUNT
-from mmiotools.formats.native_stored import WRONG, Unfit, countable, extras_of, numbers_of, rare_rows
+from mmiotools.formats.native_stored import WRONG, Unfit, countable, extras_of, rare_rows
 from mmiotools.formats.native_table import read_table, sound_header
 from mmiotools.formats.source import ByteSource, open_source
 from mmiotools.speed import compiled
@@ -229,13 +229,10 @@ def _rare(fast: ModuleType, block: object, n: int) -> Iterator[tuple[int, Event]
     rows = rare_rows(fast, block)
     if not rows:
         return
-    kinds = numbers_of(fast, block, "kind", rows, len(rows))[0]
-    if max(kinds) > max(Kind):
-        raise Unfit
-    fields = {name: numbers_of(fast, block, name, rows, len(rows)) for name in ("map", "addr")}
-    for at, row in enumerate(rows):
-        found: dict[str, Any] = {name: values[at] for name, (values, has) in fields.items() if has[at]}
-        yield row, Event(Kind(kinds[at]), extra=extras.get(row, NOTHING), **found)
+    for row, (kind, map_id, addr) in zip(rows, fast.take_rows(block, ("kind", "map", "addr"), rows), strict=True):
+        if kind > max(Kind):
+            raise Unfit
+        yield row, Event(Kind(kind), map=map_id, addr=addr, extra=extras.get(row, NOTHING))
 
 
 # -- text ------------------------------------------------------------------------------------------------------

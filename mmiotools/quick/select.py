@@ -99,6 +99,8 @@ class Selection:
         self._picked: frozenset[int] = frozenset()
         if table.context is not None:
             self._context, self._numbers, self._picked = _context(fast, table, program)
+        #: Whether a block may say that it has nothing of what its pages look like.
+        self._asks_blocks = self._context is not None and (table.pages is None or table.pages.shift > 0)
         #: For each piece that workers have, the one that is being written out, and one.
         self._sheets = Sheets(2 * workers_wanted() + 2, _TOGETHER * fast.LINE_MOST)
         #: Bytes of the file that are done.
@@ -178,7 +180,7 @@ class Selection:
         for number in range(*stretch):
             stored, zone = self._stored(number), self._zones[number]
             events += zone.events
-            if self._context is not None and not self._test(zone._replace(addresses=stored.addresses)):
+            if self._asks_blocks and not self._test(zone._replace(addresses=stored.addresses)):
                 # Only its pages looked like it.
                 sheet.put(self._context_lines(zone.first, zone.first + zone.events))
                 continue
