@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Iterator
 from enum import IntEnum
@@ -52,6 +53,50 @@ class PreparingWriter(Writer, Protocol):
 
     def accept(self, prepared: Any) -> None:
         """Append a batch that was prepared."""
+
+
+#: Events that become text at once.
+_PAGE = 1 << 13
+
+
+class BatchTexts:
+    """A `PreparingWriter` of text to which every event adds by itself."""
+
+    joins: ClassVar[bool] = True
+
+    def __init__(self, out: BinaryIO) -> None:
+        self.lost: Counter[str] = Counter()
+        self._out = out
+
+    def pieces(self, batch: Batch) -> Iterator[bytes | memoryview]:
+        """The text of some events; what of it could not be held is counted in `lost`. It depends on nothing before. A
+        piece holds until the next one is asked for.
+        """
+        raise NotImplementedError
+
+    def write(self, batch: Batch) -> None:
+        """Append a batch."""
+        for start in range(0, len(batch), _PAGE):
+            for piece in self.pieces(batch.slice(start, start + _PAGE)):
+                self._out.write(piece)
+
+    def prepare(self, batch: Batch) -> Any:
+        """The text of a batch, and what is lost of it."""
+        kept = self._out, self.lost
+        self._out, self.lost = io.BytesIO(), Counter()
+        self.write(batch)
+        prepared = self._out.getvalue(), self.lost
+        self._out, self.lost = kept
+        return prepared
+
+    def accept(self, prepared: Any) -> None:
+        """Write it."""
+        text, lost = prepared
+        self._out.write(text)
+        self.lost.update(lost)
+
+    def close(self) -> None:
+        """Nothing is held back."""
 
 
 @runtime_checkable

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
-from mmiotools.formats.line_format import LineFormat
+from mmiotools.formats.line_format import LineFormat, Taken
+from mmiotools.formats.lines import Parsed
 from mmiotools.formats.source import ByteSource
-from mmiotools.trace.batch import Batch, Regions
+from mmiotools.formats.text_numbers import hex_numbers
+from mmiotools.trace.batch import DTYPES, EOL_NAMES, Batch, Regions
 from mmiotools.trace.header import TraceHeader
 
 COLUMNS = ["Operation", "Seqn", "Address", "Value", "Value (Model)", "PC", "Size", "Timestamp", "Model"]
@@ -22,6 +27,10 @@ _WORDS = {kind: word for word, kind in _KINDS.items()}
 _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})L?\Z")
 _SECONDS = re.compile(r"(\d{1,9}|[0-8]\d{9})(?:\.(\d{1,9})\d{0,9})?\Z")
 _BILLION = 1_000_000_000
+_HEADINGS = re.compile(rb"^(" + _BEGIN + rb"[^\n]*?)\r?$", re.MULTILINE)
+_DIGITS = rb"([0-9a-f]{8}|[1-9a-f][0-9a-f]{8,15})"
+_TEXT = rb"([ -{}~]*)"
+_CRLF = EOL_NAMES.index("crlf")
 
 
 class _Unfit(ValueError):
@@ -43,6 +52,12 @@ class Conware(LineFormat):
     heading: ClassVar[bytes | None] = "\t".join(COLUMNS).encode()
     line_end: ClassVar[bytes] = b"\r\n"
     records: ClassVar[re.Pattern[bytes]] = re.compile(rb"^" + _BEGIN, re.MULTILINE)
+    # Of the usual columns.
+    bulk: ClassVar[bytes | None] = (
+        rb"(READ|WRITE)\t(0|[1-9]\d{0,17}|)\t0x" + _DIGITS + rb"\t" + _DIGITS + rb"\t" + _TEXT
+        + rb"\t(?:0x([0-9a-f]{6}|[1-9a-f][0-9a-f]{6,15}))?\t([1-9]?\d|1\d\d|2[0-4]\d|25[0-5]|)"
+        + rb"\t(0|(?:0|[1-9]\d{0,8}|[1-8]\d{9})\.(?:0|\d{0,8}[1-9]))\t" + _TEXT + rb"(\r?)"
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,6 +71,32 @@ class Conware(LineFormat):
         """One event a row. The columns are those that the last heading named, so rows are read in order."""
         header, batches = super(Conware, Conware()).read(source)
         return header, (batch for batch in batches)
+
+    def _block(self, block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:
+        usual = self.heading
+        if self._columns == COLUMNS and all([heading == usual for heading in _HEADINGS.findall(block)]):
+            yield from super()._block(block, line, regions)
+        else:
+            yield from self._lines(block, line, regions)
+
+    def take(self, found: list[tuple[bytes, ...]], regions: Regions) -> Taken:
+        """Accesses in rows of the usual columns."""
+        words, seqns, addr, value, given, pc, sizes, stamps, models, returns, _ = zip(*found, strict=True)
+        columns: dict[str, Any] = {
+            "time": (np.array([_nanoseconds(stamp) for stamp in stamps], np.int64), _are(b"0", stamps, False)),
+            "width": (np.array([int(size or 0) for size in sizes], np.uint8), _are(b"", sizes, False)),
+            "addr": (hex_numbers(addr), None),
+            "value": (hex_numbers(value), None),
+            "pc": (hex_numbers(pc), _are(b"", pc, False)),
+            "eol": (np.full(len(found), _CRLF, DTYPES["eol"]), _are(b"\r", returns, True)),
+        }
+        extras: list[dict[str, Any]] = [{"seqn": int(seqn)} if seqn else {} for seqn in seqns]
+        for name, texts in (("model_value", given), ("model", models)):
+            if any(texts):
+                for extra, text in zip(extras, texts, strict=True):
+                    if text:
+                        extra[name] = text.decode()
+        return Taken(_are(b"WRITE", words, True).astype(np.uint8), columns, extras)
 
     def parse(self, line: bytes, regions: Regions) -> Event | str | None:
         """A row, by the columns of the heading before it."""
@@ -157,6 +198,18 @@ def _time(cell: str) -> int | None:
     if match is None:
         raise _Unfit("'Timestamp' is no number of seconds")
     return int(match[1]) * _BILLION + int((match[2] or "").ljust(9, "0"))
+
+
+def _nanoseconds(stamp: bytes) -> int:
+    if stamp == b"0":
+        return 0
+    whole, _, part = stamp.partition(b".")
+    return int(whole) * _BILLION + int(part.ljust(9, b"0"))
+
+
+def _are(word: bytes, cells: Sequence[bytes], yes: bool) -> NDArray[np.bool_]:
+    """Which cells are this word, or which are not."""
+    return np.array([(cell == word) is yes for cell in cells], np.bool_)
 
 
 def _stamp(time: int | None) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
-from collections import Counter
 from collections.abc import Iterator
 from types import ModuleType
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO
 
 import numpy as np
 
 from mmiotools.events import Event, Kind, is_damage
 from mmiotools.formats import mmiotrace_compiled
+from mmiotools.formats.base import BatchTexts
 from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.text_page import Bytes, Mask, Page, table_of
 from mmiotools.speed import compiled
@@ -19,56 +18,30 @@ from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, Batch
 
 #: What lines of READ, WRITE and UNKNOWN begin with; the last is longer.
 _OPS = table_of([b"R ", b"W ", b"\0\0"])
-#: Lines that are printed at once.
-_PAGE = 1 << 13
 
 
-class TextWriter:
+class TextWriter(BatchTexts):
     """Writes batches as lines. `lost` counts what the dialect has no place for.
 
     spelled  unusual lines have their own bytes in `raw`; False where those are of another dialect
     """
 
-    joins: ClassVar[bool] = True
-
     def __init__(self, out: BinaryIO, spelled: bool = True) -> None:
-        self._out = out
+        super().__init__(out)
         self._spelled = spelled
-        self.lost: Counter[str] = Counter()
 
-    def write(self, batch: Batch) -> None:
-        """Print every event that the dialect can say; the others are counted in `lost`."""
-        for start in range(0, len(batch), _PAGE):
-            self._write(batch.slice(start, start + _PAGE))
-
-    def prepare(self, batch: Batch) -> tuple[bytes, Counter[str]]:
-        """The lines of a batch, and what is lost of it."""
-        out = io.BytesIO()
-        printer = TextWriter(out, self._spelled)
-        printer.write(batch)
-        return out.getvalue(), printer.lost
-
-    def accept(self, prepared: tuple[bytes, Counter[str]]) -> None:
-        """Write them."""
-        text, lost = prepared
-        self._out.write(text)
-        self.lost.update(lost)
-
-    def close(self) -> None:
-        """Nothing is held back."""
-
-    def _write(self, batch: Batch) -> None:
+    def pieces(self, batch: Batch) -> Iterator[bytes | memoryview]:
+        """Every event that the dialect can say; the others are counted in `lost`."""
         if batch.extras and not self._spelled:
             batch = _without_spelling(batch)
         regular = _regular(batch)
         self._count_losses(batch)
         fast = compiled()
         if fast is not None:
-            self._write_compiled(fast, batch, regular)
+            yield from self._compiled(fast, batch, regular)
             return
         if regular.all():
-            text, _ = _print(batch)
-            self._out.write(text)
+            yield _print(batch)[0]
             return
         rows = np.flatnonzero(regular)
         text, characters = _print(batch.take(rows)) if len(rows) else (b"", np.zeros((0, 0), np.uint8))
@@ -81,18 +54,18 @@ class TextWriter:
             done = before
             parts.append(self._line(event))
         parts.append(text[int(ends[done]) :])
-        self._out.write(b"".join(parts))
+        yield b"".join(parts)
 
-    def _write_compiled(self, fast: ModuleType, batch: Batch, regular: Mask) -> None:
+    def _compiled(self, fast: ModuleType, batch: Batch, regular: Mask) -> Iterator[bytes | memoryview]:
         lines = mmiotrace_compiled.print_regular(fast, batch)
         done = 0
         for row, event in _others(batch, regular):
             if row > done:
-                self._out.write(lines(done, row))
-            self._out.write(self._line(event))
+                yield lines(done, row)
+            yield self._line(event)
             done = row + 1
         if done < len(batch):
-            self._out.write(lines(done, len(batch)))
+            yield lines(done, len(batch))
 
     def _line(self, event: Event) -> bytes:
         end = EOL_BYTES[EOL_NAMES.index(event.extra.get("eol", "lf"))]

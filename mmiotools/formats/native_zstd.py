@@ -89,12 +89,8 @@ class Effort(NamedTuple):
     pattern: zstandard.ZstdCompressor
 
 
-#: Longer matches than levels of the same effort find: there are fewer of them, and so they are quicker to unpack.
-_LONG_MATCHES = _zstd.ZstdCompressionParameters(
-    strategy=4, window_log=17, hash_log=15, chain_log=15, search_log=4, min_match=6, target_length=8
-)
 #: For the blocks of a long trace, and where there is but one.
-QUICK = Effort(_zstd.ZstdCompressor(level=1), _zstd.ZstdCompressor(compression_params=_LONG_MATCHES))
+QUICK = Effort(_zstd.ZstdCompressor(level=1), _zstd.ZstdCompressor(level=3))
 THOROUGH = Effort(_zstd.ZstdCompressor(level=6), _zstd.ZstdCompressor(level=12))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind, is_damage
-from mmiotools.formats.base import own_spelling
+from mmiotools.formats.base import BatchTexts, own_spelling
 from mmiotools.formats.mmiotrace_render import render as render_comment
 from mmiotools.formats.qemu_events import full
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, Batch
@@ -97,15 +96,14 @@ def _vfio(event: Event, op: bytes) -> bytes | None:
     return b"vfio_region_write  (%s:region%d+0x%x, 0x%x, %d)" % (device, number, offset, value, width)
 
 
-class LogWriter:
+class LogWriter(BatchTexts):
     """Writes batches as lines. `lost` counts what the log has no place for."""
 
     def __init__(self, out: BinaryIO, header: TraceHeader) -> None:
-        self.lost: Counter[str] = Counter()
-        self._out = out
+        super().__init__(out)
         self._own = own_spelling(header, "qemu-log")
 
-    def write(self, batch: Batch) -> None:
+    def pieces(self, batch: Batch) -> Iterator[bytes]:
         """Print every event that a log can say; the others are counted in `lost`."""
         self._count_losses(batch)
         n = len(batch)
@@ -120,13 +118,13 @@ class LogWriter:
             rows = np.flatnonzero(shape == one)
             text = _formatted(batch, rows, one).encode("utf-8", "backslashreplace")
             if len(rows) == n and ends is None:
-                self._out.write(text + b"\n")
+                yield text + b"\n"
                 return
             for row, line in zip(rows.tolist(), _ended(text.split(b"\n"), ends, rows), strict=True):
                 lines[row] = line
         for row in np.flatnonzero(left).tolist():
             lines[row] = self._line(batch.event(row))
-        self._out.write(b"".join(lines))
+        yield b"".join(lines)
 
     def _kept(self, batch: Batch, ends: NDArray[np.uint8] | None) -> dict[int, bytes]:
         """The lines, with their ends, of events that say how they are spelled: their own, or the text of a note."""
@@ -156,9 +154,6 @@ class LogWriter:
                 texts = [stamp + text if here else text for here, stamp, text in stamped]
             found.update(zip(at.tolist(), _ended(texts, ends, at), strict=True))
         return found
-
-    def close(self) -> None:
-        """Nothing is held back."""
 
     def _line(self, event: Event) -> bytes:
         end = EOL_BYTES[EOL_NAMES.index(event.extra.get("eol", "lf"))]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mmiotools.events import NOTHING, Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.line_format import LineFormat, Taken
+from mmiotools.formats.text_numbers import hex_numbers
 from mmiotools.trace.batch import Regions
 
 _WIDTHS = {b"Byte": 1, b"UInt16": 2, b"UInt32": 4, b"UInt64": 8}
@@ -68,9 +69,9 @@ class Renode(LineFormat):
             "time": (_times(time), None),
             "width": (np.array([_WIDTHS[name] for name in types], np.uint8), None),
             "region": (np.array([codes[name] for name in names], np.uint32), None),
-            "offset": (_numbers(offset), None),
-            "value": (_numbers(value), None),
-            "pc": (_numbers(pc), None),
+            "offset": (hex_numbers(offset), None),
+            "value": (hex_numbers(value), None),
+            "pc": (hex_numbers(pc), None),
         }
         kind = np.array([not read for read in reads], np.uint8)
         return Taken(kind, columns, [shared[pair] for pair in zip(cpus, registers, strict=True)])
@@ -132,11 +133,6 @@ def _said(cpu: bytes | None, register: bytes | None) -> Any:
     if register is not None:
         extra["register"] = _text(register)
     return extra or NOTHING
-
-
-def _numbers(digits: tuple[bytes, ...]) -> NDArray[np.uint64]:
-    padded = b"".join([one.rjust(16, b"0") for one in digits])
-    return np.frombuffer(bytes.fromhex(padded.decode()), ">u8").astype(np.uint64)
 
 
 def _times(stamps: tuple[bytes, ...]) -> NDArray[np.int64]:

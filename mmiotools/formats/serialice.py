@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
+import numpy as np
+
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING
-from mmiotools.formats.line_format import LineFormat
+from mmiotools.formats.line_format import LineFormat, Taken
+from mmiotools.formats.text_numbers import hex_numbers
 from mmiotools.trace.batch import Regions
 
 _HEX = rb"([0-9a-fA-F]{1,16})"
@@ -21,6 +24,8 @@ _MSR = re.compile(
 _SEEMS = re.compile(
     _PREFIX + rb"(?:IO:[ \t]+(?:in|out)(?:b|w|l|$)|MEM:[ \t]+(?:read|write)(?:b|w|l|$)|CPU MSR:[ \t]+\[)"
 )
+_FOUR, _LONG = rb"(?:[0-9a-f]{4}|[1-9a-f][0-9a-f]{4,15})", rb"(?:[0-9a-f]{8}|[1-9a-f][0-9a-f]{8,15})"
+_ID = rb"([0-9a-f]{4}|[1-9a-f][0-9a-f]{4,7})"
 _WIDTHS = {b"b": 1, b"w": 2, b"l": 4, b"ll": 8}
 _SUFFIXES = {width: suffix.decode() for suffix, width in _WIDTHS.items()}
 _PORTS, _MSRS = "io", "msr"
@@ -41,6 +46,31 @@ class SerialIce(LineFormat):
         rb"^" + _PREFIX + rb"(?:IO: +(?:in|out)[bwl]|MEM: +(?:read|write)[bwl]|CPU MSR: +\[|CPUID: )|^SerialICE: ",
         re.MULTILINE,
     )
+
+    # Groups 6 to 10 are there in an access to memory, in one that reads, and in one of a byte or of two.
+    bulk: ClassVar[bytes | None] = (
+        _ID + rb"\." + _ID + rb"    ([RI.][H.][Q.][UDF.])    \[(" + _FOUR + rb"):(" + _FOUR + rb")\]   "
+        rb"(?:(MEM): (?:( read)|write)|IO: (?:( in)|out))(?:(b)|(w)|l) ((?(6)" + _LONG + rb"|" + _FOUR
+        + rb")) (?(7)=>|(?:(?(8)=>|<=))) ((?(9)[0-9a-f]{2}|(?:(?(10)[0-9a-f]{4}|[0-9a-f]{8}))))"
+    )
+
+    def take(self, found: list[tuple[bytes, ...]], regions: Regions) -> Taken:
+        """Accesses to memory and to ports of up to four bytes."""
+        parent, number, flags, cs, pc, memory, loads, ins, one, two, places, value, _ = zip(*found, strict=True)
+        where, in_memory = hex_numbers(places), np.array([bool(word) for word in memory])
+        columns: dict[str, Any] = {
+            "width": (np.array([1 if b else 2 if w else 4 for b, w in zip(one, two, strict=True)], np.uint8), None),
+            "addr": (where, in_memory),
+            "value": (hex_numbers(value), None),
+            "pc": (hex_numbers(pc), None),
+        }
+        if not in_memory.all():
+            code = np.full(len(found), regions.code(_PORTS, "port"), np.uint32)
+            columns |= {"region": (code, ~in_memory), "offset": (where, ~in_memory)}
+        kind = np.array([not (load or get) for load, get in zip(loads, ins, strict=True)], np.uint8)
+        who = list(zip(parent, number, flags, cs, strict=True))
+        shared = {one: _said(*one) for one in set(who)}
+        return Taken(kind, columns, [shared[one] for one in who])
 
     def parse(self, line: bytes, regions: Regions) -> Event | str | None:
         """An access of firmware to a port, to memory or to an MSR; CPUID and decoded lines are notes."""
@@ -90,14 +120,12 @@ def _number(extra: Any, name: str) -> int:
 
 
 def _event(match: re.Match[bytes], read: bool, width: int, value: int) -> Event:
-    extra = {
-        "parent": int(match[1], 16),
-        "id": int(match[2], 16),
-        "flags": match[3].decode(),
-        "cs": int(match[4], 16),
-    }
     kind = Kind.READ if read else Kind.WRITE
-    return Event(kind, width=width, value=value, pc=int(match[5], 16), extra=extra)
+    return Event(kind, width=width, value=value, pc=int(match[5], 16), extra=_said(*match.group(1, 2, 3, 4)))
+
+
+def _said(parent: bytes, number: bytes, flags: bytes, cs: bytes) -> dict[str, Any]:
+    return {"parent": int(parent, 16), "id": int(number, 16), "flags": flags.decode(), "cs": int(cs, 16)}
 
 
 FORMAT = SerialIce()

@@ -5,6 +5,7 @@ No knowledge of lines or records here. Every decoder also says where the spellin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +36,12 @@ _B01, _B06, _B0F, BLANKS, _B30, _B70, _B76, _B78, _B80 = map(
 _u4, _u6, U7, U8, _u9, U16, U32, _u39, U64_BITS = map(u64, (4, 6, 7, 8, 9, 16, 32, 39, 64))
 _EVEN_BYTES, _EVEN_PAIRS = u64(0x00FF00FF00FF00FF), u64(0x0000FFFF0000FFFF)
 _LOW_HALF, LOW_BYTE = u64(0xFFFFFFFF), u64(0xFF)
+
+def hex_numbers(digits: Sequence[bytes]) -> U64:
+    """Hexadecimal numbers of at most 16 digits each, nothing but digits, and none is 0; (n,)."""
+    padded = b"".join([one.rjust(16, b"0") for one in digits])
+    return np.frombuffer(bytes.fromhex(padded.decode()), ">u8").astype(np.uint64)
+
 
 def characters(text: bytes) -> np.uint64:
     return np.uint64(int.from_bytes(text, "big"))

@@ -67,7 +67,55 @@ RENODE_LINE = st.builds(
 )
 
 
-@pytest.mark.parametrize(("name", "line"), [("mmt-text", MMT_LINE), ("renode", RENODE_LINE)])
+PANDA_LINE = st.builds(
+    '{{ "type": "{}", "guest_pc": "0x{:0{}x}", "phys_addr": "0x{:08x}", "virt_addr": "0x{:08x}", "size": "0x{}", '
+    '"value": "0x{:08x}", "device": "{}" }}{}\n'.format,
+    st.sampled_from("RW"),
+    HEX,
+    st.sampled_from([8, 8, 9, 16]),
+    HEX | st.just(1 << 40),
+    HEX,
+    st.sampled_from(["00000004", "00000000", "000000ff", "00000100", "4", "0000000A"]),
+    HEX | st.just((1 << 64) - 1),
+    st.sampled_from(["[NONE]", "", "e1000-mmio", "a\\b", 'a"b', "é"]),
+    st.sampled_from([",", ",", "", ", ", ",\r"]),
+)
+SERIALICE_LINE = st.builds(
+    "{:04x}.{}    {}    [{:04x}:{:04x}]   {} {} {} {}{}\n".format,
+    HEX,
+    st.sampled_from(["0001", "abcd", "00001", "12345", "A"]),
+    st.sampled_from(["RH..", "I.QD", "RHQX"]),
+    st.integers(0, 70000),
+    HEX,
+    st.sampled_from(["MEM:  readl", "MEM: writew", "MEM:  readb", "IO:  inb", "IO: outl", "IO: outw", "MEM: writell"]),
+    st.sampled_from(["0cf8", "fee00000", "1fee00000", "0fee00000", "10000"]),
+    st.sampled_from(["=>", "<="]),
+    st.sampled_from(["00", "12", "1234", "89abcdef", "  12345678901234", "ABCD"]),
+    st.sampled_from(["", "", " ", "\r"]),
+)
+CONWARE_LINE = st.builds(
+    "{}\t{}\t0x{:08x}\t{:08x}\t{}\t{}\t{}\t{}\t{}{}\n".format,
+    st.sampled_from(["READ", "READ", "WRITE", "INTERRUPT", "ENTER"]),
+    st.sampled_from(["0", "1", "", "01", "123456789012345678", "x"]),
+    HEX,
+    HEX | st.just(1 << 63),
+    st.sampled_from(["", "", "5", "a b", "é", "|a|"]),
+    st.sampled_from(["0x080184", "", "0x12345678", "0x1", "080184"]),
+    st.sampled_from(["4", "1", "0", "", "255", "256", "04"]),
+    st.sampled_from(["0", "0.0", "1523456789.123", "8999999999.5", "9000000000.5", "1.10", "5", ".5"]),
+    st.sampled_from(["", "", "SimpleStorage", "a|b"]),
+    st.sampled_from(["", "\r", "\r", "\r\r"]),
+)
+BULK = {
+    "mmt-text": MMT_LINE,
+    "renode": RENODE_LINE,
+    "panda": PANDA_LINE,
+    "serialice": SERIALICE_LINE,
+    "conware": CONWARE_LINE,
+}
+
+
+@pytest.mark.parametrize(("name", "line"), BULK.items(), ids=BULK)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_bulk_and_single_lines_agree(name: str, line: st.SearchStrategy[str], data: st.DataObject) -> None:
