@@ -14,6 +14,7 @@ from mmiotools.formats.native_planes import (
     U64,
     Array,
     Steps,
+    chosen,
     from_steps,
     look_up,
     place_of,
@@ -106,7 +107,7 @@ class StoredColumn:
         if table.all():
             return self.present.copy()
         try:
-            found = table.take(place_of(self._places(), self._count))
+            found = chosen(table, place_of(self._places(), self._count))
         except _NONSENSE as error:
             raise Corrupt(str(error)) from error
         if self._present is None:
@@ -170,9 +171,7 @@ class StoredColumn:
                 raise Corrupt("the address dictionary is missing")
             return self._addresses
         if self._held is None:
-            size, packed = self._unpacked()["k"]
-            if type(size) is not int or not 0 < size <= max(self._count, 1):
-                raise Corrupt("its dictionary has an impossible size")
+            size, packed = self._sized()
             self._held = unpack_planes(packed, size)
         return self._held
 
@@ -188,6 +187,8 @@ class StoredColumn:
             planes, many = self._places(), self._count
             if at is not None:
                 planes, many = [np.frombuffer(plane, np.uint8)[at] for plane in planes], len(at)
+            if self._encoding == DICTIONARY and self._held is None and at is not None:
+                return self._looked_up(planes, many)
             values = None if self._encoding == PLAIN else self._values()
             if self._encoding == ADDRESS:
                 # Addresses are stored as they are, also where the type is signed.
@@ -195,6 +196,24 @@ class StoredColumn:
             return look_up(planes, many, values, self.dtype)
         except _NONSENSE as error:
             raise Corrupt(str(error)) from error
+
+    def _looked_up(self, planes: list[Any], n: int) -> Array:
+        """The numbers of a dictionary at n places, and of no others where it has more."""
+        size, packed = self._sized()
+        if n >= size:
+            return look_up(planes, n, self._values(), self.dtype)
+        places = place_of(planes, n)
+        if n and int(places.max()) >= size:
+            raise Corrupt("a code is beyond its dictionary")
+        words = [np.frombuffer(plane, np.uint8)[places] for plane in expand_planes(packed, size)]
+        return look_up(words, n, None, self.dtype)
+
+    def _sized(self) -> tuple[int, Any]:
+        """How many numbers a dictionary has, and its planes."""
+        size, packed = self._unpacked()["k"]
+        if type(size) is not int or not 0 < size <= max(self._count, 1):
+            raise Corrupt("its dictionary has an impossible size")
+        return size, packed
 
     def _times(self, at: NDArray[np.intp] | None) -> Array:
         first, unit = self._parameter

@@ -20,6 +20,8 @@ Array = NDArray[Any]
 UNITS = (1_000_000, 1000, 1)
 #: As many numbers of a dictionary come first as are told apart by the first plane of their places.
 OFTEN = 256
+#: As many runs of a table are compared one after the other.
+_RUNS = 4
 _BEYOND = "a code is beyond its dictionary"
 
 
@@ -132,14 +134,29 @@ def place_of(planes: list[Any], n: int) -> Array:
     if len(planes) == 1:
         return np.frombuffer(planes[0], np.uint8)
     if len(planes) == 2:
-        bytes_ = np.empty((n, 2), np.uint8)
-        for place, plane in enumerate(planes):
-            bytes_[:, place] = np.frombuffer(plane, np.uint8)
-        return bytes_.view("<u2").reshape(n)
+        places = np.frombuffer(planes[1], np.uint8).astype(np.uint16)
+        places <<= 8
+        places |= np.frombuffer(planes[0], np.uint8)
+        return places
     numbers = join(planes, n)
     if n and int(numbers.max()) >> 16:
         raise ValueError(_BEYOND)
     return numbers.astype(np.uint16)
+
+
+def chosen(table: NDArray[np.bool_], places: Array) -> NDArray[np.bool_]:
+    """table[places], (n,); quicker where it is true in a few runs. Raises ValueError for a place beyond it."""
+    edges = np.flatnonzero(np.diff(table, prepend=False, append=False))
+    most = int(np.iinfo(places.dtype).max)
+    if len(places) and int(places.max()) >= len(table):
+        raise ValueError(_BEYOND)
+    if len(edges) > 2 * _RUNS:
+        return table.take(places)
+    found = np.zeros(len(places), np.bool_)
+    for low, stop in edges.reshape(-1, 2).tolist():
+        if low <= most:
+            found |= places - places.dtype.type(low) <= places.dtype.type(min(stop - 1, most) - low)
+    return found
 
 
 def alike(data: Array) -> bool:
@@ -215,8 +232,8 @@ def to_steps(times: NDArray[np.int64]) -> Steps:
 
 
 def from_steps(steps: Steps, rows: NDArray[np.intp] | None = None) -> NDArray[np.int64]:
-    """The inverse of `to_steps`, of all times or those at some rows; modulo 2⁶⁴ where what it was given is no such
-    thing.
+    """The inverse of `to_steps`, of all times or those at some rows, ascending; modulo 2⁶⁴ where what it was given is
+    no such thing.
     """
     n = len(steps.small)
     fast = compiled()
@@ -225,10 +242,20 @@ def from_steps(steps: Steps, rows: NDArray[np.intp] | None = None) -> NDArray[np
         fast.sum_steps(steps.small, n, steps.large, len(steps.large), steps.first, steps.unit, out)
         return out if rows is None else out[rows]
     small = np.frombuffer(steps.small, np.uint8)
-    found = small.astype(np.int64)
-    found[np.flatnonzero(small == ESCAPE)] = steps.large
-    passed = found.cumsum()
-    return ((passed if rows is None else passed[rows]) + np.int64(steps.first)) * np.int64(steps.unit)
+    escaped = np.flatnonzero(small == ESCAPE)
+    if rows is None:
+        found = small.astype(np.int64)
+        found[escaped] = steps.large
+        passed = found.cumsum()
+    elif len(rows):
+        # What lies between the rows is summed up as bytes.
+        starts = np.concatenate(([0], rows[:-1] + 1))
+        passed = np.add.reduceat(small[: rows[-1] + 1], starts, dtype=np.int64).cumsum()
+        beyond = np.concatenate(([0], (steps.large - ESCAPE).cumsum()))
+        passed += beyond[np.searchsorted(escaped, rows, "right")]
+    else:
+        passed = np.zeros(0, np.int64)
+    return (passed + np.int64(steps.first)) * np.int64(steps.unit)
 
 
 #: Where the compiled engine puts what it made of a column.

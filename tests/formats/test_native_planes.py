@@ -25,6 +25,7 @@ from mmiotools.formats.native_planes import (
     Steps,
     What,
     alike,
+    chosen,
     code,
     from_differences,
     from_steps,
@@ -125,6 +126,10 @@ def test_whether_all_are_alike(numbers: list[int], dtype: Any) -> None:
 def test_times_and_back(times: list[int]) -> None:
     steps = same(lambda: to_steps(np.array(times, np.int64)))
     assert same(lambda: from_steps(steps)).tolist() == times
+    for step in (1, 2, 7, len(times) + 1):
+        rows = np.arange(len(times) - 1, -1, -step)[::-1]
+        assert same(lambda rows=rows: from_steps(steps, rows)).tolist() == np.array(times)[rows].tolist()
+    assert same(lambda: from_steps(steps, np.zeros(0, np.intp))).tolist() == []
 
 
 @needs_engine
@@ -132,7 +137,10 @@ def test_times_and_back(times: list[int]) -> None:
 def test_whatever_the_steps_say(small: bytes, first: int, unit: int, data: st.DataObject) -> None:
     many = small.count(255)
     large = data.draw(st.lists(st.integers(-(1 << 63), (1 << 63) - 1), min_size=many, max_size=many))
-    same(lambda: from_steps(Steps(first, unit, small, np.array(large, np.int64))))
+    steps = Steps(first, unit, small, np.array(large, np.int64))
+    same(lambda: from_steps(steps))
+    rows = np.array(sorted(data.draw(st.sets(st.integers(0, len(small) - 1)))), np.intp)
+    same(lambda: from_steps(steps, rows))
 
 
 COLUMNS = st.sampled_from(
@@ -268,3 +276,16 @@ def test_what_lies_outside_a_buffer_is_refused() -> None:
         FAST.split(numbers, 1 << 40, room)
     with pytest.raises((BufferError, ValueError)):
         FAST.join([b"1234"], 4, None, False, 1, b"1234")
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=700), st.data())
+def test_what_a_table_chooses(table: list[bool], data: st.DataObject) -> None:
+    some = np.array(table)
+    if data.draw(st.booleans()):
+        some = np.sort(some)
+    places = np.array(data.draw(st.lists(st.integers(0, len(table) - 1), max_size=50)), np.uint16)
+    assert (chosen(some, places) == some[places]).all()
+    small = np.array([place for place in places.tolist() if place < 256], np.uint8)
+    assert (chosen(some, small) == some[small]).all()
+    with pytest.raises(ValueError):
+        chosen(some, np.array([0, len(table)], np.uint16))
