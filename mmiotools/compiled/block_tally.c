@@ -274,6 +274,12 @@ count_codes(Running *running, const Stored *const *columns, Py_ssize_t n, Py_ssi
         return 0;
     uint64_t most = MOST_PLACES / addr->known;
     most = most < MOST_COMBINED ? most : MOST_COMBINED;
+    uint32_t base_of[MOST_COMBINED + 1];
+    for (uint64_t c = 0; c < most; c++)
+        base_of[c + 1] = (uint32_t)(c * addr->known);
+    /* From here on it only counts that they are no accesses. */
+    for (Py_ssize_t i = 0; i < many_rare; i++)
+        running->kind[running->rare[i]] = KINDS - 1;
     const uint8_t *restrict kind = running->kind, *restrict map = running->map, *restrict width = running->width;
     const uint16_t *restrict place = running->place;
     uint32_t *restrict counts = running->counts;
@@ -287,8 +293,7 @@ count_codes(Running *running, const Stored *const *columns, Py_ssize_t n, Py_ssi
             key_of[used++] = key;
             combination[key] = used;
         }
-        size_t base = (size_t)(combination[key] - 1) * addr->known;
-        counts[(base + place[i]) * KINDS + (kind[i] > UNKNOWN ? KINDS - 1 : kind[i])]++;
+        counts[(size_t)(base_of[combination[key]] + place[i]) * KINDS + kind[i]]++;
     }
     int good = i == n;
     for (uint8_t c = 0; c < used; c++) {

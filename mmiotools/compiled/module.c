@@ -6,7 +6,7 @@
 #endif
 
 /* Raised whenever a function is added or changed: one that was built for other sources is not used. */
-#define VERSION 10
+#define VERSION 11
 
 /* keep_freed_memory(): freed memory stays with the process, see trace/memory.py */
 static PyObject *
