@@ -61,6 +61,8 @@ _KINDS = pa.array([kind.name for kind in Kind])
 _KIND_NUMBERS = {kind.name: int(kind) for kind in Kind}
 _EOLS = pa.array(EOL_NAMES)
 _SPACES = ("mem", "virt", "port", "config", "reg", "msr")
+#: Most bytes of an opcode that a column has room for.
+_SHORT = 7
 _U64 = (1 << 64) - 1
 
 
@@ -216,8 +218,7 @@ def batch_of(table: pa.RecordBatch, regions: Regions) -> Batch:
         named = np.asarray(held["named"].fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
     if named.any():
         _named(held, named, columns, regions)
-    if "opcode" in held:
-        _put_opcodes(columns, held["opcode"])
+    long_opcodes = _put_opcodes(columns, held["opcode"]) if "opcode" in held else {}
     if "eol" in held:
         codes, present, words = _words(held["eol"])
         table_of_ends = np.array([EOL_NAMES.index(word) if word in EOL_NAMES else 0 for word in words] or [0], np.uint8)
@@ -227,6 +228,8 @@ def batch_of(table: pa.RecordBatch, regions: Regions) -> Batch:
     numbers = np.array([_KIND_NUMBERS.get(word, 255) for word in words] or [255], np.uint8)
     kinds = np.where(present, numbers[codes], 255).astype(np.uint8)
     extras, broken = _decoded_extras(held, n)
+    if "opcode" in columns or long_opcodes:
+        _settle_opcodes(columns.get("opcode"), long_opcodes, extras)
     kinds[broken] = Kind.NOTE  # what is damaged is looked for among the notes
     for row in np.flatnonzero(kinds == 255).tolist():
         kinds[row] = Kind.NOTE
@@ -289,17 +292,32 @@ def _named(
             columns["offset"] = Column(np.where(there, offset.data, np.uint64(0)), None if there.all() else there)
 
 
-def _put_opcodes(columns: dict[str, Column], array: pa.Array) -> None:
+def _put_opcodes(columns: dict[str, Column], array: pa.Array) -> dict[int, bytes]:
+    """The column of opcodes; what is too long for it, by row."""
     if array.null_count == len(array):
-        return
+        return {}
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     encoded = array.cast(pa.binary()).dictionary_encode()
     present = np.asarray(array.is_valid().to_numpy(zero_copy_only=False), np.bool_)
     codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
-    words = [pack_opcode(word[:7]) for word in encoded.dictionary.to_pylist()]
-    data = np.where(present, np.array(words, np.uint64)[codes], np.uint64(0))
-    columns["opcode"] = Column(data, None if present.all() else present)
+    words = encoded.dictionary.to_pylist()
+    fits = np.array([len(word) <= _SHORT for word in words], np.bool_)
+    numbers = np.array([pack_opcode(word) if len(word) <= _SHORT else 0 for word in words], np.uint64)
+    long = np.flatnonzero(present & ~fits[codes]).tolist()
+    present &= fits[codes]
+    data = np.where(present, numbers[codes], np.uint64(0))
+    _put(columns, "opcode", Column(data, None if present.all() else present))
+    return {row: words[codes[row]] for row in long}
+
+
+def _settle_opcodes(column: Column | None, long: dict[int, bytes], extras: dict[int, dict[str, Any]]) -> None:
+    """What the column of opcodes says counts, and not what a row says besides."""
+    for row, extra in extras.items():
+        if "opcode" in extra and column is not None and (column.present is None or column.present[row]):
+            del extra["opcode"]
+    for row, word in long.items():
+        extras.setdefault(row, {})["opcode"] = word
 
 
 def _decoded_extras(held: Mapping[str, pa.Array], n: int) -> tuple[dict[int, dict[str, Any]], list[int]]:

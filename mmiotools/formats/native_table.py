@@ -99,6 +99,9 @@ def read_table(descriptor: int, size: int) -> Table:
         place = 8 * blocks * fields.index(name)
         columns[name] = running_sums(_numbers(index[place : place + 8 * blocks]), "q" if name in _SIGNED else "Q")
     _check(columns, at, frame.first)
+    header = unpack_file_header(os.pread(descriptor, FILE_HEADER_SIZE, 0))
+    if header is not None and blocks and columns["offset"][0] != FILE_HEADER_SIZE + header.map_length:
+        raise Corrupt("the first block is elsewhere")
     pages = _pages(head["pages"], head["seen"], blocks) if "pages" in head else None
     return Table(columns, pages, at, frame.first, head.get("context"))
 

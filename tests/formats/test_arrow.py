@@ -218,6 +218,22 @@ def test_what_a_query_made_is_read_again(tmp_path: Path, capfd: pytest.CaptureFi
             open_trace(path)
 
 
+@needs_pyarrow
+def test_an_opcode_is_as_long_as_a_table_says_it_is(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = str(tmp_path / "q.parquet")
+    long, said = b"123456789", json.dumps({"opcode": (b"9" * 9).hex()})
+    table = {"kind": ["UNKNOWN"] * 4, "opcode": [b"12", long, None, long], "extra": [said, said, said, None]}
+    pq.write_table(pa.table(table), path)
+    found = [event.extra for event in read_all(open_trace(path).batches)]
+    assert found == [{"opcode": word} for word in (b"12", long, b"9" * 9, long)]
+    # A row has it once, however it is looked at.
+    assert run(["convert", "-q", path, "-o", str(tmp_path / "x.jsonl")]) == 0
+    assert [event.extra for event in read_all(open_trace(str(tmp_path / "x.jsonl")).batches)] == found
+
+
 def test_without_pyarrow_it_says_what_to_install(
     samples: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -263,6 +263,23 @@ def test_a_block_that_lies_before_its_place_in_the_index_is_found(tmp_path: Path
     assert sum(part.events for part in trace.counting(lambda counted: None)) == len(in_order)
 
 
+def test_blocks_that_all_lie_before_their_places_in_the_index_are_found(tmp_path: Path) -> None:
+    """The header has become shorter, and what it lost stands between two blocks."""
+    data = write(some(40), 10)
+    header = layout.unpack_file_header(data)
+    assert header is not None
+    marks = [found.start() for found in re.finditer(re.escape(layout.SYNC), data)]
+    short = layout.pack_file_header(header.flags, header.events, layout.pack({"clock": "boot"}))
+    lost = marks[0] - len(short)
+    assert lost > 0
+    path = tmp_path / "trace.mmio"
+    path.write_bytes(short + data[marks[0] : marks[2]] + bytes(lost) + data[marks[2] :])
+    in_order = [event for batch in open_trace(str(path), "native").batches for event in batch.events()]
+    assert [event for event in in_order if not event.damaged] == some(40)
+    spread = [event for part in open_trace(str(path), "native").map(_sendable) for event in part.result]
+    assert spread == in_order
+
+
 def test_a_pipe_does_not_wait_for_a_whole_block() -> None:
     """Blocks onto a pipe are written as soon as there is something to see, and are no smaller than they need be."""
     some_rows, many_rows = (Batch(np.zeros(count, np.uint8)) for count in (1024, 50_000))

@@ -252,13 +252,18 @@ def _same(what: str, reading: Reading, events: list[Event], other: Reading) -> N
 
 def alike(a: list[Event], b: list[Event]) -> bool:
     """Whether they are the same; what is no number is like itself, too."""
-    return a == b or repr(a) == repr(b)
+    return a == b or list(map(_shown, a)) == list(map(_shown, b))
+
+
+def _shown(event: Event) -> str:
+    """All of an event, in whatever order it says what is rare."""
+    return repr((*event[:-1], sorted(event.extra.items(), key=lambda item: str(item[0]))))
 
 
 def difference(a: list[Event], b: list[Event]) -> str:
     """The first place at which two lists of events differ."""
     for at, (one, two) in enumerate(zip(a, b, strict=False)):
-        if repr(one) != repr(two):
+        if _shown(one) != _shown(two):
             return f"event {at} of {len(a)} and {len(b)}\n  {one!r}\n  {two!r}"[:1500]
     longer = a if len(a) > len(b) else b
     return f"{len(a)} and {len(b)} events, then\n  {longer[min(len(a), len(b))]!r}"[:1500]
