@@ -18,7 +18,7 @@ int block_column(Block *block, int which, const Stored **to);
 /* The column that has this name; -1 with an exception set. */
 int column_named(PyObject *name);
 
-/* Whether numbers of a known column are. */
+/* Whether the numbers of a known column are signed. */
 int column_is_signed(int which);
 
 #endif

@@ -6,31 +6,32 @@
 #endif
 
 /* Raised whenever a function is added or changed: one that was built for other sources is not used. */
-#define VERSION 11
+#define VERSION 12
 
-/* keep_freed_memory(): freed memory stays with the process, see trace/memory.py */
+/* set_malloc(parameter, size): what mallopt does where the C library is glibc, else nothing; see trace/memory.py */
 static PyObject *
-keep_freed_memory(PyObject *self, PyObject *nothing)
+set_malloc(PyObject *self, PyObject *args)
 {
+    int parameter, size;
     (void)self;
-    (void)nothing;
+    if (!PyArg_ParseTuple(args, "ii", &parameter, &size))
+        return NULL;
 #ifdef __GLIBC__
-    mallopt(M_MMAP_THRESHOLD, 1 << 28);
-    mallopt(M_TRIM_THRESHOLD, 1 << 26);
-    mallopt(M_TOP_PAD, 1 << 24);
+    mallopt(parameter, size);
 #endif
     return Py_NewRef(Py_None);
 }
 
 static PyMethodDef memory_functions[] = {
-    {"keep_freed_memory", keep_freed_memory, METH_NOARGS, "Lets freed memory stay with the process."},
+    {"set_malloc", set_malloc, METH_VARARGS, "Sets a parameter of the C library's memory."},
     {NULL, NULL, 0, NULL},
 };
 
 static int
 prepare(PyObject *module)
 {
-    if (PyModule_AddFunctions(module, memory_functions) || PyModule_AddFunctions(module, text_functions) || PyModule_AddFunctions(module, column_functions) ||
+    if (PyModule_AddFunctions(module, memory_functions) || PyModule_AddFunctions(module, text_functions) ||
+        PyModule_AddFunctions(module, column_functions) ||
         PyModule_AddFunctions(module, row_functions) || PyModule_AddFunctions(module, tally_functions) ||
         PyModule_AddFunctions(module, accesses_functions) || PyModule_AddFunctions(module, aligning_functions) ||
         PyModule_AddFunctions(module, moving_functions) || PyModule_AddFunctions(module, spelling_functions) ||

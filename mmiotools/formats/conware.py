@@ -15,7 +15,7 @@ from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.line_format import LineFormat, Taken
 from mmiotools.formats.lines import Parsed
 from mmiotools.formats.source import ByteSource
-from mmiotools.formats.text_numbers import hex_numbers
+from mmiotools.formats.text_numbers import hex_numbers, padded
 from mmiotools.trace.batch import DTYPES, EOL_NAMES, Batch, Regions
 from mmiotools.trace.header import TraceHeader
 
@@ -28,7 +28,7 @@ _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})L?\Z")
 _SECONDS = re.compile(r"(\d{1,9}|[0-8]\d{9})(?:\.(\d{1,9})\d{0,9})?\Z")
 _BILLION = 1_000_000_000
 _HEADINGS = re.compile(rb"^(" + _BEGIN + rb"[^\n]*?)\r?$", re.MULTILINE)
-_DIGITS = rb"([0-9a-f]{8}|[1-9a-f][0-9a-f]{8,15})"
+_DIGITS = rb"(" + padded(8) + rb")"
 _TEXT = rb"([ -{}~]*)"
 _CRLF = EOL_NAMES.index("crlf")
 
@@ -55,7 +55,7 @@ class Conware(LineFormat):
     # Of the usual columns.
     bulk: ClassVar[bytes | None] = (
         rb"(READ|WRITE)\t(0|[1-9]\d{0,17}|)\t0x" + _DIGITS + rb"\t" + _DIGITS + rb"\t" + _TEXT
-        + rb"\t(?:0x([0-9a-f]{6}|[1-9a-f][0-9a-f]{6,15}))?\t([1-9]?\d|1\d\d|2[0-4]\d|25[0-5]|)"
+        + rb"\t(?:0x(" + padded(6) + rb"))?\t([1-9]?\d|1\d\d|2[0-4]\d|25[0-5]|)"
         + rb"\t(0|(?:0|[1-9]\d{0,8}|[1-8]\d{9})\.(?:0|\d{0,8}[1-9]))\t" + _TEXT + rb"(\r?)"
     )
 
@@ -83,7 +83,7 @@ class Conware(LineFormat):
         """Accesses in rows of the usual columns."""
         words, seqns, addr, value, given, pc, sizes, stamps, models, returns, _ = zip(*found, strict=True)
         columns: dict[str, Any] = {
-            "time": (np.array([_nanoseconds(stamp) for stamp in stamps], np.int64), _are(b"0", stamps, False)),
+            "time": (np.array([_time(stamp.decode()) or 0 for stamp in stamps], np.int64), _are(b"0", stamps, False)),
             "width": (np.array([int(size or 0) for size in sizes], np.uint8), _are(b"", sizes, False)),
             "addr": (hex_numbers(addr), None),
             "value": (hex_numbers(value), None),
@@ -198,13 +198,6 @@ def _time(cell: str) -> int | None:
     if match is None:
         raise _Unfit("'Timestamp' is no number of seconds")
     return int(match[1]) * _BILLION + int((match[2] or "").ljust(9, "0"))
-
-
-def _nanoseconds(stamp: bytes) -> int:
-    if stamp == b"0":
-        return 0
-    whole, _, part = stamp.partition(b".")
-    return int(whole) * _BILLION + int(part.ljust(9, b"0"))
 
 
 def _are(word: bytes, cells: Sequence[bytes], yes: bool) -> NDArray[np.bool_]:

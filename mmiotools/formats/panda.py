@@ -10,7 +10,7 @@ import numpy as np
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff, own_spelling
 from mmiotools.formats.line_format import LineFormat, LineWriter, Taken
-from mmiotools.formats.text_numbers import hex_numbers
+from mmiotools.formats.text_numbers import hex_numbers, padded
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import TraceHeader
 
@@ -20,7 +20,7 @@ _OBJECT = re.compile(
     + rb' *, *"virt_addr" *: *' + _HEX + rb' *, *"size" *: *' + _HEX + rb' *, *"value" *: *' + _HEX
     + rb' *, *"device" *: *"(.*)" *\}[ \t]*+(,?)[ \t]*+$'
 )
-_DIGITS = rb'"0x([0-9a-f]{8}|[1-9a-f][0-9a-f]{8,15})"'
+_DIGITS = rb'"0x(' + padded(8) + rb')"'
 _FRAME = re.compile(rb"[ \t]*[\[\]][ \t]*$|[ \t]*$")
 _NOBODY = "[NONE]"
 

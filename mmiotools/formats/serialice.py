@@ -10,7 +10,7 @@ import numpy as np
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING
 from mmiotools.formats.line_format import LineFormat, Taken
-from mmiotools.formats.text_numbers import hex_numbers
+from mmiotools.formats.text_numbers import hex_numbers, padded
 from mmiotools.trace.batch import Regions
 
 _HEX = rb"([0-9a-fA-F]{1,16})"
@@ -24,8 +24,8 @@ _MSR = re.compile(
 _SEEMS = re.compile(
     _PREFIX + rb"(?:IO:[ \t]+(?:in|out)(?:b|w|l|$)|MEM:[ \t]+(?:read|write)(?:b|w|l|$)|CPU MSR:[ \t]+\[)"
 )
-_FOUR, _LONG = rb"(?:[0-9a-f]{4}|[1-9a-f][0-9a-f]{4,15})", rb"(?:[0-9a-f]{8}|[1-9a-f][0-9a-f]{8,15})"
-_ID = rb"([0-9a-f]{4}|[1-9a-f][0-9a-f]{4,7})"
+_FOUR, _LONG = padded(4), padded(8)
+_ID = rb"(" + padded(4, 8) + rb")"
 _WIDTHS = {b"b": 1, b"w": 2, b"l": 4, b"ll": 8}
 _SUFFIXES = {width: suffix.decode() for suffix, width in _WIDTHS.items()}
 _PORTS, _MSRS = "io", "msr"

@@ -37,10 +37,18 @@ _u4, _u6, U7, U8, _u9, U16, U32, _u39, U64_BITS = map(u64, (4, 6, 7, 8, 9, 16, 3
 _EVEN_BYTES, _EVEN_PAIRS = u64(0x00FF00FF00FF00FF), u64(0x0000FFFF0000FFFF)
 _LOW_HALF, LOW_BYTE = u64(0xFFFFFFFF), u64(0xFF)
 
+
+def padded(least: int, most: int = 16) -> bytes:
+    """A pattern of hexadecimal numbers as `%0*x` prints them: of at least so many digits, and of no more than they need
+    beyond.
+    """
+    return rb"(?:[0-9a-f]{%d}|[1-9a-f][0-9a-f]{%d,%d})" % (least, least, most - 1)
+
+
 def hex_numbers(digits: Sequence[bytes]) -> U64:
-    """Hexadecimal numbers of at most 16 digits each, nothing but digits, and none is 0; (n,)."""
-    padded = b"".join([one.rjust(16, b"0") for one in digits])
-    return np.frombuffer(bytes.fromhex(padded.decode()), ">u8").astype(np.uint64)
+    """Hexadecimal numbers of at most 16 digits each, nothing but digits; those without any are 0; (n,)."""
+    whole = b"".join([one.rjust(16, b"0") for one in digits])
+    return np.frombuffer(bytes.fromhex(whole.decode()), ">u8").astype(np.uint64)
 
 
 def characters(text: bytes) -> np.uint64:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mmiotools.speed import compiled
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
@@ -13,14 +15,19 @@ def keep_freed_memory() -> None:
     Without this every large array is mapped anew, and its pages are faulted in one by one: a third of the time of
     reading a large text.
     """
-    if (fast := compiled()) is not None:
-        fast.keep_freed_memory()
-        return
+    fast = compiled()
+    set_malloc = _mallopt() if fast is None else fast.set_malloc
+    if set_malloc is not None:
+        for parameter, size in ((_MMAP_THRESHOLD, 1 << 28), (_TRIM_THRESHOLD, 1 << 26), (_TOP_PAD, 1 << 24)):
+            set_malloc(parameter, size)
+
+
+def _mallopt() -> Callable[[int, int], object] | None:
+    """That of the C library; None where it has none."""
     import ctypes  # takes a while, and some reading needs no arrays
 
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        found: Callable[[int, int], object] = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
-        return
-    for parameter, size in ((_MMAP_THRESHOLD, 1 << 28), (_TRIM_THRESHOLD, 1 << 26), (_TOP_PAD, 1 << 24)):
-        mallopt(parameter, size)
+        return None
+    return found
