@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any
 
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import Any, NamedTuple
 
 
 class Kind(IntEnum):

@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: From the bottom up; a module imports from layers below its own, and from its own folder.
 LAYERS = (
-    ("tuples",),
+    ("typed",),
     ("errors", "events", "_speed"),
     ("speed",),
     ("trace",),

@@ -30,7 +30,7 @@ def wheel(top: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(top / name, source)
-    for name in ("mmiotools", "man"):
+    for name in ("mmiotools", "bin", "man"):
         shutil.copytree(top / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     out = tmp_path_factory.mktemp("wheel")
     words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(out), "."]
@@ -56,6 +56,10 @@ def test_wheel_installs_the_manual_pages(top: Path, wheel: list[str]) -> None:
     for page in pages:
         place = f".data/data/share/man/man{page.suffix[1:]}/{page.name}"
         assert any(name.endswith(place) for name in wheel), f"{page.name} is missing in pyproject.toml's data-files"
+
+
+def test_wheel_installs_the_command(wheel: list[str]) -> None:
+    assert any(name.endswith(".data/scripts/mmiotools") for name in wheel)
 
 
 def test_wheel_holds_nothing_else(wheel: list[str]) -> None:

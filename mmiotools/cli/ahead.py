@@ -13,10 +13,10 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import BinaryIO, Generic, TypeAlias, TypeVar
 
 from mmiotools.formats.parallel import workers_wanted
 from mmiotools.trace.uninterrupted import uninterrupted
+from mmiotools.typed import BinaryIO, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
 Told: TypeAlias = Callable[[int], None]

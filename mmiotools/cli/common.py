@@ -9,12 +9,12 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
 from mmiotools.errors import EXIT_DAMAGED, EXIT_OK, TargetCannotHold, UsageError, combine
 from mmiotools.events import Kind, events_lost, is_damage
 from mmiotools.formats import FORMATS, format_for_path, open_trace
 from mmiotools.trace.memory import keep_freed_memory
+from mmiotools.typed import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     # Not every command looks at columns, and only --regs pays for names of registers.
@@ -157,7 +157,7 @@ class Sink:
     """An open output: `write` takes batches. A format that names registers takes `names`, else the bundled maps."""
 
     def __init__(self, out: BinaryIO, format_name: str, header: TraceHeader, names: Names | None = None) -> None:
-        from mmiotools.formats.base import NamingWriter
+        from mmiotools.formats.writing import NamingWriter
 
         self._format = FORMATS.get(format_name)
         self._writer = self._format.writer(out, header)
@@ -171,7 +171,7 @@ class Sink:
         """Write all of a trace, or what `through` makes of each batch, in several processes where its format and the
         output's can. The sum of the numbers that `through` gives besides.
         """
-        from mmiotools.formats.base import PreparingWriter
+        from mmiotools.formats.writing import PreparingWriter
 
         writer = self._writer
         prepare: Callable[[Batch], Any] = _itself

@@ -5,11 +5,10 @@ imported here.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from mmiotools.cli.ahead import Ahead, worth_reading_ahead
 from mmiotools.speed import compiled
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from mmiotools.trace.shared import Description

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO, cast
 
 from mmiotools.cli.common import Run, load_regs, open_bytes
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.filters import expr as tree
 from mmiotools.filters.grammar import parse, parse_times
 from mmiotools.filters.lexer import as_bytes
-from mmiotools.filters.patterns import compile_pattern
 from mmiotools.filters.window import Window
 from mmiotools.formats import format_for_path
 from mmiotools.formats.native_magic import MAGIC
 from mmiotools.speed import compiled
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 if TYPE_CHECKING:
+    import re
+
     from mmiotools.quick.select import Part, Selection
     from mmiotools.trace.names import Names
 
@@ -95,6 +94,8 @@ def filter_trace(request: Request) -> int:
 def _pattern(option: str, source: str | None) -> re.Pattern[bytes] | None:
     if source is None:
         return None
+    from mmiotools.filters.patterns import compile_pattern
+
     try:
         return compile_pattern(as_bytes(source))
     except ValueError as error:

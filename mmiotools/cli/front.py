@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
 
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import Any, NamedTuple
 
 #: What the name of an argument ends in that may stand for many.
 _MANY = "..."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from mmiotools.cli.common import Run, load_regs
 from mmiotools.errors import MmioToolsError
@@ -20,6 +19,7 @@ from mmiotools.stats.summary import (
 )
 from mmiotools.trace.address_space import register_name
 from mmiotools.trace.header import Trace
+from mmiotools.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmiotools.trace.names import Names

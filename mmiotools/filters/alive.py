@@ -4,9 +4,8 @@ kept of it takes for alive.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
-
 from mmiotools.events import Kind
+from mmiotools.typed import Generic, TypeVar
 
 T = TypeVar("T")
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, dataclass_transform
 
 from mmiotools.events import Kind
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import Any, ClassVar, NamedTuple, Protocol, dataclass_transform
 
 #: Bare words → the kinds that they select. `all` and `access` are shorthands.
 WORDS: dict[str, frozenset[Kind]] = {
@@ -129,6 +127,8 @@ class Span(NamedTuple):
 
 def name_text(name: str) -> str:
     """The name of a region: bare where the language reads it back, else quoted."""
+    import re  # as in the tokens: most expressions are only read
+
     return name if re.fullmatch(_BARE_NAME, name) else quote(name)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
 
 from mmiotools.errors import ExpressionError
 from mmiotools.filters import expr as tree
 from mmiotools.filters import registers
 from mmiotools.filters.lexer import Token, as_bytes, integer, nanoseconds, tokenize, unquote
-from mmiotools.filters.patterns import compile_pattern
+from mmiotools.typed import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from mmiotools.trace.names import Names
@@ -24,7 +22,8 @@ MAX_DEPTH = 100
 
 #: Fields that hold text.
 _TEXTS = ("region", "reg", "mark")
-_NAMED_BAR = r"(?:BAR(?P<number>[0-5])|(?P<rom>ROM))"
+#: BARs that have names → their numbers.
+_BARS = {**{f"BAR{number}": number for number in range(6)}, "ROM": tree.ROM_BAR}
 
 
 def parse(text: str, names: Names | None = None) -> tree.Expr:
@@ -288,6 +287,8 @@ class Parser:
         return tree.Text(name.text, sign.text, (item(),), column=name.column)
 
     def _matches(self, name: Token, sign: Token) -> tree.Expr:
+        from mmiotools.filters.patterns import compile_pattern
+
         pattern = self.next()
         if pattern.sort == "string":
             source = pattern.text[1:-1]
@@ -342,7 +343,7 @@ class Parser:
         return token.text
 
     def _is_bar(self, token: Token) -> bool:
-        return token.sort == "word" and re.fullmatch(_NAMED_BAR, token.text) is not None
+        return token.sort == "word" and token.text in _BARS
 
     def span(self, name: str) -> tree.AnySpan:
         """A value, `A-B` or `A+LEN`; for addr also REGION, REGION+A, REGION+A-B and REGION+A+LEN, and REGISTER."""
@@ -407,8 +408,8 @@ class Parser:
         token = self.next()
         if name in ("op", "kind"):
             return self._kind(name, token)
-        if name == "bar" and (match := re.fullmatch(_NAMED_BAR, token.text)):
-            return int(match["number"]) if match["number"] else tree.ROM_BAR
+        if name == "bar" and token.text in _BARS:
+            return _BARS[token.text]
         negative = signed and token.text == "-" and token.sort == "sign"
         if negative:
             token = self.next()

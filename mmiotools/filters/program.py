@@ -8,11 +8,10 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from operator import and_, not_, or_
-from typing import Any
 
 from mmiotools.events import Kind
 from mmiotools.filters import expr as tree
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import Any, NamedTuple
 
 #: Field → the bits of its column, negative where it is signed.
 _BITS = {"width": 8, "addr": 64, "value": 64, "pc": 64, "map": -64, "time": -64, "pid": -64}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from mmiotools.errors import ExpressionError
 from mmiotools.filters import expr as tree
 from mmiotools.filters.expr import OPERATORS
 from mmiotools.filters.lexer import Token
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from mmiotools.filters.grammar import Parser

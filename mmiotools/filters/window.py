@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
+from mmiotools.typed import TYPE_CHECKING, NamedTuple
 
-from mmiotools.tuples import NamedTuple
+if TYPE_CHECKING:
+    import re
 
 
 class Window(NamedTuple):

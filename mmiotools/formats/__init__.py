@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
 
 from mmiotools.errors import FormatError, NotATrace, UsageError
 from mmiotools.trace.registry import Registry
+from mmiotools.typed import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from mmiotools.events import Event

@@ -6,15 +6,14 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, runtime_checkable
 
 from mmiotools.events import Event, Kind
+from mmiotools.typed import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from mmiotools.formats.source import ByteSource
     from mmiotools.trace.batch import Batch
     from mmiotools.trace.header import TraceHeader
-    from mmiotools.trace.names import Names
 
 
 class Sniff(IntEnum):
@@ -38,29 +37,12 @@ class Writer(Protocol):
         """Write what is left. The stream stays open; it belongs to the caller."""
 
 
-@runtime_checkable
-class PreparingWriter(Writer, Protocol):
-    """A writer whose work can be done elsewhere: `prepare` is pure and may run in another process, `accept` takes
-    its results in order. The two together do what `write` does.
-
-    joins  whether small batches are as well prepared one by one as together
-    """
-
-    joins: ClassVar[bool]
-
-    def prepare(self, batch: Batch) -> Any:
-        """What `accept` needs to append the batch; can be pickled."""
-
-    def accept(self, prepared: Any) -> None:
-        """Append a batch that was prepared."""
-
-
 #: Events that become text at once.
 _PAGE = 1 << 13
 
 
 class BatchTexts:
-    """A `PreparingWriter` of text to which every event adds by itself."""
+    """A `PreparingWriter` (writing.py) of text to which every event adds by itself."""
 
     joins: ClassVar[bool] = True
 
@@ -97,13 +79,6 @@ class BatchTexts:
 
     def close(self) -> None:
         """Nothing is held back."""
-
-
-@runtime_checkable
-class NamingWriter(Writer, Protocol):
-    """A writer that names registers. `names` is set before the first batch."""
-
-    names: Names
 
 
 class Format(Protocol):

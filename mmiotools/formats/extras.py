@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from mmiotools.typed import Any
 
 _NUMBER_OR_NONE = (int, type(None))
 EXTRA_TYPES: dict[str, type | tuple[type, ...]] = {

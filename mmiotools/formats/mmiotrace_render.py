@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from mmiotools.events import Event, Kind, is_damage
 from mmiotools.trace.header import PciDevice
+from mmiotools.typed import Any
 
 VERSION = "20070824"
 #: Comment lines that carry what the text dialect has no record for.

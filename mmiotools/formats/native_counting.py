@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmiotools.formats.native_layout import FRAME_SIZE, MAX_BODY, MAX_HEAD
 from mmiotools.formats.native_stored import Unfit
@@ -14,6 +13,7 @@ from mmiotools.formats.parallel import ordered_map, shares
 from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.header import Tallied
 from mmiotools.trace.tally import Counted
+from mmiotools.typed import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from types import ModuleType

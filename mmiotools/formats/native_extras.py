@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 from mmiotools.formats.extras import EXTRA_TYPES, extra_fits
 from mmiotools.formats.native_layout import MAX_OBJECTS, pack, unpack
 from mmiotools.formats.native_zstd import Corrupt, expand, squeeze
+from mmiotools.typed import Any
 
 Extras = dict[int, dict[str, Any]]
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
 
 import msgpack
 
 from mmiotools.formats.native_magic import MAGIC, SYNC
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import Any, NamedTuple
 
 END = b"MMIOEND\n"
 

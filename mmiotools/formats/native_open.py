@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmiotools.formats.native_layout import (
     FILE_HEADER_SIZE,
@@ -20,6 +19,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.speed import compiled
 from mmiotools.trace.header import Spread, Tallied, TraceHeader
 from mmiotools.trace.tally import Counted
+from mmiotools.typed import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from mmiotools.formats.native_read import NativeReader

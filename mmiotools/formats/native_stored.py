@@ -10,11 +10,11 @@ import os
 import zlib
 from array import array
 from types import ModuleType
-from typing import Any, Self
 
 from mmiotools.events import NOTHING, Event, Kind
 from mmiotools.formats import native_extras
 from mmiotools.formats.native_zstd import DAMAGED, expand_planes, expand_whole
+from mmiotools.typed import Any, Self
 
 #: The columns that are taken, with the bits of their types; any other makes a block unfit.
 BITS = {

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from mmiotools.formats.native_layout import (
     FRAME_SIZE,
@@ -16,9 +14,8 @@ from mmiotools.formats.native_layout import (
 from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.source import Extent
 from mmiotools.trace.header import TraceHeader
+from mmiotools.typed import Any
 
-#: Where a block or a file may begin.
-_MARK = re.compile(re.escape(SYNC) + b"|" + re.escape(MAGIC))
 #: Bytes that are searched for marks at once.
 _WINDOW = 1 << 20
 
@@ -67,12 +64,15 @@ class Stream:
 
     def seek_mark(self) -> bool:
         """Go on to the next block frame or file header that checks out; False at the end of the input."""
+        import re  # takes a while, and only damage needs it
+
+        marks = re.compile(re.escape(SYNC) + b"|" + re.escape(MAGIC))
         while True:
             held = self._hold(_WINDOW)
             last = held < _WINDOW
             begin, end = self._at, self._at + held
             onward = held if last else held - len(SYNC) + 1
-            for mark in _MARK.finditer(self._data, begin, end):
+            for mark in marks.finditer(self._data, begin, end):
                 ahead = self._data[mark.start() : min(mark.start() + FRAME_SIZE, end)]
                 if unpack_frame(ahead) is not None or unpack_file_header(ahead) is not None:
                     self.skip(mark.start() - begin)

@@ -9,7 +9,6 @@ from array import array
 from collections.abc import Iterator
 from itertools import accumulate, repeat
 from operator import lt
-from typing import Any
 
 from mmiotools.formats.native_layout import (
     END,
@@ -27,7 +26,7 @@ from mmiotools.formats.native_layout import (
 from mmiotools.formats.native_zstd import Corrupt, expand
 from mmiotools.speed import compiled
 from mmiotools.trace.blocks import Pages, Zone
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import Any, NamedTuple
 
 #: A block takes at least so many bytes: its frame, a head and a body.
 _LEAST = FRAME_SIZE + 2

@@ -6,10 +6,8 @@ import os
 import sys
 from importlib import import_module
 from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
-from typing import TYPE_CHECKING, Any
 
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import zstandard
@@ -25,7 +23,9 @@ def _library() -> Any:
     part = None if package is None else PathFinder.find_spec(name, package.submodule_search_locations)
     if part is None or part.loader is None or name in sys.modules:
         return import_module("zstandard")
-    module = module_from_spec(part)
+    # module_from_spec would do the same, but lies in a module that takes as long to import as this one.
+    module = part.loader.create_module(part)
+    assert module is not None
     part.loader.exec_module(module)
     # So that who imports the package later has the same.
     sys.modules[name] = module

@@ -12,10 +12,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, NoReturn, TypeVar
 
 from mmiotools.errors import MmioToolsError
 from mmiotools.trace.uninterrupted import uninterrupted
+from mmiotools.typed import Any, NoReturn, TypeVar
 
 P = TypeVar("P")
 R = TypeVar("R")

@@ -12,10 +12,9 @@ import select
 import stat
 import sys
 from collections.abc import Iterator
-from typing import Any, BinaryIO
 
 from mmiotools.errors import FormatError, NotATrace, UsageError
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import Any, BinaryIO, NamedTuple
 
 #: How much of the input formats see when they are asked whether it is theirs.
 HEAD = 1 << 16

@@ -8,7 +8,6 @@ import sys
 from array import array
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
 
 from mmiotools.events import NOTHING, Event, Kind, is_damage
 from mmiotools.formats import FORMATS, detect
@@ -22,6 +21,7 @@ from mmiotools.speed import compiled
 from mmiotools.trace.address_space import AddressSpace, Segments
 from mmiotools.trace.shared import APART, Description, Place, Same
 from mmiotools.trace.stable import stable_hash
+from mmiotools.typed import Any
 
 #: The columns that are taken, with their types, and the size of an item.
 _COLUMNS = {"op": ("u1", 1), "width": ("i2", 2), "region": ("i4", 4), "offset": ("u8", 8), "value": ("u8", 8)}

@@ -14,7 +14,7 @@ from mmiotools.filters.expr import Expr
 from mmiotools.filters.program import compiled_steps, selected
 from mmiotools.filters.window import Window
 from mmiotools.formats.mmiotrace_lines import access_matcher, nanoseconds, parse_line
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import NamedTuple
 
 #: Bytes of the largest text that is worth it; columns are quicker with a larger one, for all that they import.
 MOST = 1 << 19

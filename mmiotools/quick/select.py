@@ -21,7 +21,7 @@ from mmiotools.formats.parallel import ordered_map, workers_wanted
 from mmiotools.quick.sheets import Sheet, Sheets
 from mmiotools.speed import compiled
 from mmiotools.trace.memory import keep_freed_memory
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import NamedTuple
 
 _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
 #: The number of a piece of work, and blocks side by side: from which one, and up to which.
@@ -222,6 +222,7 @@ class Selection:
             raise Unfit
         maps: LiveMaps[Told] = LiveMaps()
         inside = question.first is None
+        done = 0
         for number, zone in enumerate(self._zones):
             known = self._context is not None or not zone.kinds & ~_ACCESSES
             untimed = zone.time_max < zone.time_min
@@ -231,15 +232,22 @@ class Selection:
             else:
                 needed = not untimed and zone.time_max >= low and zone.time_min <= high
             if needed or not known:
+                yield self._passed(done, zone.first, inside, maps)
                 part, inside = self._cut(number, low, high, inside, maps)
                 yield part
-            elif self._context is not None:
-                unread = self._unread(zone.first, zone.first + zone.events)
-                kept = self._follow(self._context, unread, inside, maps)
-                if not question.bare:
-                    text = b"" if question.counts else _lines(map(self._context.event, kept))
-                    yield Part(text, len(self._picked.intersection(kept)), zone.events)
-            self.consumed = self._ends[number]
+                done = zone.first + zone.events
+                self.consumed = self._ends[number]
+        yield self._passed(done, self._table.events, inside, maps)
+
+    def _passed(self, start: int, stop: int, inside: bool, maps: LiveMaps[Told]) -> Part:
+        """What is kept of events that are not read."""
+        if self._context is None:
+            return Part(b"", 0, stop - start)
+        kept = self._follow(self._context, self._unread(start, stop), inside, maps)
+        if self._question.bare:
+            return Part(b"", 0, stop - start)
+        text = b"" if self._question.counts else _lines(map(self._context.event, kept))
+        return Part(text, len(self._picked.intersection(kept)), stop - start)
 
     def _follow(self, rare: Rare, which: range, inside: bool, maps: LiveMaps[Told]) -> list[int]:
         """Take note of maps; which events pass whatever the expression is."""

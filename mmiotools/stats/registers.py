@@ -4,9 +4,7 @@ in regions that the format named, on columns (`register_table`), and only these 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from mmiotools.stats.register_table import RegisterTable

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise, zip_longest
-from typing import Any
 
 from mmiotools.events import Event, Kind
 from mmiotools.trace.header import Bar, LiveMap, PciDevice
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import Any, NamedTuple
 
 TOP = 1 << 64
 

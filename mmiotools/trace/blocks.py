@@ -5,9 +5,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import Any
 
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import Any, NamedTuple
 
 
 class Pages(NamedTuple):

@@ -6,10 +6,9 @@ The events HEADER, DEVICE and MAP in the stream are the truth; the classes here 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mmiotools.events import Event, Kind
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import NamedTuple
 
 #: Each column has a TiB of the file, so that it can grow where it is. What nobody writes to takes no memory.
 APART = 1 << 40

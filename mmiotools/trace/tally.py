@@ -5,10 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from mmiotools.events import Event
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch

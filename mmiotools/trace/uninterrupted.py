@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections.abc import Iterator
 
 
@@ -12,6 +11,8 @@ def uninterrupted() -> Iterator[None]:
     """Ctrl-C waits until the block is done. A process that is forked in it ignores Ctrl-C from its first instruction
     on, where it sets SIGINT to be ignored and never leaves the block.
     """
+    import signal  # takes a while, and is not needed where everything is done by one process
+
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

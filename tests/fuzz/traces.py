@@ -26,9 +26,10 @@ from mmiotools.filters.grammar import parse
 from mmiotools.filters.window import Window
 from mmiotools.filters.zones import choose
 from mmiotools.formats import FORMATS, lines, open_trace, source
-from mmiotools.formats.base import PreparingWriter, Sniff
+from mmiotools.formats.base import Sniff
 from mmiotools.formats.extras import extra_fits
 from mmiotools.formats.source import ByteSource
+from mmiotools.formats.writing import PreparingWriter
 from mmiotools.stats.check import Check
 from mmiotools.stats.summary import Summary, bulk_summary, counted_summary
 from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch

@@ -1,4 +1,4 @@
-"""`mmiotools.tuples.NamedTuple` makes what `typing.NamedTuple` makes."""
+"""`mmiotools.typed.NamedTuple` makes what `typing.NamedTuple` makes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Generic, TypeVar
 
 import pytest
 
-from mmiotools import tuples
+from mmiotools import typed
 
 T = TypeVar("T")
 
 
-class Ours(tuples.NamedTuple):
+class Ours(typed.NamedTuple):
     """A pair."""
 
     first: int
@@ -47,7 +47,7 @@ class Theirs(typing.NamedTuple):
         return cls(len(word))
 
 
-class Holding(tuples.NamedTuple, Generic[T]):
+class Holding(typed.NamedTuple, Generic[T]):
     """Something."""
 
     it: T
