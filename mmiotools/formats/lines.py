@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
@@ -18,7 +17,7 @@ from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.header import Spread, Tallied
 from mmiotools.trace.tally import Counted
-from mmiotools.tuples import NamedTuple
+from mmiotools.typed import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch, Regions
@@ -78,7 +77,7 @@ class LineBatches:
     """The batches of a text: an iterator, or `spread` over worker processes.
 
     count   for who only counts: then there is `counting`, too
-    hold    for records that span lines: how many of the last bytes of these whole lines (at most REACH of them are
+    hold    for records that span lines: how many of the last bytes of these whole lines (at most `reach` of them are
             given) are not to be read without what follows
     notice  is given the HEADER events, in order, before anybody else is given what they are in
     """
@@ -90,12 +89,14 @@ class LineBatches:
         *,
         count: BlockCounter | None = None,
         hold: Callable[[bytes], int] | None = None,
+        reach: int = REACH,
         notice: Callable[[Event], None] | None = None,
     ) -> None:
         self._source = source
         self._parser = parse
         self._counter = count
         self._hold = hold
+        self._reach = reach
         self._notice = notice
         self._batches = self._one_by_one()
 
@@ -202,7 +203,7 @@ class LineBatches:
 
     def _blocks(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         found = blocks(chunks)
-        return found if self._hold is None else _held(found, self._hold)
+        return found if self._hold is None else _held(found, self._hold, self._reach)
 
     def _whole(self, extents: Iterator[Extent]) -> Iterator[Extent]:
         """The extents, what is held back given to the next one."""
@@ -212,8 +213,8 @@ class LineBatches:
         begin = end = 0
         for extent in extents:
             end = extent.stop
-            tail = os.pread(extent.descriptor, min(REACH + 1, end - begin), max(begin, end - REACH - 1))
-            stop = end - (self._hold(last_lines(tail, REACH)) if tail.endswith(b"\n") else 0)
+            tail = os.pread(extent.descriptor, min(self._reach + 1, end - begin), max(begin, end - self._reach - 1))
+            stop = end - (self._hold(last_lines(tail, self._reach)) if tail.endswith(b"\n") else 0)
             if stop > begin:
                 yield Extent(extent.descriptor, begin, stop)
                 begin = stop
@@ -268,7 +269,7 @@ def by_line(parse: LineParser) -> BlockParser:
     return parse_block
 
 
-def _held(some: Iterable[bytes], hold: Callable[[bytes], int]) -> Iterator[bytes]:
+def _held(some: Iterable[bytes], hold: Callable[[bytes], int], reach: int) -> Iterator[bytes]:
     """Blocks whose last lines are held back come with the next block; at the end of the input alone."""
     rest = b""
     for block in some:
@@ -279,7 +280,7 @@ def _held(some: Iterable[bytes], hold: Callable[[bytes], int]) -> Iterator[bytes
             yield block
             continue
         block = rest + block
-        keep = len(block) - hold(last_lines(block, REACH))
+        keep = len(block) - hold(last_lines(block, reach))
         if keep:
             yield block[:keep]
         rest = block[keep:]

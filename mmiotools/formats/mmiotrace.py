@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from mmiotools.events import Event
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.lines import LineBatches, Parsed, without_end
 from mmiotools.formats.mmiotrace_count import count
-from mmiotools.formats.mmiotrace_lines import parse_line
+from mmiotools.formats.mmiotrace_lines import REACH, begun_at_the_end, parse_line
 from mmiotools.formats.mmiotrace_render import VERSION
 from mmiotools.formats.source import ByteSource
 from mmiotools.speed import compiled
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
+from mmiotools.typed import TYPE_CHECKING, BinaryIO, ClassVar
 
 if TYPE_CHECKING:
     from mmiotools.formats.mmiotrace_print import TextWriter
@@ -55,7 +55,9 @@ class Mmiotrace:
         header = TraceHeader(self.name, "boot", 6)
         fast = compiled()
         counter = None if fast is None else partial(count, fast)
-        return header, LineBatches(source, _parse, count=counter, notice=partial(_notice, header))
+        return header, LineBatches(
+            source, _parse, count=counter, hold=begun_at_the_end, reach=REACH, notice=partial(_notice, header)
+        )
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> TextWriter:
         """Lines onto `out`; as they were spelled where they were lines of this dialect."""

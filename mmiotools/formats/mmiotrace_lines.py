@@ -66,6 +66,10 @@ _GLUED = (
 )
 #: What the rest of a line cut in two looks like: numbers, and the driver name of a PCIDEV.
 _NUMBERS = rb"[0-9a-fx,. -]+(?: \w+)?$"
+#: Bytes of the longest line that a stray line end may have cut in two; records are far shorter.
+_LONGEST = 1 << 12
+#: What of a block has to be known to say whether its last line was.
+REACH = _LONGEST + 2
 #: Characters that a record needs before another can have run into it.
 _ROOM = 4
 #: Lines of no known kind that were records before a byte of their keyword, or the blank after it, was changed.
@@ -291,23 +295,32 @@ def _unreadable(line: bytes, number: int, ended: bool) -> Event:
     return Event(Kind.NOTE, extra={"text": line})
 
 
-def is_second_half(before: Event, event: Event) -> bool:
-    """Whether a note is the rest of the damaged line before it, cut in two: then it stands for no event of its own."""
-    return (
-        event.kind == Kind.NOTE
-        and before.damaged
-        and not event.damaged
-        and _compiled(_NUMBERS).match(event.extra["text"]) is not None
-    )
-
-
 def parse_alone(block: bytes, spans: Sequence[tuple[int, int, int]], first_line: int) -> list[Event]:
     """The events of some lines of a block: of each its number from 0, and where its text begins and ends."""
-    events = [parse_line(block[start:end], first_line + row) for row, start, end in spans]
-    for at in range(1, len(spans)):
-        row = spans[at][0]
+    events = []
+    for row, start, end in spans:
+        event = parse_line(block[start:end], first_line + row)
         # A record that a stray line end cut in two is one loss, not two.
-        if spans[at - 1][0] == row - 1 and is_second_half(events[at - 1], events[at]):
-            text = events[at].extra["text"]
-            events[at] = damaged("the rest of the record before it", text=text, events=0, line=first_line + row)
+        if _is_rest(event) and may_be_half(block[max(0, start - REACH) : start]):
+            text = event.extra["text"]
+            event = damaged("the rest of the record before it", text=text, events=0, line=first_line + row)
+        events.append(event)
     return events
+
+
+def _is_rest(event: Event) -> bool:
+    """Whether an event may be the second half of a line that was cut in two."""
+    if event.kind != Kind.NOTE or event.damaged:
+        return False
+    return _compiled(_NUMBERS).match(event.extra["text"]) is not None
+
+
+def may_be_half(lines: bytes) -> bool:
+    """Whether the last of some whole lines may be the first half of a record, cut in two by a stray line end."""
+    line = lines[lines.rfind(b"\n", 0, -1) + 1 : -1].removesuffix(b"\r")
+    return 0 < len(line) <= _LONGEST and parse_line(line, 0).damaged
+
+
+def begun_at_the_end(lines: bytes) -> int:
+    """How many of the last bytes of some whole lines cannot be told without what follows."""
+    return len(lines) - lines.rfind(b"\n", 0, -1) - 1 if may_be_half(lines) else 0

@@ -144,11 +144,10 @@ def test_what_is_held_at_the_end_of_a_file_is_whole_lines(tmp_path: Path, monkey
     assert [event for result in results for event in result.rare.events()] == alone
 
 
-def test_what_is_held_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "REACH", 100)
+def test_what_is_held_for_ever_is_given_up() -> None:
     data = b"(\n" + b"-\n" * 200 + b"end"
     source = ByteSource(io.BytesIO(data), "x")
     chunks = iter([data[at : at + 10] for at in range(0, len(data), 10)])
     source.chunks = lambda: chunks  # type: ignore[method-assign]
-    sizes = [len(batch) for batch in LineBatches(source, together, hold=hold_open)]
+    sizes = [len(batch) for batch in LineBatches(source, together, hold=hold_open, reach=100)]
     assert len(sizes) > 20 and sum(sizes) == 202

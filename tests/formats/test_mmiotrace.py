@@ -16,7 +16,7 @@ from mmiotools.events import Event, Kind
 from mmiotools.formats import lines as lines_module
 from mmiotools.formats import mmiotrace, mmiotrace_scan, parallel, source
 from mmiotools.formats.mmiotrace import FORMAT
-from mmiotools.formats.mmiotrace_lines import is_second_half, parse_line
+from mmiotools.formats.mmiotrace_lines import parse_alone, parse_line
 from mmiotools.formats.mmiotrace_scan import scan
 from mmiotools.formats.source import ByteSource, open_source
 from mmiotools.trace.batch import Batch, Regions
@@ -85,15 +85,14 @@ def lines(draw: st.DrawFn) -> bytes:
 def one_by_one(block: bytes) -> list[Event]:
     """What the line parser makes of each line, line ends noted as the scanner notes them."""
     events: list[Event] = []
-    for number, line in enumerate(block.split(b"\n")[:-1], 1):
+    at = 0
+    for row, line in enumerate(block.split(b"\n")[:-1]):
         crlf = line.endswith(b"\r")
-        event = parse_line(line[:-1] if crlf else line, number)
-        if events and is_second_half(events[-1], event):
-            text = event.extra["text"]
-            event = mmiotrace_scan.damaged("the rest of the record before it", text=text, events=0, line=number)
+        event = parse_alone(block, [(row, at, at + len(line) - crlf)], 1)[0]
         if crlf:
             event = event._replace(extra={**event.extra, "eol": "crlf"})
         events.append(event)
+        at += len(line) + 1
     return events
 
 
@@ -220,6 +219,33 @@ def test_a_line_without_end_comes_in_pieces() -> None:
     assert [event.kind for event in events] == [Kind.READ, Kind.NOTE, Kind.NOTE, Kind.NOTE, Kind.READ]
     assert "longer than" in events[1].extra["reason"]
     assert write(events) == data
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"R 4 1.000000 1 0x0 0x0 0x0 0\n", b"R 4 1.0000\n", b"R 4\r\n", b"00 1 0x0 0x0\n", b" \n", b"0 x\r\n"]
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.lists(st.integers(1, 40), max_size=20),
+)
+@example([b"R 4 1.0000\n", b"00 1 0x0 0x0\n"], [11])
+def test_a_record_cut_in_two_is_one_loss_however_the_input_comes(some: list[bytes], sizes: list[int]) -> None:
+    text = b"".join(some)
+    whole = read(text)
+    pieces, at = [], 0
+    for size in [*sizes, len(text)]:
+        pieces.append(text[at : at + size])
+        at += size
+    opened = ByteSource(io.BytesIO(text), "x")
+    opened.chunks = lambda: iter([piece for piece in pieces if piece])  # type: ignore[method-assign]
+    _, batches = FORMAT.read(opened)
+    assert [event for batch in batches for event in batch.events()] == whole
+    if some == [b"R 4 1.0000\n", b"00 1 0x0 0x0\n"]:
+        assert [event.extra["events"] for event in whole] == [1, 0]
 
 
 # -- worker processes --------------------------------------------------------------------------------------------
