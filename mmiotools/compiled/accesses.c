@@ -162,7 +162,7 @@ unpacked(const Stored *from, Py_ssize_t n, Py_ssize_t size, uint64_t *room, Colu
         *to = (Column){(const uint8_t *)room, 0};
         return 1;
     }
-    if (size == 1 && from->planes == 1 && !from->words && !from->bitmap && !from->steps && !from->zigzag) {
+    if (size == 1 && from->planes == 1 && !from->words && !from->distinct && !from->bitmap && !from->steps && !from->zigzag) {
         *to = (Column){from->plane[0], 1};
         return 1;
     }
@@ -170,6 +170,21 @@ unpacked(const Stored *from, Py_ssize_t n, Py_ssize_t size, uint64_t *room, Colu
     const Py_ssize_t held = from->count;
     if (from->steps)
         return 0;
+    if (from->distinct) {
+        uint64_t *numbers = malloc((size_t)from->distinct * sizeof *numbers);
+        if (!numbers)
+            return 0;
+        for (uint64_t row = 0; row < from->distinct; row++)
+            numbers[row] = number_of_row(from, row);
+        for (Py_ssize_t i = 0; i < held; i++)
+            room[i] = numbers[code_at(from, from->planes, i)];
+        free(numbers);
+        if (size == 1)
+            narrow(room, held);
+        if (from->bitmap)
+            spread(from, n, (uint8_t *)room, (int)size);
+        return 1;
+    }
     for (Py_ssize_t i = 0; i < held; i++)
         room[i] = from->planes ? from->plane[0][i] : 0;
     for (int place = 1; place < from->planes; place++)

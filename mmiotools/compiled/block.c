@@ -15,7 +15,7 @@
 /* The type of frame of a block of events. */
 #define EVENTS 'E'
 
-enum { CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA };
+enum { CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA, SHARED = 6, PLACES };
 
 /* Columns that are known, with the bits of their types; negative: signed. */
 static const struct {
@@ -35,6 +35,12 @@ typedef struct {
     int parameters, bitmap; /* how many parameters; -1: no bitmap */
 } Entry;
 
+/* Places of the distinct rows as far as a bitmap has their rows. */
+typedef struct {
+    int made;
+    const uint8_t *plane[2];
+} Kept;
+
 struct Block {
     Py_ssize_t n;
     int64_t unit; /* nanoseconds that times must be multiples of */
@@ -50,7 +56,12 @@ struct Block {
     Py_ssize_t set[MOST_BITMAPS];
     uint64_t bitmaps, columns;
     Entry entry[MOST_COLUMNS];
-    Entry *known[KNOWN], *extras;
+    Entry *known[KNOWN], *extras, *places;
+    /* The distinct rows, once their places are there. */
+    Py_ssize_t rows;
+    const uint8_t *place[8];
+    int place_planes;
+    Kept kept[MOST_BITMAPS];
     Stored stored[KNOWN];
     uint8_t decoded[KNOWN];
     void *lists[MOST_LISTS];
@@ -265,6 +276,11 @@ take_directory(Block *block, Cursor *from)
                 block->known[which] = entry;
         if (is_called(entry->name, "extras"))
             block->extras = entry;
+        if (entry->encoding == PLACES) {
+            if (block->places)
+                return 0;
+            block->places = entry;
+        }
     }
     return 1;
 }
@@ -582,6 +598,122 @@ take_codes(Block *block, const Entry *entry, Cursor from, Stored *to)
     return from.length ? unfit() : 1;
 }
 
+/* The greatest number of up to two planes, which compilers look at many at a time; of more, one that is too great. */
+static uint64_t
+most_of(const uint8_t *const plane[8], int planes, Py_ssize_t count)
+{
+    uint16_t most = 0;
+    if (planes > 2)
+        return UINT64_MAX;
+    for (Py_ssize_t i = 0; planes == 1 && i < count; i++)
+        most = plane[0][i] > most ? plane[0][i] : most;
+    for (Py_ssize_t i = 0; planes == 2 && i < count; i++) {
+        uint16_t number = (uint16_t)(plane[0][i] | plane[1][i] << 8);
+        most = number > most ? number : most;
+    }
+    return most;
+}
+
+/* The places of all rows among the distinct ones. */
+static int
+take_places(Block *block)
+{
+    const Entry *entry = block->places;
+    uint64_t pairs;
+    Span name;
+    if (block->rows)
+        return 1;
+    if (!entry || entry->parameters != 1 || entry->bitmap >= 0 || entry->parameter[0].negative ||
+        !entry->parameter[0].number || entry->parameter[0].number > (uint64_t)block->n)
+        return unfit();
+    Cursor from = entry->payload;
+    if (!take_map(&from, &pairs) || pairs != 1 || !take_name(&from, &name) || !is_called(name, "v"))
+        return unfit();
+    block->place_planes = take_planes(block, &from, (uint64_t)block->n, block->place);
+    if (block->place_planes < 0)
+        return 0;
+    if (from.length || block->place_planes > 2)
+        return unfit();
+    if (most_of(block->place, block->place_planes, block->n) >= entry->parameter[0].number)
+        return unfit();
+    block->rows = (Py_ssize_t)entry->parameter[0].number;
+    return 1;
+}
+
+/* The places of the rows that a bitmap has; once for each bitmap. */
+static int
+keep_places(Block *block, int number, const Stored *of)
+{
+    Kept *kept = &block->kept[number];
+    if (kept->made)
+        return 1;
+    for (int i = 0; i < block->place_planes; i++) {
+        const uint8_t *from = block->place[i];
+        uint8_t *to = (uint8_t *)room(block, (uint64_t)of->count / 8 + 1);
+        if (!to)
+            return 0;
+        kept->plane[i] = to;
+        for (Py_ssize_t row = 0; row < of->rows;) {
+            uint64_t bits = 0;
+            if (!(row & 63) && of->rows - row >= 64)
+                memcpy(&bits, of->bitmap + row / 8, sizeof bits);
+            if (bits == UINT64_MAX) {
+                memcpy(to, from + row, 64);
+                to += 64;
+                row += 64;
+                continue;
+            }
+            if (has_row(of->bitmap, row))
+                *to++ = from[row];
+            row++;
+        }
+    }
+    kept->made = 1;
+    return 1;
+}
+
+/* Reads a column with a number for each distinct row. */
+static int
+take_shared(Block *block, const Entry *entry, Cursor from, Stored *to)
+{
+    if (!take_places(block))
+        return 0;
+    if (entry->parameters != 1 || entry->parameter[0].negative || entry->parameter[0].number < PLAIN ||
+        entry->parameter[0].number > ADDRESS)
+        return unfit();
+    Entry alone = *entry;
+    alone.encoding = entry->parameter[0].number;
+    alone.parameters = 0;
+    Stored of_rows = *to;
+    of_rows.bitmap = NULL;
+    of_rows.count = block->rows;
+    if (!take_codes(block, &alone, from, &of_rows))
+        return 0;
+    if (of_rows.words && most_of(of_rows.plane, of_rows.planes, block->rows) >= of_rows.known)
+        return unfit();
+    to->zigzag = of_rows.zigzag;
+    to->words = of_rows.words;
+    to->known = of_rows.known;
+    to->row_planes = of_rows.planes;
+    memcpy(to->row_plane, of_rows.plane, sizeof to->row_plane);
+    to->distinct = (uint64_t)block->rows;
+    to->planes = block->place_planes;
+    if (to->bitmap && !keep_places(block, entry->bitmap, to))
+        return 0;
+    for (int i = 0; i < to->planes; i++)
+        to->plane[i] = to->bitmap ? block->kept[entry->bitmap].plane[i] : block->place[i];
+    return 1;
+}
+
+Py_ssize_t
+block_rows(const Block *block, int *planes, const uint8_t *plane[2])
+{
+    *planes = block->place_planes;
+    plane[0] = block->place[0];
+    plane[1] = block->place[1];
+    return block->rows;
+}
+
 static int
 decode(Block *block, int which)
 {
@@ -604,6 +736,8 @@ decode(Block *block, int which)
     }
     if (which == OF_TIME)
         return entry->encoding == DELTA ? take_steps(block, entry, payload, to) : unfit();
+    if (entry->encoding == SHARED)
+        return take_shared(block, entry, payload, to);
     if (entry->encoding != PLAIN && entry->encoding != DICTIONARY && entry->encoding != ADDRESS)
         return unfit();
     return take_codes(block, entry, payload, to);
@@ -654,6 +788,8 @@ block_names(PyObject *self, PyObject *capsule)
     PyObject *names = block ? PyList_New(0) : NULL;
     (void)self;
     for (uint64_t i = 0; names && i < block->columns; i++) {
+        if (&block->entry[i] == block->places)
+            continue;
         Span span = block->entry[i].name;
         PyObject *name = PyUnicode_FromStringAndSize((const char *)span.start, (Py_ssize_t)span.length);
         if (!name || PyList_Append(names, name)) {

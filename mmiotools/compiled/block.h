@@ -15,6 +15,16 @@ Block *block_of(PyObject *capsule, Py_ssize_t *n);
 /* A column, and NULL where the block has none; 0 with an exception set. */
 int block_column(Block *block, int which, const Stored **to);
 
+/* The distinct rows of a block, of which columns may be shared: how many, and 1 or 2 byte planes of the places of all rows among
+ * them, or none where all are the first. 0 where it has none.
+ */
+Py_ssize_t block_rows(const Block *block, int *planes, const uint8_t *plane[2]);
+
+/* Which of n rows have a number from low to high in a column, a byte each: 1, 0 where a code is beyond its dictionary, -1
+ * without memory.
+ */
+int rows_between(const Stored *from, uint64_t low, uint64_t high, Py_ssize_t n, uint8_t *out);
+
 /* The column that has this name; -1 with an exception set. */
 int column_named(PyObject *name);
 

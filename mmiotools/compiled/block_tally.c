@@ -54,11 +54,14 @@ new_tally(PyObject *self, PyObject *nothing)
 {
     (void)self;
     (void)nothing;
-    Running *running = calloc(1, sizeof *running);
+    Running *running = malloc(sizeof *running);
     if (!running || !tally_start(&running->tally)) {
         free(running);
         return PyErr_NoMemory();
     }
+    /* The rest is written before it is read; most of it never is. */
+    memset(running->counts, 0, sizeof running->counts);
+    memset(running->combination, 0, sizeof running->combination);
     PyObject *capsule = PyCapsule_New(running, CAPSULE, forget);
     if (!capsule) {
         free(running->tally.entries);
@@ -258,11 +261,11 @@ count_codes(Running *running, const Stored *const *columns, Py_ssize_t n, Py_ssi
     const Stored *addr = columns[ADDR];
     uint8_t has = HAS_ANY, used = 0;
     uint16_t key_of[MOST_COMBINED];
-    if (!addr || !addr->words || addr->planes < 1 || addr->planes > 2 || addr->known > MOST_PLACES)
+    if (!addr || !addr->words || addr->distinct || addr->planes < 1 || addr->planes > 2 || addr->known > MOST_PLACES)
         return 0;
     for (int c = 0; c < COUNTED; c++) {
         int here = accesses_have(columns[c], n, running->rare, many_rare);
-        if (here < 0 || (here && c != ADDR && columns[c]->planes > 1))
+        if (here < 0 || (here && c != ADDR && (columns[c]->planes > 1 || columns[c]->distinct)))
             return 0;
         has |= here ? MARKS[c] : 0;
     }
@@ -314,6 +317,57 @@ count_codes(Running *running, const Stored *const *columns, Py_ssize_t n, Py_ssi
     return good;
 }
 
+/* Counts the accesses of a block by its distinct rows, where all that is counted is shared or the same everywhere; else as
+ * count_codes.
+ */
+static int
+count_rows(Running *running, const Block *block, const Stored *kind, const Stored *const *columns, Py_ssize_t n,
+           Py_ssize_t many_rare)
+{
+    const uint8_t *plane[2];
+    int several;
+    uint8_t has = HAS_ANY;
+    const Py_ssize_t rows = block_rows(block, &several, plane);
+    const int planes = several;
+    if (!rows || (kind->planes >= 0 && !kind->distinct))
+        return 0;
+    for (int c = 0; c < COUNTED; c++) {
+        int here = accesses_have(columns[c], n, running->rare, many_rare);
+        if (here < 0 || (here && columns[c]->planes >= 0 && !columns[c]->distinct))
+            return 0;
+        has |= here ? MARKS[c] : 0;
+    }
+    /* Two counts of each: a row that comes again need not wait for the one before it. */
+    uint32_t *restrict counts = running->counts;
+    const uint8_t *restrict first = plane[0], *restrict second = plane[1];
+    for (Py_ssize_t i = 0; planes == 2 && i < n; i++)
+        counts[(size_t)(first[i] | second[i] << 8) * 2 + (i & 1)]++;
+    for (Py_ssize_t i = 0; planes < 2 && i < n; i++)
+        counts[(planes ? (size_t)first[i] : 0) * 2 + (i & 1)]++;
+    int good = 1;
+    uint64_t before[COUNTED] = {0};
+    Entry *entry = NULL;
+    for (Py_ssize_t row = 0; row < rows; row++) {
+        uint32_t *each = counts + row * 2;
+        uint64_t uses = (uint64_t)each[0] + each[1], number[COUNTED] = {0};
+        memset(each, 0, 2 * sizeof *each);
+        uint64_t of_kind = uses ? number_of_row(kind, (uint64_t)row) : 0;
+        if (!uses || good < 1 || of_kind > UNKNOWN)
+            continue;
+        for (int c = 0; c < COUNTED; c++)
+            if (has & MARKS[c])
+                number[c] = number_of_row(columns[c], (uint64_t)row);
+        /* Rows that differ in their values alone lie side by side. */
+        if (!entry || memcmp(number, before, sizeof before))
+            entry = tally_entry(&running->tally, number[ADDR], (int64_t)number[MAP], (uint8_t)number[WIDTH], has);
+        memcpy(before, number, sizeof before);
+        if (entry)
+            entry->counts[of_kind] += uses;
+        good = entry ? 1 : -1;
+    }
+    return good;
+}
+
 /* The rows that are no accesses, as bytes; NULL with an exception set. */
 static PyObject *
 tell_rare(Running *running, const Stored *const *columns, Py_ssize_t many)
@@ -347,8 +401,29 @@ tell_rare(Running *running, const Stored *const *columns, Py_ssize_t many)
 static Py_ssize_t
 read_kinds(Running *running, const Stored *kind, Py_ssize_t n)
 {
-    if (!kind || kind->bitmap || kind->words || kind->planes > 1)
+    if (!kind || kind->bitmap || (!kind->distinct && (kind->words || kind->planes > 1)))
         return -1;
+    if (kind->distinct) {
+        /* Only the kinds of these are needed, as it goes. */
+        Py_ssize_t found = 0;
+        if (rows_between(kind, UNKNOWN + 1, UINT64_MAX, n, running->kind) <= 0)
+            return -1;
+        for (Py_ssize_t i = 0; i < n;) {
+            uint64_t eight = 1;
+            if (n - i >= 8)
+                memcpy(&eight, running->kind + i, sizeof eight);
+            if (eight && running->kind[i])
+                running->rare[found++] = (int32_t)i;
+            i += eight ? 1 : 8;
+        }
+        numbers_of(kind, running->rare, found, running->numbers[0], running->has[0]);
+        for (Py_ssize_t i = 0; i < found; i++) {
+            if (running->numbers[0][i] > NOTE || running->numbers[0][i] == LOST)
+                return -1;
+            running->kind[running->rare[i]] = (uint8_t)running->numbers[0][i];
+        }
+        return found;
+    }
     if (kind->planes == 1)
         memcpy(running->kind, kind->plane[0], (size_t)n);
     else
@@ -385,7 +460,14 @@ tally_block(PyObject *self, PyObject *args)
         return Py_NewRef(Py_None);
     /* Before anything is counted: it may find that something cannot be. */
     PyObject *of_rare = tell_rare(running, columns, rare), *of_times = NULL, *answer = NULL;
-    int good = of_rare ? count_codes(running, columns, n, rare) : -2;
+    int good = of_rare ? count_rows(running, block, kind, columns, n, rare) : -2;
+    if (!good && kind->distinct) {
+        numbers_of(kind, NULL, n, running->numbers[0], running->has[0]);
+        for (Py_ssize_t i = 0; i < n; i++)
+            running->kind[i] = (uint8_t)running->numbers[0][i];
+    }
+    if (!good)
+        good = count_codes(running, columns, n, rare);
     if (!good)
         good = count_each(running, columns, n);
     if (good == -1)

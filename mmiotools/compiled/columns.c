@@ -1,14 +1,10 @@
 /* Columns of native blocks: byte planes, dictionaries and steps of time, both ways; and sums over columns. Numbers are
  * little-endian in the planes, whatever the machine.
  */
-#include "speed.h"
+#include "ranking.h"
 
 #include <stdlib.h>
 
-/* No block has more rows. */
-#define MOST_ROWS 65536
-/* As many numbers of a dictionary come first as are told apart by the first plane of their places. */
-#define OFTEN 256
 
 static int
 rows_fit(Py_ssize_t n)
@@ -62,48 +58,6 @@ split(PyObject *self, PyObject *args)
 
 /* -- dictionaries -------------------------------------------------------------------------------------------- */
 
-/* A number, and which it is: from 1 in the order in which they were met, 0 for a slot that is free. */
-typedef struct {
-    uint64_t value;
-    uint32_t number, spare;
-} Slot;
-
-/* Memory of `look_up_all`: a hash table of 1 << bits slots, at most a quarter full; which number each row has; how many rows
- * have a number; and room to sort as many as there are rows.
- */
-typedef struct {
-    Slot *slots, *sorted, *other;
-    uint32_t *uses;
-    uint16_t *of_row, *places;
-    int bits;
-} Table;
-
-static void
-table_end(Table *table)
-{
-    free(table->slots);
-    free(table->sorted);
-}
-
-/* 0 where there is no memory. */
-static int
-table_start(Table *table, Py_ssize_t n)
-{
-    size_t rows = n ? (size_t)n : 1;
-    *table = (Table){.bits = 10};
-    table->slots = calloc((size_t)1 << table->bits, sizeof *table->slots);
-    table->sorted = malloc(rows * (2 * sizeof(Slot) + sizeof(uint32_t) + 2 * sizeof(uint16_t)));
-    if (!table->slots || !table->sorted) {
-        table_end(table);
-        return 0;
-    }
-    table->other = table->sorted + rows;
-    table->uses = (uint32_t *)(table->other + rows);
-    table->of_row = (uint16_t *)(table->uses + rows);
-    table->places = table->of_row + rows;
-    return 1;
-}
-
 static inline Slot *
 slot_of(Slot *slots, int bits, uint64_t value)
 {
@@ -128,73 +82,6 @@ table_grow(Table *table, Py_ssize_t count)
     return 1;
 }
 
-/* Sorts the first `count` of `sorted` by value: byte by byte from the lowest on, those left out that are all the same. */
-static void
-sort_all(Table *table, Py_ssize_t count)
-{
-    uint64_t differing = 0;
-    for (Py_ssize_t i = 1; i < count; i++)
-        differing |= table->sorted[i].value ^ table->sorted[0].value;
-    for (int shift = 0; shift < 64; shift += 8) {
-        if (!(differing >> shift & 255))
-            continue;
-        uint32_t starts[256] = {0}, at = 0;
-        for (Py_ssize_t i = 0; i < count; i++)
-            starts[table->sorted[i].value >> shift & 255]++;
-        for (int byte = 0; byte < 256; byte++) {
-            uint32_t here = starts[byte];
-            starts[byte] = at;
-            at += here;
-        }
-        for (Py_ssize_t i = 0; i < count; i++)
-            table->other[starts[table->sorted[i].value >> shift & 255]++] = table->sorted[i];
-        Slot *sorted = table->other;
-        table->other = table->sorted;
-        table->sorted = sorted;
-    }
-}
-
-/* Of the first `count` of `sorted`, where that is more than OFTEN, those that most rows have come first, as many as that. Either
- * part stays as it is sorted.
- */
-static void
-often_first(Table *table, Py_ssize_t n, Py_ssize_t count)
-{
-    if (count <= OFTEN)
-        return;
-    memset(table->uses, 0, (size_t)count * sizeof *table->uses);
-    for (Py_ssize_t i = 0; i < n; i++)
-        table->uses[table->of_row[i]]++;
-    /* The least number of uses than which at most OFTEN have more; of those with just that the first ones fill up. */
-    uint32_t low = 0, high = (uint32_t)n;
-    Py_ssize_t more = 0, at = 0, rest = OFTEN;
-    while (low <= high) {
-        uint32_t middle = low + (high - low) / 2;
-        Py_ssize_t above = 0;
-        for (Py_ssize_t i = 0; i < count; i++)
-            above += table->uses[i] > middle;
-        if (above > OFTEN)
-            low = middle + 1;
-        else {
-            more = above;
-            if (!middle)
-                break;
-            high = middle - 1;
-        }
-    }
-    for (Py_ssize_t place = 0; place < count; place++) {
-        uint32_t uses = table->uses[table->sorted[place].number - 1];
-        int is_often = uses > low || (uses == low && more++ < OFTEN);
-        table->other[is_often ? at++ : rest++] = table->sorted[place];
-    }
-    Slot *sorted = table->other;
-    table->other = table->sorted;
-    table->sorted = sorted;
-}
-
-/* What `look_up_all` gives where there are more numbers than are wanted, and where there is no memory. */
-enum { TOO_MANY = -1, NO_MEMORY = -2 };
-
 /* How many distinct numbers there are, ascending in `dictionary` (room for `most`), but those used often first; and their
  * places in it as two planes of n bytes.
  */
@@ -205,7 +92,6 @@ look_up_all(const uint64_t *numbers, Py_ssize_t n, Py_ssize_t most, uint64_t *di
     Py_ssize_t count = 0;
     if (!table_start(&table, n))
         return NO_MEMORY;
-    Slot *memory = table.sorted;
     for (Py_ssize_t i = 0; i < n; i++) {
         Slot *slot = slot_of(table.slots, table.bits, numbers[i]);
         if (!slot->number) {
@@ -228,18 +114,10 @@ look_up_all(const uint64_t *numbers, Py_ssize_t n, Py_ssize_t most, uint64_t *di
     }
     if (count > 0) {
         sort_all(&table, count);
-        often_first(&table, n, count);
-        for (Py_ssize_t place = 0; place < count; place++) {
+        rank_all(&table, n, count, out);
+        for (Py_ssize_t place = 0; place < count; place++)
             dictionary[place] = table.sorted[place].value;
-            table.places[table.sorted[place].number - 1] = (uint16_t)place;
-        }
-        for (Py_ssize_t i = 0; i < n; i++) {
-            uint16_t place = table.places[table.of_row[i]];
-            out[i] = (uint8_t)place;
-            out[n + i] = (uint8_t)(place >> 8);
-        }
     }
-    table.sorted = memory;
     table_end(&table);
     return count;
 }

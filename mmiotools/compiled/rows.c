@@ -80,7 +80,7 @@ compare_pairs(const uint8_t *restrict first, const uint8_t *restrict second, Py_
 }
 
 /* As many runs of codes are compared one after the other. */
-#define MOST_RUNS 4
+#define MOST_RUNS 6
 
 /* The codes that a table wants as runs, from..to-1 each; how many, or MOST_RUNS + 1 where there are more. */
 static int
@@ -138,15 +138,17 @@ test_rows(const Stored *from, const Ranges *ranges, Py_ssize_t n, uint8_t *out)
             out[row] = found && (!from->bitmap || has_row(from->bitmap, row));
         return 1;
     }
-    int good;
-    if (from->words || (from->planes <= 1 && !from->steps)) {
-        uint64_t known = from->words ? from->known : 256;
-        uint8_t *table = malloc((size_t)known + 1);
+    int good, few = from->words || ((from->distinct ? from->row_planes : from->planes) <= 1 && !from->steps);
+    if (few || from->distinct) {
+        uint64_t known = !few ? 0 : from->words ? from->known : 256;
+        uint8_t *table = malloc((size_t)(known + from->distinct) + 1), *of_row = table + known;
         if (!table)
             return -1;
         for (uint64_t code = 0; code < known; code++)
             table[code] = lies_in(ranges, meant(from, from->words ? from->words[code] : code));
-        good = test_codes(from, table, known, out);
+        for (uint64_t row = 0; row < from->distinct; row++)
+            of_row[row] = few ? table[code_of_row(from, row)] : lies_in(ranges, number_of_row(from, row));
+        good = from->distinct ? test_codes(from, of_row, from->distinct, out) : test_codes(from, table, known, out);
         spread(from, n, out, 1);
         free(table);
         return good;
@@ -159,6 +161,13 @@ test_rows(const Stored *from, const Ranges *ranges, Py_ssize_t n, uint8_t *out)
     free(numbers);
     free(has);
     return good;
+}
+
+int
+rows_between(const Stored *from, uint64_t low, uint64_t high, Py_ssize_t n, uint8_t *out)
+{
+    Ranges ranges = {&low, &high, 1, UINT64_MAX, 0};
+    return test_rows(from, &ranges, n, out);
 }
 
 enum { AND, OR, NOT };

@@ -15,6 +15,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* No block of a native file has more rows. */
+#define MOST_ROWS 65536
+
 /* Kinds of events, as in events.py; and what stands for a line that was not taken. */
 enum { READ = 0, WRITE = 1, UNKNOWN = 2, DEVICE = 8, OTHER = 255 };
 
@@ -84,7 +87,8 @@ hold_column(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t siz
 /* -- the parts: functions of each, and what it does when the module is made --------------------------------- */
 
 extern PyMethodDef text_functions[], column_functions[], row_functions[], tally_functions[], accesses_functions[],
-    aligning_functions[], moving_functions[], spelling_functions[], block_functions[], block_tally_functions[];
+    aligning_functions[], moving_functions[], spelling_functions[], block_functions[], block_tally_functions[],
+    sharing_functions[];
 int prepare_text(PyObject *module);
 
 #endif

@@ -36,6 +36,11 @@ gather(const Stored *from, int planes, const int32_t *places, Py_ssize_t first, 
 {
     for (Py_ssize_t i = 0; i < count; i++) {
         uint64_t number = code_at(from, planes, places ? places[i] : first + i);
+        if (from->distinct) {
+            if (number >= from->distinct)
+                return 0;
+            number = code_of_row(from, number);
+        }
         if (from->words) {
             if (number >= from->known)
                 return 0;

@@ -4,21 +4,20 @@
 
 #include "speed.h"
 
-/* No block has more rows. */
-#define MOST_ROWS 65536
 #define ESCAPE 255
 /* The kind of an event whose time is not its own; and the last kind. */
 enum { LOST = 6, NOTE = 10 };
 
 /* A column of `rows` rows: a constant (planes -1), or byte planes of `count` numbers: codes of `words` where it has those, or
  * steps of time, of which each that is ESCAPE stands for the next of `large`. Row i has a number where bit i of `bitmap` is set;
- * without a bitmap all rows have.
+ * without a bitmap all rows have. Where there are `distinct` rows, the planes say which of them each is, and the row planes have
+ * the number or the code of each of these.
  */
 typedef struct {
-    int zigzag, planes, steps;
-    const uint8_t *plane[8], *bitmap;
+    int zigzag, planes, steps, row_planes;
+    const uint8_t *plane[8], *row_plane[8], *bitmap;
     const uint64_t *words, *large;
-    uint64_t known, constant, mask, sign, first, unit;
+    uint64_t known, distinct, constant, mask, sign, first, unit;
     Py_ssize_t rows, count, many;
 } Stored;
 
@@ -93,6 +92,26 @@ code_at(const Stored *from, int planes, Py_ssize_t place)
     for (int i = 0; i < planes; i++)
         number |= (uint64_t)from->plane[i][place] << 8 * i;
     return number;
+}
+
+/* What the row planes say of a distinct row: a code that its dictionary has, where there is one. */
+static inline uint64_t
+code_of_row(const Stored *from, uint64_t row)
+{
+    uint64_t number = 0;
+    for (int i = 0; i < from->row_planes; i++)
+        number |= (uint64_t)from->row_plane[i][row] << 8 * i;
+    return number;
+}
+
+/* The number of a distinct row in a column that is shared or a constant. */
+static inline uint64_t
+number_of_row(const Stored *from, uint64_t row)
+{
+    if (from->planes < 0)
+        return from->constant;
+    uint64_t code = code_of_row(from, row);
+    return meant(from, from->words ? from->words[code] : code);
 }
 
 /* The numbers at some places of those that a column holds, ascending, those from `first` on where they are not listed; 0 where

@@ -13,7 +13,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from mmiotools.formats.native_layout import CONSTANT, DELTA, DICTIONARY
+from mmiotools.formats.native_layout import CONSTANT, DELTA, DICTIONARY, PLACES, SHARED
 from mmiotools.formats.native_planes import (
     U64,
     Packed,
@@ -28,14 +28,15 @@ from mmiotools.trace.batch import Column
 if TYPE_CHECKING:
     import zstandard
 
-#: Up to so many numbers, all byte planes may go into one frame; and where there are more planes than _SOME.
-_FEW, _FEW_OF_MANY, _SOME = 512, 4096, 4
+#: Up to so many numbers, all byte planes may go into one frame, which is quicker to unpack, where that makes them larger by
+#: no more than this part.
+_FEW, _LARGER = 1 << 14, 50
 _packer = msgpack.Packer()
 
 
 def pack_planes(numbers: U64, compressor: zstandard.ZstdCompressor = THOROUGH.usual) -> list[bytes] | bytes:
     """Byte planes, lowest first; planes above the highest byte in use are left out. A list with a frame for each
-    plane or, where there are few numbers and it is smaller, one frame with all the planes.
+    plane or, where there are few numbers, one frame with all the planes.
     """
     return frames(split(numbers), len(numbers), compressor)
 
@@ -43,11 +44,11 @@ def pack_planes(numbers: U64, compressor: zstandard.ZstdCompressor = THOROUGH.us
 def frames(planes: list[Any], n: int, compressor: zstandard.ZstdCompressor) -> list[bytes] | bytes:
     """The same for planes of n bytes each."""
     apart = [compressor.compress(plane) for plane in planes]
-    if n <= _FEW or (n <= _FEW_OF_MANY and len(planes) > _SOME):
-        together = compressor.compress(b"".join(planes))
-        if len(together) <= sum(map(len, apart)):
-            return together
-    return apart
+    if n > _FEW or len(planes) < 2:
+        return apart
+    together = compressor.compress(b"".join(planes))
+    least = sum(map(len, apart))
+    return together if len(together) <= least + least // _LARGER else apart
 
 
 def unpack_planes(planes: Any, n: int) -> U64:
@@ -104,19 +105,29 @@ class Encoded(NamedTuple):
     addresses: list[bytes] | bytes | None
 
 
-def encode(name: str, column: Column, presence: Presence, effort: Effort) -> Encoded | None:
+def encode_places(planes: list[Any], n: int, count: int, effort: Effort) -> tuple[list[Any], bytes]:
+    """The places of n events among `count` distinct rows, as a column: its entry and its payload."""
+    payload: bytes = _packer.pack({"v": frames(planes, n, effort.pattern)})
+    return [PLACES, 16, len(payload), zlib.crc32(payload), count], payload
+
+
+def encode(
+    name: str, column: Column, presence: Presence, effort: Effort, shared: Column | None = None
+) -> Encoded | None:
     """A column as a block has it, None where no row has it.
+
+    shared  its number for each of the block's distinct rows, where it has one
 
     The entry is [encoding, bits, payload length, CRC-32, parameter] and, for a column that some rows lack, the
     number of its presence bitmap; bits are negative for a signed type.
     """
     data, present = column
-    packed = pack_column(column, _WHAT.get(name, What.ANY))
+    packed = pack_column(column if shared is None else shared, _WHAT.get(name, What.ANY))
     encoding, rows = packed.encoding, packed.rows
     if not rows:
         return None
     bits = data.dtype.itemsize * (-8 if data.dtype.kind == "i" else 8)
-    bitmap = [] if present is None or rows == len(data) else [presence.number(present)]
+    bitmap = [] if present is None or present.all() else [presence.number(present)]
     addresses = frames(packed.word_planes, packed.words, effort.usual) if name == "addr" else None
     if encoding == CONSTANT:
         return Encoded([CONSTANT, bits, 0, 0, packed.low, *bitmap], b"", packed, addresses)
@@ -132,4 +143,7 @@ def encode(name: str, column: Column, presence: Presence, effort: Effort) -> Enc
             parts["k"] = [packed.words, frames(packed.word_planes, packed.words, effort.usual)]
         parts["v"] = frames(packed.planes, rows, effort.pattern)
     payload: bytes = _packer.pack(parts)
-    return Encoded([encoding, bits, len(payload), zlib.crc32(payload), parameter, *bitmap], payload, packed, addresses)
+    said = [encoding, bits, len(payload), zlib.crc32(payload), parameter]
+    if shared is not None:
+        said[0], said[4] = SHARED, encoding
+    return Encoded([*said, *bitmap], payload, packed, addresses)

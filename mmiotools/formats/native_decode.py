@@ -13,8 +13,10 @@ from mmiotools.formats import native_extras
 from mmiotools.formats.native_body import EXTRAS, NEEDED, read_body
 from mmiotools.formats.native_columns import Presence, unpack_planes
 from mmiotools.formats.native_late import NONSENSE, LateBatch, decoded
+from mmiotools.formats.native_layout import PLACES
 from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_planes import from_differences
+from mmiotools.formats.native_shared import rows_of, stored_column
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.batch import MAX_EVENTS, Batch, BoolArray, Column, Regions
 from mmiotools.trace.zones import Zones
@@ -68,13 +70,15 @@ def decode_block(
     if len(head["columns"]) > MAX_COLUMNS:
         raise Corrupt("it has too many columns")
     payloads, lost, sound = read_body(head["columns"], packed)
-    if NEEDED in lost:
-        raise Corrupt(f"column '{NEEDED}': its checksum is wrong")
+    for name in lost:
+        if name == NEEDED or head["columns"].get(name, [None])[0] == PLACES:
+            raise Corrupt(f"column '{name}': its checksum is wrong")
     # Without the extras, it takes the kinds to know what is lost.
     may_pass = EXTRAS not in lost
     if leaves_out is not None and may_pass and leaves_out(_zones(head["zone"], n, addresses)):
         return Decoded(None, [], lost, sound)
     presence = Presence(head.get("present"))
+    distinct = rows_of(head["columns"], payloads, n)
     stored: dict[str, StoredColumn] = {}
     extras: dict[int, dict[str, Any]] = {}
     unread = []
@@ -86,7 +90,9 @@ def decode_block(
             if name == "extras":
                 extras = native_extras.decode(payload, n)
                 continue
-            column = StoredColumn(entry, payload, n, addresses, presence)
+            if entry[0] == PLACES:
+                continue
+            column = stored_column(entry, payload, n, addresses, presence, distinct)
         except NONSENSE as error:
             raise Corrupt(f"column '{name}': {error}") from error
         if column.known:

@@ -32,7 +32,7 @@ TRAILER = struct.Struct("<Q8s")
 EVENTS, FOOTER = ord("E"), ord("F")
 
 #: Encodings of a column, as the directory of a block numbers them.
-CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA, MSGPACK = range(6)
+CONSTANT, PLAIN, DICTIONARY, ADDRESS, DELTA, MSGPACK, SHARED, PLACES = range(8)
 #: The step of time that stands for one that does not fit a byte.
 ESCAPE = 255
 

@@ -181,13 +181,66 @@ def code(numbers: U64, most: int) -> Coded | None:
         return None
     places = np.searchsorted(values, numbers)
     if len(values) > OFTEN:
-        rarely = np.ones(len(values), np.bool_)
-        rarely[np.argsort(-np.bincount(places), kind="stable")[:OFTEN]] = False
-        order = np.argsort(rarely, kind="stable")
-        ranks = np.empty(len(values), np.intp)
-        ranks[order] = np.arange(len(values))
-        values, places = values[order], ranks[places]
+        order, places = _often_first(places)
+        values = values[order]
     return Coded(values, split(places.astype(np.uint64)))
+
+
+def _often_first(places: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which of more than OFTEN numbers is where when those that are used most come first, and the places then."""
+    uses = np.bincount(places)
+    rarely = np.ones(len(uses), np.bool_)
+    rarely[np.argsort(-uses, kind="stable")[:OFTEN]] = False
+    order = np.argsort(rarely, kind="stable")
+    ranks = np.empty(len(uses), np.intp)
+    ranks[order] = np.arange(len(uses))
+    return order, ranks[places]
+
+
+class Rows(NamedTuple):
+    """Distinct rows of columns: for each the number of the last row that is this one, and the places of all rows among
+    them as byte planes. They are sorted by the first column, then the next ones; but see `Coded` for those used most.
+    """
+
+    one_of: NDArray[np.int32]
+    planes: list[Any]
+
+
+def distinct_rows(columns: list[Array], most: int) -> Rows | None:
+    """Of columns of as many rows, at least one, of uint8 or of 64 bits that are taken as unsigned; None where there are
+    more than `most`.
+    """
+    n = len(columns[0])
+    fast = compiled()
+    one_of = np.empty(most, np.int32)
+    if fast is not None:
+        room = memoryview(bytearray(2 * n))
+        pairs = tuple((np.ascontiguousarray(data), data.dtype.itemsize) for data in columns)
+        count = fast.distinct_rows(pairs, n, most, one_of, room)
+        used = ((count - 1).bit_length() + 7) // 8
+        return None if count < 0 else Rows(one_of[:count], [room[:n], room[n:]][:used])
+    rows, limit = np.zeros(n, np.uint64), 1
+    for data in columns:
+        numbers, size = data, 256
+        if data.dtype != np.uint8:
+            values = distinct(data.view(np.uint64))
+            if len(values) > most:
+                return None
+            numbers, size = np.searchsorted(values, data.view(np.uint64)), len(values)
+        if limit * size > 1 << 64:
+            values = distinct(rows)
+            rows, limit = np.searchsorted(values, rows).astype(np.uint64), len(values)
+        rows = rows * np.uint64(size) + numbers.astype(np.uint64)
+        limit *= size
+    values = distinct(rows)
+    count = len(values)
+    if count > most:
+        return None
+    places = np.searchsorted(values, rows)
+    if count > OFTEN:
+        places = _often_first(places)[1]
+    one_of[places] = np.arange(n)
+    return Rows(one_of[:count], split(places.astype(np.uint64)))
 
 
 def to_differences(values: U64) -> U64:

@@ -13,6 +13,7 @@ from mmiotools.formats.native_columns import Presence
 from mmiotools.formats.native_decode import MAX_COLUMNS, dictionary
 from mmiotools.formats.native_layout import EVENTS, FRAME_SIZE, unpack, unpack_frame
 from mmiotools.formats.native_partial import StoredColumn
+from mmiotools.formats.native_shared import rows_of, stored_column
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH
@@ -71,8 +72,9 @@ def read_block(data: Any, first: int, n: int, unit: int, expand: Any, crc32: Any
         raise Corrupt("a damaged body")
     addresses = dictionary(head, n)
     presence = Presence(head.get("present"))
+    rows = rows_of(head["columns"], payloads, n)
     columns = {
-        name: StoredColumn(head["columns"][name], payloads[name], n, addresses, presence)
+        name: stored_column(head["columns"][name], payloads[name], n, addresses, presence, rows)
         for name in head["columns"].keys() & _READ
     }
     return Block(n, list(head["columns"]), columns, payloads.get("extras"))

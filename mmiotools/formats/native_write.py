@@ -12,7 +12,7 @@ import numpy as np
 from mmiotools import __version__
 from mmiotools.formats import native_extras
 from mmiotools.formats.native_block import NO_ADDRESSES, BlockBatch, Encoded, entry_of, rare_of, values
-from mmiotools.formats.native_columns import Presence, encode, pack_planes
+from mmiotools.formats.native_columns import Presence, encode, encode_places, pack_planes
 from mmiotools.formats.native_extras import weight
 from mmiotools.formats.native_layout import (
     END,
@@ -31,6 +31,8 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.native_pages import PageSets, pages_of
 from mmiotools.formats.native_planes import OFTEN, from_differences, join
+from mmiotools.formats.native_shared import NAME as PLACES
+from mmiotools.formats.native_shared import share
 from mmiotools.formats.native_zstd import QUICK, THOROUGH, Effort, squeeze
 from mmiotools.formats.source import is_seekable
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
@@ -222,8 +224,13 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
     directory: dict[str, Any] = {}
     body: dict[str, bytes] = {}
     presence = Presence()
+    shared = share(batch)
+    of_rows: dict[str, Column] = {}
+    if shared is not None:
+        of_rows = shared.columns
+        directory[PLACES], body[PLACES] = encode_places(shared.planes, len(batch), shared.size, effort)
     for name, column in (("kind", Column(batch.kind)), *batch.columns.items()):
-        encoded = encode(name, column, presence, effort)
+        encoded = encode(name, column, presence, effort, of_rows.get(name))
         if encoded is None:
             continue
         directory[name], payload, packed, addresses = encoded

@@ -85,6 +85,8 @@ def ordered_map(function: Callable[[P], R], pieces: Iterable[P], *, many: bool =
                 yield waiting.popleft().result()
             worker.give(piece)
             waiting.append(worker)
+        for worker in pool:
+            worker.no_more()
         while waiting:
             yield waiting.popleft().result()
 
@@ -95,6 +97,7 @@ class _Worker:
     def __init__(self, function: Callable[[Any], Any], older: list[_Worker]) -> None:
         self._answers: deque[bytearray] = deque()
         self._asked = 0
+        self._is_fed = True
         pieces, self._pieces = os.pipe()
         self._results, results = os.pipe()
         _widen(results)
@@ -113,7 +116,7 @@ class _Worker:
     def __exit__(self, *_: object) -> None:
         import signal
 
-        os.close(self._pieces)
+        self.no_more()
         os.close(self._results)
         # Where nobody wants to be told of children that ended, it may be gone.
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
@@ -128,6 +131,12 @@ class _Worker:
                 self._take()  # else each might wait for the other to read
             _send(self._pieces, packed)
             self._asked += 1
+
+    def no_more(self) -> None:
+        """There are no more pieces: the process ends by itself with its last answer."""
+        if self._is_fed:
+            os.close(self._pieces)
+            self._is_fed = False
 
     def result(self) -> Any:
         """The next result, in the order of the pieces."""

@@ -108,7 +108,7 @@ def payloads(columns: dict[str, list[Any]], raw: bytes) -> tuple[dict[str, bytes
             at += entry[2]
     try:
         body = msg(raw)
-    except ValueError:
+    except (ValueError, TypeError):  # the latter for a key that is a list
         body = None
     sound = isinstance(body, dict)
     found = {}
@@ -122,6 +122,21 @@ def payloads(columns: dict[str, list[Any]], raw: bytes) -> tuple[dict[str, bytes
         else:
             sound = False
     return found, sound
+
+
+def shared_places(columns: dict[str, list[Any]], body: dict[str, bytes], n: int) -> tuple[list[int], int]:
+    """The places of n events among the block's distinct rows, and how many these are."""
+    found = [name for name, entry in columns.items() if entry[0] == 7]
+    if not found:
+        return [], 0
+    (name,) = found
+    if name not in body or len(columns[name]) != 5:
+        raise Damage("places")
+    count = columns[name][4]
+    places = planes(msg(body[name])["v"], n)
+    if not 0 < count <= n or max(places) >= count:
+        raise Damage("a place beyond the distinct rows")
+    return places, count
 
 
 def block(head: dict[str, Any], raw: bytes, events: int, unknown: set[str]) -> tuple[list[Record], int | None]:
@@ -142,8 +157,11 @@ def block(head: dict[str, Any], raw: bytes, events: int, unknown: set[str]) -> t
     body, sound = payloads(head["columns"], raw)
     if "kind" not in body:
         raise Damage("kind")
+    places, distinct = shared_places(head["columns"], body, n)
     for name, payload in body.items():
         entry = head["columns"][name]
+        if entry[0] == 7:
+            continue
         if name == "extras":
             for row, extra in msg(zstd(payload, 1 << 26)).items():
                 rows[row]["extra"].update(extra)
@@ -152,7 +170,13 @@ def block(head: dict[str, Any], raw: bytes, events: int, unknown: set[str]) -> t
         if len(entry) > 5:
             bitmap = zstd(head["present"][entry[5]], -(-n // 8))
             there = [i for i in there if bitmap[i // 8] >> i % 8 & 1]
-        found = values(entry, payload, len(there), addresses)
+        if entry[0] == 6 and entry[4] not in (1, 2, 3):
+            raise Damage("shared in an encoding that cannot be")
+        if entry[0] == 6:
+            each = values([entry[4], entry[1], 0, 0, None], payload, distinct, addresses) or []
+            found = [each[places[i]] for i in there]
+        else:
+            found = values(entry, payload, len(there), addresses)
         if found is None:
             unknown.add(name)
             continue

@@ -20,9 +20,9 @@ from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.native_columns import Presence
 from mmiotools.formats.native_decode import dictionary
 from mmiotools.formats.native_late import NONSENSE
-from mmiotools.formats.native_layout import ADDRESS, CONSTANT, DELTA, DICTIONARY, PLAIN, pack, unpack
-from mmiotools.formats.native_partial import StoredColumn
+from mmiotools.formats.native_layout import ADDRESS, CONSTANT, DELTA, DICTIONARY, PLACES, PLAIN, SHARED, pack, unpack
 from mmiotools.formats.native_planes import split, zigzag
+from mmiotools.formats.native_shared import rows_of, stored_column
 from mmiotools.formats.native_stored import BITS
 from mmiotools.formats.native_zstd import DAMAGED, expand_whole
 from mmiotools.speed import compiled
@@ -68,18 +68,40 @@ def column(name: str, numbers: list[int], encoding: int, apart: bool, addresses:
     return None, pack(parts)
 
 
+def together(n: int, columns: Columns) -> tuple[list[int], dict[str, list[int]]]:
+    """The place of each row among the distinct ones, and what columns have for these; gaps have any number."""
+    filled = {
+        name: [next(x for x in numbers if x is not None) if number is None else number for number in numbers]
+        for name, numbers in columns.items()
+    }
+    rows = list(zip(*filled.values(), strict=True))
+    distinct = sorted(set(rows), key=lambda row: hash(row) % 1009)
+    places = {row: place for place, row in enumerate(distinct)}
+    return [places[row] for row in rows], {name: [row[at] for row in distinct] for at, name in enumerate(filled)}
+
+
 def block(n: int, columns: Columns, encodings: dict[str, int], apart: bool = True) -> tuple[Any, Any]:
-    """Head and body, as objects."""
+    """Head and body, as objects. An encoding of SHARED and more is that of a shared column."""
     directory, body, presence = {}, {}, Presence()
+    shared = {name: encoding - SHARED for name, encoding in encodings.items() if encoding > SHARED}
+    places, distinct = together(n, {name: columns[name] for name in shared})
+    if shared:
+        payload = pack({"v": planes(places, apart)})
+        directory["places"], body["places"] = [PLACES, 16, len(payload), zlib.crc32(payload), len(set(places))], payload
     found = {number for number in columns.get("addr", []) if number is not None}
     often = sorted(number for number in found if number % 3 == 0)
     others = sorted(found.difference(often))
     addresses = often + others
     for name, numbers in columns.items():
         held = [number for number in numbers if number is not None]
-        parameter, payload = column(name, held, encodings[name], apart, addresses)
+        encoding, parameter = encodings[name], None
+        if name in shared:
+            _, payload = column(name, distinct[name], shared[name], apart, addresses)
+            encoding, parameter = SHARED, shared[name]
+        else:
+            parameter, payload = column(name, held, encoding, apart, addresses)
         bitmap = [presence.number(np.array([number is not None for number in numbers]))] if len(held) < n else []
-        directory[name] = [encodings[name], BITS[name], len(payload), zlib.crc32(payload), parameter, *bitmap]
+        directory[name] = [encoding, BITS[name], len(payload), zlib.crc32(payload), parameter, *bitmap]
         if payload:
             body[name] = payload
     head: dict[str, Any] = {"n": n, "zone": {"kinds": 7}, "columns": directory}
@@ -113,6 +135,9 @@ def some(rng: random.Random, n: int, gaps: bool) -> tuple[Columns, dict[str, int
         if len(set(many)) == 1:
             encodings[name] = CONSTANT
         columns[name] = [None if gaps and i and rng.random() < 0.3 else many[i] for i in range(n)]
+    if rng.random() < 0.6:
+        kinds = (PLAIN, DICTIONARY, ADDRESS)
+        encodings = {name: e + SHARED * (e in kinds and rng.random() < 0.7) for name, e in encodings.items()}
     return columns, encodings
 
 
@@ -251,7 +276,7 @@ def any_block(rng: random.Random) -> tuple[int, Any, Any]:
     columns, encodings = some(rng, n, rng.random() < 0.5)
     head, body = block(n, columns, encodings, rng.random() < 0.5)
     for _ in range(rng.choice((0, 1, 1, 2))):
-        name = rng.choice(list(columns))
+        name = rng.choice([*columns, "places"])
         if rng.random() < 0.5 and body.get(name) and name in head["columns"]:
             try:
                 body[name] = pack(spoilt(rng, unpack(body[name])))
@@ -348,9 +373,10 @@ def test_what_is_read_is_what_others_read() -> None:
 
     def look(n: int, head: Any, body: Any, name: str, numbers: list[int | None]) -> None:
         try:
-            read = StoredColumn(
-                head["columns"][name], body.get(name, b""), n, dictionary(head, n), Presence(head.get("present"))
-            ).column()
+            rows = rows_of(head["columns"], body, n)
+            presence = Presence(head.get("present"))
+            entry, payload = head["columns"][name], body.get(name, b"")
+            read = stored_column(entry, payload, n, dictionary(head, n), presence, rows).column()
         except NONSENSE as error:
             raise AssertionError(f"{name}: {error} {head['columns'][name]}") from error
         present = [True] * n if read.present is None else read.present.tolist()
