@@ -28,8 +28,8 @@ from mmiotools.trace.batch import Column
 if TYPE_CHECKING:
     import zstandard
 
-#: Up to so many numbers, all byte planes may go into one frame, which is quicker to unpack, where that makes them larger by
-#: no more than this part.
+#: Up to so many numbers, all byte planes may go into one frame, which is quicker to unpack, where that makes them
+#: larger by no more than this part.
 _FEW, _LARGER = 1 << 14, 50
 _packer = msgpack.Packer()
 

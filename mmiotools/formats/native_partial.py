@@ -107,7 +107,7 @@ class StoredColumn:
         if table.all():
             return self.present.copy()
         try:
-            found = chosen(table, self._numbered())
+            found = chosen(table, place_of(self._places(), self._count))
         except _NONSENSE as error:
             raise Corrupt(str(error)) from error
         if self._present is None:
@@ -120,15 +120,21 @@ class StoredColumn:
         """The numbers of the rows that have it, (m,)."""
         return self._decoded(None)
 
+    def numbers_at(self, places: Array) -> Array:
+        """Numbers of a column that all rows have, but no times: those at some places, in any order."""
+        if self._whole is not None or 2 * len(places) > self._n:
+            return self.column().data[places]
+        return self._decoded(places)
+
     def coded(self) -> tuple[Array, Array]:
-        """Numbers, those of the column and perhaps more; and the places there of those that it holds, (m,)."""
+        """Distinct numbers, those of the column and perhaps more; and the places there of those that it holds, (m,)."""
         values = self._dictionary()
         if values is None:
             return np.unique(self.held(), return_inverse=True)
         if self._encoding == CONSTANT:
             return values, np.zeros(self._count, np.uint8)
         try:
-            places = self._numbered()
+            places = place_of(self._places(), self._count)
         except _NONSENSE as error:
             raise Corrupt(str(error)) from error
         if len(places) and int(places.max()) >= len(values):
@@ -136,7 +142,7 @@ class StoredColumn:
         return values, places
 
     def _dictionary(self) -> Array | None:
-        """The numbers that the column may have, perhaps more; None where they are not known."""
+        """The distinct numbers of the column, or more; None where they are not known."""
         if self._encoding == CONSTANT:
             return self._decoded(np.zeros(1, np.intp))
         if self._encoding == ADDRESS and self.dtype == np.uint64:
@@ -164,10 +170,6 @@ class StoredColumn:
         if self._planes is None:
             self._planes = expand_planes(self._unpacked()["v"], self._count)
         return self._planes
-
-    def _numbered(self) -> Array:
-        """The places in the dictionary, (m,)."""
-        return place_of(self._places(), self._count)
 
     def _values(self) -> U64:
         if self._encoding == ADDRESS:

@@ -6,6 +6,7 @@ Registers are used in the same ways again and again, so that a block of 65536 ev
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from mmiotools.formats.native_columns import Presence
 from mmiotools.formats.native_layout import ADDRESS, DICTIONARY, PLACES, PLAIN, SHARED, unpack
 from mmiotools.formats.native_partial import StoredColumn
-from mmiotools.formats.native_planes import U64, Array, distinct_rows, place_of
+from mmiotools.formats.native_planes import U64, Array, chosen, distinct_rows, place_of
 from mmiotools.formats.native_zstd import Corrupt, expand_planes
-from mmiotools.trace.batch import Batch, Column
+from mmiotools.trace.batch import Batch, BoolArray, Column
 
 #: What a payload that checks out may still raise when it says nonsense.
 _NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
@@ -83,25 +84,15 @@ class DistinctRows:
         if len(entry) != 5 or type(self.size) is not int or not 0 < self.size <= n:
             raise Corrupt("an impossible number of distinct rows")
         self._payload, self._n = payload, n
-        self._planes: list[Any] | None = None
         self._places: Array | None = None
-
-    @property
-    def planes(self) -> list[Any]:
-        """The places as byte planes."""
-        if self._planes is None:
-            try:
-                self._planes = expand_planes(unpack(self._payload)["v"], self._n)
-            except _NONSENSE as error:
-                raise Corrupt(str(error)) from error
-        return self._planes
+        self._uses: NDArray[np.int64] | None = None
 
     @property
     def places(self) -> Array:
         """The places, (n,)."""
         if self._places is None:
             try:
-                places = place_of(self.planes, self._n)
+                places = place_of(expand_planes(unpack(self._payload)["v"], self._n), self._n)
             except _NONSENSE as error:
                 raise Corrupt(str(error)) from error
             if int(places.max()) >= self.size:
@@ -109,9 +100,20 @@ class DistinctRows:
             self._places = places
         return self._places
 
+    @property
+    def uses(self) -> NDArray[np.int64]:
+        """How many events have each distinct row, (size,)."""
+        if self._uses is None:
+            self._uses = np.bincount(self.places, minlength=self.size)
+        return self._uses
+
 
 class SharedColumn(StoredColumn):
-    """A column with a number for each distinct row of a block."""
+    """A column with a number for each distinct row of a block.
+
+    rows     these
+    of_rows  its numbers for them, as a column of that many rows
+    """
 
     def __init__(
         self, entry: Any, payload: bytes, n: int, addresses: U64 | None, presence: Presence, rows: DistinctRows
@@ -119,30 +121,54 @@ class SharedColumn(StoredColumn):
         _, bits, length, crc, encoding, *bitmap = entry
         if encoding not in _ENCODINGS:
             raise Corrupt("its numbers are in an encoding that they cannot be in")
-        alike = [encoding, bits, length, crc, None]
-        super().__init__([*alike, *bitmap], payload, n, addresses, presence)
-        self._rows = rows
-        self._of_rows = StoredColumn(alike, payload, rows.size, addresses, presence)
+        alone = [encoding, bits, length, crc, None]
+        super().__init__([*alone, *bitmap], payload, n, addresses, presence)
+        self.rows = rows
+        self.of_rows = StoredColumn(alone, payload, rows.size, addresses, presence)
 
-    def by_row(self) -> Array:
-        """Its number for each distinct row, (size,)."""
-        return self._of_rows.column().data
+    def column(self) -> Column:
+        """See StoredColumn."""
+        if self._whole is None:
+            data = self.of_rows.column().data[self.rows.places]
+            if self._present is not None:
+                data[~self._present] = 0
+            self._whole = Column(data, self._present)
+        return self._whole
 
-    def _dictionary(self) -> Array | None:
-        return self.by_row()
+    def take(self, rows: NDArray[np.intp]) -> Column | None:
+        """See StoredColumn."""
+        present = None if self._present is None else self._present[rows]
+        if present is None or present.all():
+            return Column(self.of_rows.numbers_at(self.rows.places[rows]))
+        if not present.any():
+            return None
+        data = self.of_rows.numbers_at(self.rows.places[rows])
+        return Column(np.where(present, data, data.dtype.type(0)), present)
 
-    def _places(self) -> list[Any]:
+    def where(self, test: Callable[[Array], BoolArray]) -> BoolArray:
+        """See StoredColumn."""
+        table = self.of_rows.where(test)
+        if not table.any():
+            return np.zeros(self._n, np.bool_)
+        found = chosen(table, self.rows.places)
+        return found if self._present is None else found & self._present
+
+    def held(self) -> Array:
+        """See StoredColumn."""
+        data, present = self.column()
+        return data if present is None else data[present]
+
+    def coded(self) -> tuple[Array, Array]:
+        """See StoredColumn."""
+        places = self.rows.places
+        return self.of_rows.column().data, places if self._present is None else places[self._present]
+
+    def uses(self) -> NDArray[np.int64]:
+        """How many events have each distinct row and this column, (rows.size,)."""
+        uses = self.rows.uses
         if self._present is None:
-            return self._rows.planes
-        return [np.frombuffer(plane, np.uint8)[self._present] for plane in self._rows.planes]
-
-    def _numbered(self) -> Array:
-        places = self._rows.places
-        return places if self._present is None else places[self._present]
-
-    def _decoded(self, at: NDArray[np.intp] | None) -> Array:
-        places = self._numbered()
-        return self.by_row()[places if at is None else places[at]]
+            return uses
+        return uses - np.bincount(self.rows.places[~self._present], minlength=self.rows.size)
 
 
 def rows_of(directory: dict[Any, Any], payloads: dict[Any, bytes], n: int) -> DistinctRows | None:

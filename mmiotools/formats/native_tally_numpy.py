@@ -13,7 +13,8 @@ from mmiotools.formats.native_columns import Presence
 from mmiotools.formats.native_decode import MAX_COLUMNS, dictionary
 from mmiotools.formats.native_layout import EVENTS, FRAME_SIZE, unpack, unpack_frame
 from mmiotools.formats.native_partial import StoredColumn
-from mmiotools.formats.native_shared import rows_of, stored_column
+from mmiotools.formats.native_planes import Array
+from mmiotools.formats.native_shared import SharedColumn, rows_of, stored_column
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH
@@ -113,32 +114,34 @@ def take_entries(tally: Tally) -> tuple[tuple[int, ...], bytes]:
 
 def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
     """See compiled/block_tally.c. Raises Corrupt for what cannot be."""
-    n, of_kind = block.n, block.columns.get("kind")
+    of_kind = block.columns.get("kind")
     if of_kind is None or any(column.dtype != _READ[name] for name, column in block.columns.items()):
         return None
-    kinds = of_kind.held()
-    if len(kinds) != n:
+    if not of_kind.present.all():
         return None
-    rare = np.flatnonzero(kinds > Kind.UNKNOWN)
-    if len(rare) and (int(kinds.max()) > max(Kind) or bool((kinds[rare] == Kind.LOST).any())):
-        return None
+    rare = np.flatnonzero(of_kind.where(lambda kinds: kinds > Kind.UNKNOWN))
     told = np.zeros(len(rare), _RARE)
-    told["row"], told["kind"], told["has"] = rare, kinds[rare], 1
+    told["row"], told["has"] = rare, 1
+    if len(rare):
+        taken = of_kind.take(rare)
+        assert taken is not None, "all rows have a kind"
+        if int(taken.data.max()) > max(Kind) or bool((taken.data == Kind.LOST).any()):
+            return None
+        told["kind"] = taken.data
     found: list[tuple[NDArray[Any], NDArray[np.int64]] | None] = []
     for name, has in _COUNTED:
         column = block.columns.get(name)
         if column is None:
             found.append(None)
             continue
-        values, places = column.coded()
-        found.append((values, _table(len(values), places, kinds if len(places) == n else kinds[column.present])))
+        found.append(_counts(column, of_kind))
         _tell(told, name, has, column, rare)
     of_time = block.columns.get("time")
     times = None
     if of_time is not None:
         times = _times(of_time)
         _tell(told, "time", _HAS_TIME, of_time, rare)
-    tally.kinds += np.bincount(kinds, minlength=3)[:3]
+    tally.kinds += _counts(of_kind, of_kind)[1].sum(axis=0)
     for parts, made in zip(tally.parts, found, strict=True):
         if made is not None:
             used = made[1].any(axis=1)
@@ -147,10 +150,22 @@ def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
     return times, told.tobytes(), tally.size
 
 
-def _table(size: int, places: NDArray[Any], kinds: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Accesses by value and kind, (size, 3)."""
+def _counts(column: StoredColumn, of_kind: StoredColumn) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Values that a column has, and perhaps more, (m,), and how many accesses of each kind have them, (m, 3)."""
+    if isinstance(column, SharedColumn) and isinstance(of_kind, SharedColumn):
+        values, places = column.of_rows.coded()
+        return values, _table(len(values), places, of_kind.of_rows.column().data, column.uses())
+    values, places = column.coded()
+    kinds = of_kind.column().data
+    return values, _table(len(values), places, kinds if len(places) == len(kinds) else kinds[column.present])
+
+
+def _table(size: int, places: Array, kinds: NDArray[np.uint8], uses: Array | None = None) -> NDArray[np.int64]:
+    """Accesses by value and kind, (size, 3): as many as `uses` says for each, or one."""
     codes = places.astype(np.intp) * 16 + kinds
-    return np.bincount(codes, minlength=size * 16).reshape(-1, 16)[:, :3]
+    # Exact, though it counts in floats: no count comes near 2 to the 53rd.
+    counts = np.bincount(codes, uses, size * 16).reshape(-1, 16)[:, :3]
+    return counts.astype(np.int64, copy=False)
 
 
 def _tell(told: NDArray[Any], name: str, has: int, column: StoredColumn, rare: NDArray[np.intp]) -> None:

@@ -80,6 +80,7 @@ def assemble(head: dict[str, object], body: dict[str, bytes], events: int, kind:
 def entry(payload: bytes, encoding: int = 1, bits: int = 8) -> list[object]:
     return [encoding, bits, len(payload), zlib.crc32(payload), None]
 
+
 #: Parameters of DELTA that are none.
 _NO_TIMES = {"times beyond 64 bits": [(1 << 64) - 1, 1], "a unit beyond 64 bits": [0, 1 << 63], "no time": [None, 1]}
 
@@ -97,6 +98,21 @@ def hostile() -> dict[str, bytes]:
     kinds = {"kind": [0, 8, 0, 0, 0]}
     steps = msgpack.packb({"v": zstandard.ZstdCompressor().compress(bytes(2))})
     times = {what: [4, -64, len(steps), zlib.crc32(steps), pair] for what, pair in _NO_TIMES.items()}
+    zero, one = (
+        msgpack.packb({"v": [zstandard.ZstdCompressor().compress(bytes(content))]}) for content in ([0, 0], [0, 1])
+    )
+    shared, places = entry(zero, 6)[:4], entry(one, 7, 16)[:4]
+    rows = {
+        "a place beyond the distinct rows": ([*places, 1], [*shared, 1]),
+        "more distinct rows than events": ([*places, 3], [*shared, 1]),
+        "no distinct rows": ([*places, 0], [*shared, 1]),
+        "as many distinct rows as a truth value": ([*places, True], [*shared, 1]),
+        "places with a bitmap": ([*places, 2, 0], [*shared, 1]),
+        "a shared constant": ([*places, 2], [*shared, 0]),
+        "shared times": ([*places, 2], [*shared, 4]),
+        "shared twice": ([*places, 2], [*shared, 6]),
+        "shared, and nothing to share": (entry(one), [*shared, 1]),
+    }
     return {
         **{
             what: assemble({"n": 2, "columns": {**kinds, "time": time}}, {"time": steps}, 2)
@@ -108,6 +124,10 @@ def hostile() -> dict[str, bytes]:
         ),
         "an entry too short": assemble({"n": 2, "columns": {**kinds, "extras": [5]}}, {}, 2),
         "an entry that is none": assemble({"n": 2, "columns": {**kinds, "value": 5}}, {}, 2),
+        **{
+            what: assemble({"n": 2, "columns": {"kind": kind, "rows": places}}, {"kind": zero, "rows": one}, 2)
+            for what, (places, kind) in rows.items()
+        },
         "too many columns": assemble(
             {"n": 2, "columns": {**kinds, **{f"c{k}": [0, 64, 0, 0, 0] for k in range(10_000)}}}, {}, 2
         ),

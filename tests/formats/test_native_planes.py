@@ -22,11 +22,13 @@ from mmiotools.formats.native_planes import (
     OFTEN,
     Coded,
     Packed,
+    Rows,
     Steps,
     What,
     alike,
     chosen,
     code,
+    distinct_rows,
     from_differences,
     from_steps,
     join,
@@ -76,7 +78,7 @@ def on_both(function: Callable[[], R]) -> list[R]:
 
 def plain(made: Any) -> Any:
     """Arrays and buffers as what can be compared."""
-    if isinstance(made, Coded | Packed | Steps | list | tuple):
+    if isinstance(made, Coded | Packed | Rows | Steps | list | tuple):
         return [plain(part) for part in made]
     if isinstance(made, np.ndarray):
         return [str(made.dtype), made.tolist()]
@@ -289,3 +291,28 @@ def test_what_a_table_chooses(table: list[bool], data: st.DataObject) -> None:
     assert (chosen(some, small) == some[small]).all()
     with pytest.raises(ValueError):
         chosen(some, np.array([0, len(table)], np.uint16))
+
+
+COLUMN = st.lists(WORDS, min_size=1, max_size=9)
+
+
+@needs_engine
+@settings(max_examples=200)
+@given(st.lists(st.tuples(COLUMN, st.booleans()), min_size=1, max_size=6), st.integers(1, 700), st.integers(0, 700))
+def test_distinct_rows_are_the_same_on_both_engines(parts: list[tuple[list[int], bool]], n: int, most: int) -> None:
+    dice = random.Random(n)
+    columns = []
+    for some, narrow in parts:
+        numbers = np.array([dice.choice(some) for _ in range(n)], np.uint64)
+        columns.append(numbers.astype(np.uint8) if narrow else numbers)
+    fast, slow = on_both(lambda: distinct_rows(columns, min(most, n)))
+    rows = list(zip(*[column.tolist() for column in columns], strict=True))
+    assert (fast is None) == (slow is None) == (len(set(rows)) > min(most, n))
+    if fast is None:
+        return
+    assert plain(fast) == plain(slow)
+    places = join(fast.planes, n).tolist()
+    distinct = [rows[at] for at in fast.one_of.tolist()]
+    assert [distinct[place] for place in places] == rows
+    assert [max(at for at in range(n) if rows[at] == row) for row in distinct] == fast.one_of.tolist()
+    assert distinct[:OFTEN] == sorted(distinct[:OFTEN]) and distinct[OFTEN:] == sorted(distinct[OFTEN:])
