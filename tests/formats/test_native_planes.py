@@ -241,6 +241,10 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
         for call in (
             lambda: engine.split(room(), length(), room()),
             lambda: engine.codes(room(), length(), length(), room(), room()),
+            lambda: engine.distinct_rows(
+                tuple((room(), rng.choice((1, 8, 8, 3))) for _ in range(rng.choice((0, 1, 4, 5, 8, 9)))),
+                length(), length(), room(), room(),
+            ),
             lambda: engine.alike(room(), length()),
             lambda planes=planes: engine.join(
                 planes, length(), rng.choice((None, room())), 1, rng.choice(SIZES), room()
@@ -257,7 +261,7 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
         ):
             try:
                 call()
-            except (ValueError, OverflowError):
+            except (ValueError, OverflowError, TypeError):
                 pass
 
 
