@@ -75,6 +75,7 @@ def test_a_filter_from_native_to_text_imports_neither_click_nor_numpy(top: Path)
     trace = "samples/native/nvme-linux6.1.mmio"
     packages = imported(top, "filter", "read", trace, "-t", "mmiotrace", "-o", "/dev/null")
     assert not packages & {"click", "numpy", "construct", "rich", "dataclasses", "multiprocessing", "re", "typing"}
+    assert not packages & {"msgpack", "datetime"}
 
 
 @pytest.mark.parametrize("engine", ["auto", "numpy"])

@@ -24,6 +24,8 @@ R = TypeVar("R")
 
 #: Blocks that a worker counts at a time; bytes that it reads at a time, or one block.
 _TOGETHER, _AT_ONCE = 128, 1 << 20
+#: Blocks that are worth other processes, whatever is in them.
+_MANY = 32
 #: What is longer is no block.
 _MOST = FRAME_SIZE + MAX_HEAD + MAX_BODY
 
@@ -82,7 +84,7 @@ def _count_blocks(
             return piece, None
 
     done = 0
-    for (_, stop), found in ordered_map(work, shares(0, last, _TOGETHER)):
+    for (_, stop), found in ordered_map(work, shares(0, last, _TOGETHER), many=last > _MANY):
         if found is None:
             break
         yield from found

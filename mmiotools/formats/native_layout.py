@@ -6,9 +6,8 @@ import struct
 import zlib
 from collections.abc import Callable
 
-import msgpack
-
 from mmiotools.formats.native_magic import MAGIC, SYNC
+from mmiotools.speed import compiled
 from mmiotools.typed import Any, NamedTuple
 
 END = b"MMIOEND\n"
@@ -103,17 +102,23 @@ def unpack_file_header(data: bytes) -> FileHeader | None:
 
 def _big(number: Any) -> Any:
     """msgpack's way out for integers of more than 64 bits: extension type 1, signed big-endian."""
+    import msgpack
+
     if isinstance(number, int):
         return msgpack.ExtType(1, number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True))
     raise TypeError(f"a {type(number).__name__} has no place in a native file")
 
 
 def _extension(code: int, data: bytes) -> Any:
+    import msgpack
+
     return int.from_bytes(data, "big", signed=True) if code == 1 else msgpack.ExtType(code, data)
 
 
 def pack(content: Any) -> bytes:
     """msgpack, with big integers. Raises ValueError or TypeError for what msgpack cannot say."""
+    import msgpack
+
     packed: bytes = msgpack.packb(content, default=_big, unicode_errors="surrogatepass")
     return packed
 
@@ -122,7 +127,9 @@ def unpack(data: Any) -> Any:
     """What `pack` was given. Raises ValueError for anything that is not exactly one msgpack object, or too large."""
     if len(data) < MAX_OBJECTS // 2:
         # An item takes a byte at least, and a list or map is an item: there cannot be too many, whatever it says.
-        return _unpacked(data, None)
+        fast = compiled()
+        found = NotImplemented if fast is None else fast.unpack(data)
+        return _unpacked(data, None) if found is NotImplemented else found
     items = 0
 
     def counted(container: Any) -> Any:
@@ -136,6 +143,8 @@ def unpack(data: Any) -> Any:
 
 
 def _unpacked(data: Any, hook: Callable[[Any], Any] | None) -> Any:
+    import msgpack  # takes longer than a small file, and the compiled engine does without
+
     try:
         return msgpack.unpackb(
             data,

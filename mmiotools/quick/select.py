@@ -16,12 +16,13 @@ from mmiotools.filters.program import Program, compiled_steps
 from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.native_stored import Rare, Rows, Stored, Unfit, joined
 from mmiotools.formats.native_table import Table, read_table, running_sums, sound_header
-from mmiotools.formats.pace import Pace
-from mmiotools.formats.parallel import ordered_map, workers_wanted
 from mmiotools.quick.sheets import Sheet, Sheets
 from mmiotools.speed import compiled
 from mmiotools.trace.memory import keep_freed_memory
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mmiotools.formats.pace import Pace
 
 _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
 #: The number of a piece of work, and blocks side by side: from which one, and up to which.
@@ -101,8 +102,8 @@ class Selection:
             self._context, self._numbers, self._picked = _context(fast, table, program)
         #: Whether a block may say that it has nothing of what its pages look like.
         self._asks_blocks = self._context is not None and (table.pages is None or table.pages.shift > 0)
-        #: For each piece that workers have, the one that is being written out, and one.
-        self._sheets = Sheets(2 * workers_wanted() + 2, _TOGETHER * fast.LINE_MOST)
+        #: The memory of a sheet, by the number of the piece that is put there.
+        self._sheet: Callable[[int], memoryview] = lambda turn: memoryview(b"")
         #: Bytes of the file that are done.
         self.consumed = 0
 
@@ -131,6 +132,11 @@ class Selection:
         return range(bisect_left(self._numbers, start), bisect_left(self._numbers, stop))
 
     def _all_times(self) -> Iterator[Part]:
+        from mmiotools.formats.pace import Pace
+        from mmiotools.formats.parallel import ordered_map, workers_wanted
+
+        # For each piece that workers have, the one that is being written out, and one.
+        self._sheet = Sheets(2 * workers_wanted() + 2, _TOGETHER * self._fast.LINE_MOST).memory
         wanted = self._wanted()
         at = 0
         total = sum(self._zones[number].events for number in wanted)
@@ -161,7 +167,7 @@ class Selection:
 
     def _lies(self, turn: int, text: bytes | int) -> bytes | memoryview:
         """The text of a sheet."""
-        return self._sheets.memory(turn)[:text] if isinstance(text, int) else text
+        return self._sheet(turn)[:text] if isinstance(text, int) else text
 
     def _skipped(self, start: int, stop: int) -> Part:
         """What is kept of events that are not read."""
@@ -176,7 +182,7 @@ class Selection:
     def _read(self, piece: Piece) -> tuple[Piece, bytes | int, int, int]:
         """Some blocks, onto a sheet: what is a part of what is kept. Pure but for that, for a worker."""
         turn, stretch = piece
-        sheet, selected, events = Sheet(self._sheets.memory(turn)), 0, 0
+        sheet, selected, events = Sheet(self._sheet(turn)), 0, 0
         for number in range(*stretch):
             stored, zone = self._stored(number), self._zones[number]
             events += zone.events
@@ -220,6 +226,7 @@ class Selection:
         high = min(_HIGH if question.last is None else question.last, _HIGH)
         if low > _HIGH or high < _LOW:
             raise Unfit
+        self._sheet = Sheets(1, _TOGETHER * self._fast.LINE_MOST).memory
         maps: LiveMaps[Told] = LiveMaps()
         inside = question.first is None
         done = 0
@@ -269,7 +276,7 @@ class Selection:
         rows = stored.pick(*self._program, allowed)
         if self._question.counts:
             return Part(b"", len(rows), stored.n), after
-        sheet = Sheet(self._sheets.memory(0))
+        sheet = Sheet(self._sheet(0))
         start = at = 0
         while start < stored.n:
             is_in = within[start]

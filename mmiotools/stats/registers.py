@@ -51,7 +51,7 @@ class RegisterCounts:
 
     def put(self, address: int, counts: Counts) -> None:
         """Count so many accesses to an address."""
-        if not countable(address):
+        if address >> 60 and not countable(address):
             self._forgotten += sum(counts)
             return
         before = self._few.get(address)

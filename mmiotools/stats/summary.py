@@ -150,13 +150,23 @@ class Summary:
             self._by_width.update(found.by_width)
             self._map_accesses.update(found.by_map)
             return
+        put = self._registers.put
+        # Few maps and widths go together, so that these are looked at once for all addresses.
+        apart: dict[tuple[int, int, int], list[int]] = {}
         for addr, map_id, reads, writes, unknown, width, has in ENTRY.iter_unpack(entries):
             if has & HAS_ADDR:
-                self._registers.put(addr, (reads, writes, unknown))
+                put(addr, (reads, writes, unknown))
+            total = apart.get((map_id, width, has))
+            if total is None:
+                total = apart[map_id, width, has] = [0, 0, 0]
+            total[0] += reads
+            total[1] += writes
+            total[2] += unknown
+        for (map_id, width, has), total in apart.items():
             if has & HAS_MAP:
-                self._map_accesses[map_id] += reads + writes + unknown
+                self._map_accesses[map_id] += sum(total)
             if has & HAS_WIDTH:
-                for kind, count in enumerate((reads, writes, unknown)):
+                for kind, count in enumerate(total):
                     self._by_width[kind << 8 | width] += count
 
     def add_rare(self, events: Iterable[Event]) -> None:

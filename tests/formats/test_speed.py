@@ -221,12 +221,13 @@ def test_garbled_text_under_the_address_sanitizer(top: Path, tmp_path: Path) -> 
     subprocess.run([compiler, *flags, include, *sources, "-o", str(built)], check=True)
     library = subprocess.run([compiler, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True)
     program = (
-        "import importlib.util, sys, test_compiled, test_native_planes, test_speed, test_stored_rows\n"
+        "import importlib.util, sys, test_compiled, test_native_planes, test_speed, test_stored_rows, test_unpacking\n"
         f"spec = importlib.util.spec_from_file_location('_speed', {str(built)!r})\n"
         "engine = importlib.util.module_from_spec(spec); spec.loader.exec_module(engine)\n"
         "test_speed.fuzz(engine, int(sys.argv[1]), 1)\n"
         "test_compiled.fuzz(engine, 5 * int(sys.argv[1]), 1)\n"
         "test_native_planes.fuzz(engine, 5 * int(sys.argv[1]), 1)\n"
+        "test_unpacking.fuzz(engine, 100 * int(sys.argv[1]), 1)\n"
         "test_stored_rows.fuzz(engine, 20 * int(sys.argv[1]), 1, lambda *read: None)\n"
     )
     environment = os.environ | {
