@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from mmiotools.errors import UsageError
+from mmiotools.formats import native_shared
 from mmiotools.serve.qemu import Qemu, find_qemu
 
 # No test asserts a time: neither an example's nor that of making one. The examples are the same in every run, so that a
@@ -68,6 +69,16 @@ def cli(top: Path) -> Cli:
         return subprocess.run(words, input=input, cwd=cwd, capture_output=True, env=environment, timeout=120)
 
     return run
+
+
+@pytest.fixture(scope="module", params=["long", "any"])
+def shared_rows(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Native blocks have their distinct rows where that is worth it; and wherever it can be, however short."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "any":
+            patch.setattr(native_shared, "_LEAST", 1)
+            patch.setattr(native_shared, "_OFTEN", 1)
+        yield
 
 
 @pytest.fixture(scope="session")

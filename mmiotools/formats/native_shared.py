@@ -24,7 +24,7 @@ _NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, Overfl
 #: How a column may have its numbers.
 _ENCODINGS = (PLAIN, DICTIONARY, ADDRESS)
 #: The column that has the places; and those that may share them, in the order in which rows are sorted.
-NAME = "places"
+PLACES_NAME = "places"
 _SHARING = ("kind", "addr", "width", "map", "value")
 #: Events from which on it is worth it; and as many as there are of a distinct row on average, at least.
 _LEAST, _OFTEN = 1 << 10, 4
@@ -47,7 +47,7 @@ class Shared(NamedTuple):
 def share(batch: Batch) -> Shared | None:
     """The distinct rows of a batch; None where they are many, or it is short."""
     n = len(batch)
-    if n < _LEAST or NAME in batch.columns:
+    if n < _LEAST or PLACES_NAME in batch.columns:
         return None
     filled = {name: _filled(column) for name in _SHARING if (column := _column(batch, name)) is not None}
     found = distinct_rows(list(filled.values()), n // _OFTEN)

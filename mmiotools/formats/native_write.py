@@ -31,8 +31,7 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.native_pages import PageSets, pages_of
 from mmiotools.formats.native_planes import OFTEN, from_differences, join
-from mmiotools.formats.native_shared import NAME as PLACES
-from mmiotools.formats.native_shared import share
+from mmiotools.formats.native_shared import PLACES_NAME, share
 from mmiotools.formats.native_zstd import QUICK, THOROUGH, Effort, squeeze
 from mmiotools.formats.source import is_seekable
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
@@ -228,7 +227,7 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
     of_rows: dict[str, Column] = {}
     if shared is not None:
         of_rows = shared.columns
-        directory[PLACES], body[PLACES] = encode_places(shared.planes, len(batch), shared.size, effort)
+        directory[PLACES_NAME], body[PLACES_NAME] = encode_places(shared.planes, len(batch), shared.size, effort)
     for name, column in (("kind", Column(batch.kind)), *batch.columns.items()):
         encoded = encode(name, column, presence, effort, of_rows.get(name))
         if encoded is None:

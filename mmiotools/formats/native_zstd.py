@@ -26,6 +26,7 @@ def _library() -> Any:
     # module_from_spec would do the same, but lies in a module that takes as long to import as this one.
     module = part.loader.create_module(part)
     assert module is not None
+    module.__spec__ = part
     part.loader.exec_module(module)
     # So that who imports the package later has the same.
     sys.modules[name] = module

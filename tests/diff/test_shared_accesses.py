@@ -25,7 +25,10 @@ from mmiotools.trace.header import Bar, PciDevice, TraceHeader
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.sharing import map_accesses
 
-pytestmark = pytest.mark.skipif(compiled() is None, reason="the compiled engine was not built")
+pytestmark = [
+    pytest.mark.skipif(compiled() is None, reason="the compiled engine was not built"),
+    pytest.mark.usefixtures("shared_rows"),
+]
 
 CARD = PciDevice(0x18, 0x8086, 0x100E, bars=(Bar(0, 0x100000, 0x1000), Bar(1, 0x800000, 0x100)))
 MOVED = PciDevice(0x18, 0x8086, 0x100E, bars=(Bar(0, 0x900000, 0x1000), Bar(1, 0x800000, 0x100)))

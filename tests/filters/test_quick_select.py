@@ -25,7 +25,10 @@ from mmiotools.speed import compiled
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 
-pytestmark = pytest.mark.skipif(compiled() is None, reason="the compiled engine was not built")
+pytestmark = [
+    pytest.mark.skipif(compiled() is None, reason="the compiled engine was not built"),
+    pytest.mark.usefixtures("shared_rows"),
+]
 
 times = st.integers(0, 12).map(lambda step: 1000 * step)
 addresses = st.integers(0x100F8, 0x10228) | st.sampled_from([0, 2**32, 2**64 - 1])

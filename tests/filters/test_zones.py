@@ -29,6 +29,8 @@ from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.zones import Choice, Last
 
+pytestmark = pytest.mark.usefixtures("shared_rows")
+
 bounds = st.none() | st.integers(-3, 12)
 windows = st.builds(
     Window,

@@ -25,6 +25,8 @@ from mmiotools.formats.base import damaged
 from mmiotools.stats.summary import LOOKED_AT, Summary
 from mmiotools.trace.tally import ENTRY
 
+pytestmark = pytest.mark.usefixtures("shared_rows")
+
 FAST = speed.compiled.__wrapped__()
 needs_engine = pytest.mark.skipif(FAST is None, reason="the compiled engine was not built")
 

@@ -21,6 +21,8 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch, Column
 from mmiotools.trace.header import PciDevice, TraceHeader
 
+pytestmark = pytest.mark.usefixtures("shared_rows")
+
 
 def write(events: list[Event], block: int = 4, *, pipe: bool = False) -> bytes:
     out = io.BytesIO()

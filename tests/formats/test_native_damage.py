@@ -24,6 +24,8 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 
+pytestmark = pytest.mark.usefixtures("shared_rows")
+
 N = 60
 
 

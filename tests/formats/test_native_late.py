@@ -23,6 +23,8 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import DTYPES, Array, Batch, BoolArray, Regions
 from mmiotools.trace.zones import Choice
 
+pytestmark = pytest.mark.usefixtures("shared_rows")
+
 #: Few different events, many times, so that there are dictionaries and constants.
 STREAM = st.lists(EVENT, min_size=1, max_size=6).flatmap(
     lambda some: st.lists(st.sampled_from(some), min_size=1, max_size=60)
