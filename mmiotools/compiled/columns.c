@@ -59,11 +59,11 @@ split(PyObject *self, PyObject *args)
 /* -- dictionaries -------------------------------------------------------------------------------------------- */
 
 static inline Slot *
-slot_of(Slot *slots, int bits, uint64_t value)
+slot_of(Slot *slots, const Table *table, uint64_t value)
 {
-    size_t at = (size_t)((value * 0x9E3779B97F4A7C15u) >> (64 - bits));
+    size_t at = (size_t)((value * table->odd) >> (64 - table->bits));
     while (slots[at].number && slots[at].value != value)
-        at = (at + 1) & (((size_t)1 << bits) - 1);
+        at = (at + 1) & (((size_t)1 << table->bits) - 1);
     return &slots[at];
 }
 
@@ -78,7 +78,7 @@ table_grow(Table *table, Py_ssize_t count)
     table->slots = wider;
     table->bits++;
     for (Py_ssize_t i = 0; i < count; i++)
-        *slot_of(wider, table->bits, table->sorted[i].value) = table->sorted[i];
+        *slot_of(wider, table, table->sorted[i].value) = table->sorted[i];
     return 1;
 }
 
@@ -93,7 +93,7 @@ look_up_all(const uint64_t *numbers, Py_ssize_t n, Py_ssize_t most, uint64_t *di
     if (!table_start(&table, n))
         return NO_MEMORY;
     for (Py_ssize_t i = 0; i < n; i++) {
-        Slot *slot = slot_of(table.slots, table.bits, numbers[i]);
+        Slot *slot = slot_of(table.slots, &table, numbers[i]);
         if (!slot->number) {
             if (count == most) {
                 count = TOO_MANY;

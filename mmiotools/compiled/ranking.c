@@ -14,7 +14,7 @@ int
 table_start(Table *table, Py_ssize_t n)
 {
     size_t rows = n ? (size_t)n : 1;
-    *table = (Table){.bits = 10};
+    *table = (Table){.bits = 10, .odd = salted(0x9E3779B97F4A7C15u)};
     table->slots = calloc((size_t)1 << table->bits, sizeof *table->slots);
     table->memory = malloc(rows * (2 * sizeof(Slot) + sizeof(uint32_t) + 2 * sizeof(uint16_t)));
     if (!table->slots || !table->memory) {

@@ -68,10 +68,13 @@ rows_grow(Rows *rows, Py_ssize_t count)
 static inline Py_ssize_t
 number_rows(const Words *from, int width, Py_ssize_t n, Py_ssize_t most, Rows *rows, uint16_t *of_row)
 {
-    static const uint64_t odd[MOST_COLUMNS] = {
+    static const uint64_t plain[MOST_COLUMNS] = {
         0x9E3779B97F4A7C15u, 0xC2B2AE3D27D4EB4Fu, 0xD6E8FEB86659FD93u, 0xA0761D6478BD642Fu,
         0xE7037ED1A0B428DBu, 0x8EBC6AF09C88C6E3u, 0x589965CC75374CC3u, 0x1D8E4E27C47D124Fu,
     };
+    uint64_t odd[MOST_COLUMNS];
+    for (int c = 0; c < width; c++)
+        odd[c] = salted(plain[c]);
     Py_ssize_t count = 0;
     for (Py_ssize_t i = 0; i < n; i++) {
         uint64_t words[MOST_COLUMNS], hash = 0;

@@ -188,7 +188,8 @@ class LineBatches:
         pieces: Iterator[Any]
         pieces = self._blocks(self._source.chunks()) if extents is None else self._whole(extents)
         line = 1
-        for piece, results in ordered_map(work, pieces, many=extents is not None and (self._source.size or 0) > LARGE):
+        alone = 1 if extents is not None and (self._source.size or 0) > LARGE else None
+        for piece, results in ordered_map(work, pieces, alone=alone):
             found: Iterable[tuple[T, int]] | None = results
             # A worker does not know how many lines came before. Where that matters, or where its results would be too
             # much to hold at once, the piece is read again.

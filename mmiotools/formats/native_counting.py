@@ -84,7 +84,7 @@ def _count_blocks(
             return piece, None
 
     done = 0
-    for (_, stop), found in ordered_map(work, shares(0, last, _TOGETHER), many=last > _MANY):
+    for (_, stop), found in ordered_map(work, shares(0, last, _TOGETHER), alone=0 if last > _MANY else None):
         if found is None:
             break
         yield from found

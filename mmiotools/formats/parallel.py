@@ -61,13 +61,13 @@ def shares(start: int, stop: int, most: int) -> Iterator[tuple[int, int]]:
             yield start + low, start + high
 
 
-def ordered_map(function: Callable[[P], R], pieces: Iterable[P], *, many: bool = False) -> Iterator[R]:
+def ordered_map(function: Callable[[P], R], pieces: Iterable[P], *, alone: int | None = None) -> Iterator[R]:
     """function(piece) for every piece, in order. An exception of the function is raised here, in its place.
 
-    many  whether there are surely far more than ALONE: then only the first is worked on here
+    alone  so many pieces are worked on here before the first worker is started; None for ALONE
     """
     remaining = iter(pieces)
-    for piece in islice(remaining, 1 if many else ALONE):
+    for piece in islice(remaining, ALONE if alone is None else alone):
         yield function(piece)
     ahead = list(islice(remaining, 1))
     wanted = workers_wanted() if ahead else 0

@@ -142,7 +142,7 @@ class Selection:
         total = sum(self._zones[number].events for number in wanted)
         pace = Pace(_TOGETHER, total)
         pieces = enumerate(self._stretches(wanted, pace))
-        for piece, text, selected, events in ordered_map(self._read, pieces, many=total > _MANY):
+        for piece, text, selected, events in ordered_map(self._read, pieces, alone=1 if total > _MANY else None):
             turn, (start, stop) = piece
             yield self._skipped(at, self._zones[start].first)
             yield Part(self._lies(turn, text), selected, events)
