@@ -31,7 +31,7 @@ from mmiotools.formats.native_layout import (
 )
 from mmiotools.formats.native_pages import PageSets, pages_of
 from mmiotools.formats.native_planes import OFTEN, from_differences, join
-from mmiotools.formats.native_shared import PLACES_NAME, share
+from mmiotools.formats.native_shared import PLACES_NAME, Shared, share
 from mmiotools.formats.native_zstd import QUICK, THOROUGH, Effort, squeeze
 from mmiotools.formats.source import is_seekable
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
@@ -216,6 +216,16 @@ class _Context:
 
 def encode_block(batch: Batch, effort: Effort) -> Encoded:
     """A batch of at least one event as a block; what is rare in it is left to others."""
+    shared = share(batch)
+    made = _encoded(batch, effort, shared)
+    if shared is None or effort is not THOROUGH:
+        return made
+    # Where it is read in no time anyway, the smaller one.
+    other = _encoded(batch, effort, None)
+    return min(made, other, key=lambda block: len(block.head) + len(block.body))
+
+
+def _encoded(batch: Batch, effort: Effort, shared: Shared | None) -> Encoded:
     zone: dict[str, Any] = {}
     head: dict[str, Any] = {"n": len(batch), "zone": zone}
     times: dict[str, list[int]] = {}
@@ -223,7 +233,6 @@ def encode_block(batch: Batch, effort: Effort) -> Encoded:
     directory: dict[str, Any] = {}
     body: dict[str, bytes] = {}
     presence = Presence()
-    shared = share(batch)
     of_rows: dict[str, Column] = {}
     if shared is not None:
         of_rows = shared.columns
