@@ -1,4 +1,6 @@
-"""The body of a native block: its columns' payloads, as many as check out. A byte that is wrong costs one of them."""
+"""The body of a native block: its columns' payloads, as many as check out. A byte that is wrong costs one of them, which
+may be the places that several share.
+"""
 
 from __future__ import annotations
 
