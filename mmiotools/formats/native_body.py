@@ -1,5 +1,5 @@
-"""The body of a native block: its columns' payloads, as many as check out. A byte that is wrong costs one of them, which
-may be the places that several share.
+"""The body of a native block: its columns' payloads, as many as check out. A byte that is wrong costs one of them, and
+with the places that several share all of these.
 """
 
 from __future__ import annotations
