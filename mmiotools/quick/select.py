@@ -24,6 +24,7 @@ from mmiotools.typed import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from mmiotools.formats.pace import Pace
 
+_OF_MAPS = frozenset({Kind.MAP, Kind.UNMAP})
 _ACCESSES = (1 << Kind.UNKNOWN + 1) - 1
 #: The number of a piece of work, and blocks side by side: from which one, and up to which.
 Piece = tuple[int, tuple[int, int]]
@@ -258,11 +259,12 @@ class Selection:
 
     def _follow(self, rare: Rare, which: range, inside: bool, maps: LiveMaps[Told]) -> list[int]:
         """Take note of maps; which events pass whatever the expression is."""
+        kinds, passing = rare.kinds, CONTEXT if inside else LASTING
         for at in which:
-            kind = rare.kinds[at]
-            if kind in (Kind.MAP, Kind.UNMAP) and (map_id := rare.map_id(at)) is not None:
+            kind = kinds[at]
+            if kind in _OF_MAPS and (map_id := rare.map_id(at)) is not None:
                 maps.follow(map_id, partial(rare.event, at), kind == Kind.UNMAP, inside)
-        return [at for at in which if _passes(rare.kinds[at], inside)]
+        return [at for at in which if kinds[at] in passing]
 
     def _cut(self, number: int, low: int, high: int, before: bool, maps: LiveMaps[Told]) -> tuple[Part, bool]:
         """What is kept of a block, and whether its last event is inside."""
