@@ -21,13 +21,19 @@ def combine(*statuses: int) -> int:
 
 
 class MmioToolsError(Exception):
-    """Base of every error that a user may meet: one line that says what is wrong and what to do."""
+    """Base of every error that a user may meet: one line that says what is wrong and what to do.
+
+    has_lines  whether it explains in several lines, none of which quotes anybody
+    """
 
     status = EXIT_USAGE
+    has_lines = False
 
     def __str__(self) -> str:
+        # It may quote an input of any length, with anything in it.
         text = super().__str__()
-        # It may quote an input of any length.
+        if not (text.isprintable() or self.has_lines):
+            text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
         return text if len(text) <= 1000 else f"{text[:500]} … {text[-400:]}"
 
 
@@ -86,6 +92,7 @@ class EngineFailure(MmioToolsError):
     """
 
     status = EXIT_DIFFERENT
+    has_lines = True
 
     def __init__(self, message: str, quirk: str | None = None) -> None:
         super().__init__(message)
