@@ -47,7 +47,8 @@ def blocks(source: ByteSource) -> Iterator[Lines]:
             continue
         lines = b"".join((*held, data[:end])).split(b"\n")
         held, size = [data[end + 1 :]], len(data) - end - 1
-        yield Lines(lines, number)
+        if any(lines):  # empty lines are nothing, and a file may be full of them
+            yield Lines(lines, number)
         number += len(lines)
     rest = b"".join(held)
     if rest:
