@@ -179,26 +179,22 @@ unpacked(const Stored *from, Py_ssize_t n, Py_ssize_t size, uint64_t *room, Colu
         for (Py_ssize_t i = 0; i < held; i++)
             room[i] = numbers[code_at(from, from->planes, i)];
         free(numbers);
-        if (size == 1)
-            narrow(room, held);
-        if (from->bitmap)
-            spread(from, n, (uint8_t *)room, (int)size);
-        return 1;
-    }
-    for (Py_ssize_t i = 0; i < held; i++)
-        room[i] = from->planes ? from->plane[0][i] : 0;
-    for (int place = 1; place < from->planes; place++)
+    } else {
         for (Py_ssize_t i = 0; i < held; i++)
-            room[i] |= (uint64_t)from->plane[place][i] << 8 * place;
-    uint64_t most = 0;
-    for (Py_ssize_t i = 0; from->words && i < held; i++)
-        most = room[i] > most ? room[i] : most;
-    if (from->words && held && most >= from->known)
-        return 0;
-    for (Py_ssize_t i = 0; from->words && i < held; i++)
-        room[i] = from->words[room[i]];
-    for (Py_ssize_t i = 0; (from->zigzag || from->mask != UINT64_MAX) && i < held; i++)
-        room[i] = meant(from, room[i]);
+            room[i] = from->planes ? from->plane[0][i] : 0;
+        for (int place = 1; place < from->planes; place++)
+            for (Py_ssize_t i = 0; i < held; i++)
+                room[i] |= (uint64_t)from->plane[place][i] << 8 * place;
+        uint64_t most = 0;
+        for (Py_ssize_t i = 0; from->words && i < held; i++)
+            most = room[i] > most ? room[i] : most;
+        if (from->words && held && most >= from->known)
+            return 0;
+        for (Py_ssize_t i = 0; from->words && i < held; i++)
+            room[i] = from->words[room[i]];
+        for (Py_ssize_t i = 0; (from->zigzag || from->mask != UINT64_MAX) && i < held; i++)
+            room[i] = meant(from, room[i]);
+    }
     if (size == 1)
         narrow(room, held);
     if (from->bitmap)

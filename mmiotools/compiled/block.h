@@ -25,6 +25,9 @@ Py_ssize_t block_rows(const Block *block, int *planes, const uint8_t *plane[2]);
  */
 int rows_between(const Stored *from, uint64_t low, uint64_t high, Py_ssize_t n, uint8_t *out);
 
+/* The places of the bytes that are 1, all others being 0, as int32. */
+void list_rows(const uint8_t *chosen, Py_ssize_t n, char *out);
+
 /* The column that has this name; -1 with an exception set. */
 int column_named(PyObject *name);
 

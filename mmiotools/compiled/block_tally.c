@@ -405,17 +405,10 @@ read_kinds(Running *running, const Stored *kind, Py_ssize_t n)
         return -1;
     if (kind->distinct) {
         /* Only the kinds of these are needed, as it goes. */
-        Py_ssize_t found = 0;
         if (rows_between(kind, UNKNOWN + 1, UINT64_MAX, n, running->kind) <= 0)
             return -1;
-        for (Py_ssize_t i = 0; i < n;) {
-            uint64_t eight = 1;
-            if (n - i >= 8)
-                memcpy(&eight, running->kind + i, sizeof eight);
-            if (eight && running->kind[i])
-                running->rare[found++] = (int32_t)i;
-            i += eight ? 1 : 8;
-        }
+        Py_ssize_t found = (Py_ssize_t)sum_of_bytes(running->kind, n);
+        list_rows(running->kind, n, (char *)running->rare);
         numbers_of(kind, running->rare, found, running->numbers[0], running->has[0]);
         for (Py_ssize_t i = 0; i < found; i++) {
             if (running->numbers[0][i] > NOTE || running->numbers[0][i] == LOST)

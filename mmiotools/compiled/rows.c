@@ -259,8 +259,7 @@ evaluate(const Step *steps, Py_ssize_t count, const Stored *const *columns, Py_s
     return 1;
 }
 
-/* The places of the bytes that are 1, all others being 0. */
-static void
+void
 list_rows(const uint8_t *chosen, Py_ssize_t n, char *out)
 {
     for (int32_t row = 0; row < n;) {

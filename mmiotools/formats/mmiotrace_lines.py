@@ -301,7 +301,7 @@ def parse_alone(block: bytes, spans: Sequence[tuple[int, int, int]], first_line:
     for row, start, end in spans:
         event = parse_line(block[start:end], first_line + row)
         # A record that a stray line end cut in two is one loss, not two.
-        if _is_rest(event) and may_be_half(block[max(0, start - REACH) : start]):
+        if _is_rest(event) and _may_be_half(block[max(0, start - REACH) : start]):
             text = event.extra["text"]
             event = damaged("the rest of the record before it", text=text, events=0, line=first_line + row)
         events.append(event)
@@ -315,7 +315,7 @@ def _is_rest(event: Event) -> bool:
     return _compiled(_NUMBERS).match(event.extra["text"]) is not None
 
 
-def may_be_half(lines: bytes) -> bool:
+def _may_be_half(lines: bytes) -> bool:
     """Whether the last of some whole lines may be the first half of a record, cut in two by a stray line end."""
     line = lines[lines.rfind(b"\n", 0, -1) + 1 : -1].removesuffix(b"\r")
     return 0 < len(line) <= _LONGEST and parse_line(line, 0).damaged
@@ -323,4 +323,4 @@ def may_be_half(lines: bytes) -> bool:
 
 def begun_at_the_end(lines: bytes) -> int:
     """How many of the last bytes of some whole lines cannot be told without what follows."""
-    return len(lines) - lines.rfind(b"\n", 0, -1) - 1 if may_be_half(lines) else 0
+    return len(lines) - lines.rfind(b"\n", 0, -1) - 1 if _may_be_half(lines) else 0

@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmiotools.formats.native_columns import Presence
+from mmiotools.formats.native_late import NONSENSE
 from mmiotools.formats.native_layout import ADDRESS, DICTIONARY, PLACES, PLAIN, SHARED, unpack
 from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_planes import U64, Array, chosen, distinct_rows, place_of
 from mmiotools.formats.native_zstd import Corrupt, expand_planes
 from mmiotools.trace.batch import Batch, BoolArray, Column
 
-#: What a payload that checks out may still raise when it says nonsense.
-_NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 #: How a column may have its numbers.
 _ENCODINGS = (PLAIN, DICTIONARY, ADDRESS)
 #: The column that has the places; and those that may share them, in the order in which rows are sorted.
@@ -93,7 +92,7 @@ class DistinctRows:
         if self._places is None:
             try:
                 places = place_of(expand_planes(unpack(self._payload)["v"], self._n), self._n)
-            except _NONSENSE as error:
+            except NONSENSE as error:
                 raise Corrupt(str(error)) from error
             if int(places.max()) >= self.size:
                 raise Corrupt("a place is beyond the distinct rows")
@@ -172,7 +171,7 @@ class SharedColumn(StoredColumn):
 
 
 def rows_of(directory: dict[Any, Any], payloads: dict[Any, bytes], n: int) -> DistinctRows | None:
-    """Those of a block of n events; None where it has none. Raises Corrupt, or another of native_late's NONSENSE."""
+    """Those of a block of n events; None where it has none. Raises Corrupt, or another of NONSENSE."""
     found = [name for name, entry in directory.items() if entry[0] == PLACES]
     if not found:
         return None
