@@ -6,6 +6,10 @@ import gc
 import os
 import sys
 
+TYPE_CHECKING = False  # `typing` and its like take longer than `--version`
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
 
 def main() -> None:
     """Run the command line and exit with its status."""
@@ -33,6 +37,7 @@ def _status(words: list[str]) -> int:
     gc.set_threshold(100_000, 20, 20)
     # numpy comes with a library that starts a thread for each processor as it is loaded; nothing here needs them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    sys.meta_path.insert(0, _FindNumpy)
     from mmiotools.cli.front import plain_command
 
     plain = plain_command(words)
@@ -43,6 +48,20 @@ def _status(words: list[str]) -> int:
     from mmiotools.cli.main import run
 
     return run(words)
+
+
+class _FindNumpy:
+    """Has numpy imported as far as it is needed, once it is."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """See `importlib.abc.MetaPathFinder`."""
+        if name != "numpy":
+            return None
+        sys.meta_path.remove(_FindNumpy)
+        from mmiotools.lean import find_numpy
+
+        return find_numpy()
 
 
 def _once_more(dropped: sys.UnraisableHookArgs) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing import TypeVar as TypeVar
     from typing import cast as cast
     from typing import dataclass_transform as dataclass_transform
+
+    from numpy.typing import NDArray as NDArray
 else:
     from collections import namedtuple
 
@@ -48,6 +50,9 @@ else:
 
         def __class_getitem__(cls, kinds: object) -> type:
             return cls
+
+    class NDArray(Generic):
+        """An array of numpy's, of which `numpy.typing` makes a small library."""
 
     class Protocol(Generic):
         """The base of classes that say what others have; none of them is asked whether an object has it."""

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from mmiotools.cli.ahead import Ahead, worth_reading_ahead
 from mmiotools.cli.common import Run
 from mmiotools.cli.diff_views import Wanted
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.formats import open_trace
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.matching import Accesses
@@ -156,7 +155,7 @@ def _again(path: str, from_format: str | None) -> Callable[[], Iterable[Batch]]:
 
 
 def _asked_for(accesses: Accesses, wanted: Wanted) -> Accesses:
-    return accesses.take(np.flatnonzero(accesses.op == Kind.WRITE)) if wanted.only_writes else accesses
+    return accesses.take(flatnonzero(accesses.op == Kind.WRITE)) if wanted.only_writes else accesses
 
 
 def _pattern(source: str) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.aligner import Aligner
 from mmiotools.diff.runs import Runs
 from mmiotools.diff.sliding import join
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Accesses, all_same, same
+from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
 
@@ -49,7 +50,7 @@ def _checked(runs: Runs, a: Accesses, b: Accesses, keep: Keys | None) -> Runs:
             high = min(low + _CHUNK, count)
             equal = same(a, slice(start_a + low, start_a + high), b, slice(start_b + low, start_b + high), keep)
             if not equal.all():
-                bad.append(np.flatnonzero(~equal) + start_a + low)
+                bad.append(flatnonzero(~equal) + start_a + low)
     short = Runs(*(column[~long] for column in runs.rows()))
     left, right = short.pairs()
     for low in range(0, len(left), _CHUNK):

@@ -9,7 +9,6 @@ counted in `coarse`. Memory: about 40 bytes an access, and 8 MiB for a table.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.anchors import diagonals, heaviest_chain, sampled_kgrams, shared_places, unique_pairs
 from mmiotools.diff.folding import KEPT, fold
@@ -18,6 +17,7 @@ from mmiotools.diff.runs import Rows, Runs
 from mmiotools.diff.stretches import common_ends, equal_runs
 from mmiotools.diff.walking import along_diagonal, walk
 from mmiotools.trace.polls import stretches
+from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]

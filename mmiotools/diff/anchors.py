@@ -5,9 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.speed import compiled
+from mmiotools.trace.arrays import flatnonzero
+from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -54,7 +55,7 @@ def sampled_kgrams(keys: Keys, k: int, one_in: int) -> tuple[Indexes, Keys]:
         return np.concatenate(places), np.concatenate(found)
     for start in range(0, len(keys) - k + 1, _BLOCK):
         hashes = kgrams(keys[start : start + _BLOCK + k - 1], k)
-        chosen = np.flatnonzero(hashes < limit)
+        chosen = flatnonzero(hashes < limit)
         places.append(chosen + start)
         found.append(hashes[chosen])
     return np.concatenate(places), np.concatenate(found)
@@ -101,7 +102,7 @@ def shared_places(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
 def diagonals(left: Indexes, right: Indexes) -> tuple[Indexes, Indexes]:
     """Runs of pairs on one diagonal, in the order of `left`: index of the first pair of each, and of the last."""
     shift = right - left
-    cuts = np.flatnonzero(shift[1:] != shift[:-1]) + 1
+    cuts = flatnonzero(shift[1:] != shift[:-1]) + 1
     return np.concatenate(([0], cuts)), np.concatenate((cuts, [len(left)])) - 1
 
 
@@ -152,7 +153,7 @@ def _grouped(hashes: Keys) -> tuple[Indexes, Keys, Indexes, Indexes]:
     ordered = hashes[order]
     fresh = np.ones(len(order), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
-    first = np.flatnonzero(fresh)
+    first = flatnonzero(fresh)
     return order, ordered[first], first, np.diff(first, append=len(order))
 
 
@@ -169,7 +170,7 @@ def _shared(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     at = np.searchsorted(b, a)
     at[at == len(b)] = 0
-    hit = np.flatnonzero(b[at] == a)
+    hit = flatnonzero(b[at] == a)
     return hit, at[hit]
 
 

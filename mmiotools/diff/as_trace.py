@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.hunks import VOLATILE, Comparison, Hunk
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.filters.context import context_mask
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
+from mmiotools.typed import NDArray
 
 Indexes = NDArray[np.int64]
 
@@ -49,7 +50,7 @@ class Excerpt:
         """
         start = 0
         for batch in batches:
-            rows = np.flatnonzero(batch.accesses)
+            rows = flatnonzero(batch.accesses)
             stop = start + len(rows)
             if stop > self.total:
                 raise UsageError(_CHANGED)
@@ -82,7 +83,7 @@ def _with_marks(batch: Batch, keep: NDArray[np.bool_], marked: Indexes, texts: l
         batch.regions,
     )
     # A mark takes the place of its row and comes first there, the sort being stable with the marks in front.
-    order = np.argsort(np.concatenate((marked, np.flatnonzero(keep))), kind="stable")
+    order = np.argsort(np.concatenate((marked, flatnonzero(keep))), kind="stable")
     return _reordered(concatenate([marks, kept]), order)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.anchors import kgrams
 from mmiotools.diff.floating import STRETCH
@@ -15,7 +14,9 @@ from mmiotools.diff.learn import Noise
 from mmiotools.diff.pairs import Pairs, pair, runs
 from mmiotools.diff.rules import recurs
 from mmiotools.events import Kind
+from mmiotools.trace.arrays import among, distinct, flatnonzero
 from mmiotools.trace.matching import Accesses, same
+from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -50,7 +51,7 @@ def set_aside(
     one.why += whys
     _hang_together(sides, pairs, noise, table)
     for side, free in ((one, pairs.free_a), (other, pairs.free_b)):
-        _explain_runs(side, np.flatnonzero(free & ~side.explained), noise, table)
+        _explain_runs(side, flatnonzero(free & ~side.explained), noise, table)
     _moves(sides, pairs, noise, table)
     return pairs, one.why, other.why
 
@@ -58,12 +59,12 @@ def set_aside(
 def _part_values(a: Accesses, b: Accesses, pairs: Pairs, noise: Noise, table: ReasonTable) -> NDArray[np.int32]:
     """Pairs that are the same but for values that vary become changes, the numbers of their reasons are returned."""
     why = np.zeros(len(a), np.int32)
-    left = np.flatnonzero(pairs.partner >= 0)
+    left = flatnonzero(pairs.partner >= 0)
     left = left[~same(a, left, b, pairs.partner[left])]
     pairs.changed[left] = pairs.partner[left]
     pairs.partner[left] = -1
     registers = a.register_keys()[left]
-    for register in np.unique(registers).tolist():
+    for register in distinct(registers).tolist():
         why[left[registers == np.uint64(register)]] = table.number(noise.values.why(register))
     for mask in noise.masks:
         rows = left[mask.rows(a)[left]]
@@ -99,11 +100,11 @@ def _hang_together(sides: tuple[_Side, _Side], pairs: Pairs, noise: Noise, table
 
     Where that explains both ends of a move, and one of them is part of more, the move was none: `pairs` is changed.
     """
-    left = np.flatnonzero(pairs.moved >= 0)
+    left = flatnonzero(pairs.moved >= 0)
     right = pairs.moved[left]
     parts = []
     for side, free, moved in zip(sides, (pairs.free_a, pairs.free_b), (left, np.sort(right)), strict=True):
-        rows = np.union1d(np.flatnonzero(free), moved)
+        rows = distinct(np.concatenate((flatnonzero(free), moved)))
         _explain_runs(side, rows, noise, table)
         mixed = np.zeros(len(free), np.bool_)
         for start, stop in zip(*(ends.tolist() for ends in runs(rows)), strict=True):
@@ -119,9 +120,9 @@ def _moves(sides: tuple[_Side, _Side], pairs: Pairs, noise: Noise, table: Reason
     """Moves of accesses that were seen to come, go or move elsewhere, where something was seen to vary; and moves
     past nothing but blocks that come at other times.
     """
-    left = np.flatnonzero(pairs.moved >= 0)
+    left = flatnonzero(pairs.moved >= 0)
     right = pairs.moved[left]
-    restless = np.isin(pairs.keys_a[left], np.array(sorted(noise.blocks.restless), np.uint64))
+    restless = among(pairs.keys_a[left], np.array(sorted(noise.blocks.restless), np.uint64))
     one, other = sides
     chain_a, chain_b = pairs.chain
     for start, stop in zip(*(ends.tolist() for ends in runs(left, right)), strict=True):
@@ -157,7 +158,7 @@ class _Side:
         self.explained = np.zeros(len(keys), np.bool_)
         self.stretches = _Stretches(keys)
         self.registers = side.register_keys()
-        self._strange = (side.op == Kind.WRITE) & ~np.isin(keys, known)
+        self._strange = (side.op == Kind.WRITE) & ~among(keys, distinct(known))
         self._other = self
 
     def meet(self, other: _Side) -> None:
@@ -182,7 +183,7 @@ class _Side:
             return False
         here = np.concatenate((self.registers[:start], self.registers[stop:]))
         run = self.registers[start:stop]
-        return bool(np.isin(run, here).all() and np.isin(run, self._other.registers).all())
+        return bool(among(run, distinct(here)).all() and among(run, distinct(self._other.registers)).all())
 
     def _repeated(self, block: tuple[int, ...]) -> bool:
         return self.stretches.count(block) > 1 and self._other.stretches.count(block) > 0

@@ -6,7 +6,9 @@ A poll loop that went round more often on one side must not pull the rest out of
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mmiotools.trace.arrays import flatnonzero
+from mmiotools.typed import NDArray
 
 #: Loops of up to this many accesses a round are folded.
 LONGEST_ROUND = 8
@@ -21,7 +23,7 @@ def fold(keys: NDArray[np.uint64]) -> NDArray[np.int64] | None:
         part = keys if places is None else keys[places]
         drop = _surplus(part, period)
         if drop is not None:
-            places = np.flatnonzero(~drop) if places is None else places[~drop]
+            places = flatnonzero(~drop) if places is None else places[~drop]
     return places
 
 
@@ -31,7 +33,7 @@ def _surplus(keys: NDArray[np.uint64], period: int) -> NDArray[np.bool_] | None:
         return None
     again = np.zeros(len(keys) + 1, np.int8)
     again[period:-1] = keys[period:] == keys[:-period]
-    edges = np.flatnonzero(again[1:] != again[:-1]) + 1
+    edges = flatnonzero(again[1:] != again[:-1]) + 1
     starts, stops = edges[::2], edges[1::2]
     surplus = (stops - starts - KEPT) // period * period
     long = surplus > 0

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Access, Accesses
+from mmiotools.typed import NDArray
 
 Indexes = NDArray[np.int64]
 Array = NDArray[Any]
@@ -42,7 +43,7 @@ class Groups:
         on_a = first < len(a)
         found: list[Access] = [None] * len(groups)  # type: ignore[list-item]
         for accesses, mask, shift in ((a, on_a, 0), (b, ~on_a, len(a))):
-            at = np.flatnonzero(mask)
+            at = flatnonzero(mask)
             at = at[np.argsort(first[at], kind="stable")]
             part = accesses.take(first[at] - shift)
             for place, access in zip(at.tolist(), part.span(0, len(part)), strict=True):

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.classify import compare_noisy
 from mmiotools.diff.hunks import Comparison
 from mmiotools.diff.rules import RULES, Rule
 from mmiotools.trace.matching import Accesses
+from mmiotools.typed import NDArray
 
 if TYPE_CHECKING:
     from mmiotools.diff.learn import Noise

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mmiotools.trace.arrays import split
+from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
 Mask = NDArray[np.bool_]
@@ -67,4 +69,4 @@ def _coded(groups: Sequence[NDArray[Any]]) -> tuple[list[NDArray[np.int64]], int
     codes = np.empty(len(keys), np.int64)
     codes[order] = np.cumsum(fresh)
     ends = np.cumsum([len(group) for group in groups])[:-1]
-    return np.split(codes, ends), int(codes.max(initial=-1)) + 1
+    return split(codes, ends), int(codes.max(initial=-1)) + 1

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.pairing import Pairing, Side, pair_runs
 from mmiotools.diff.runs import Runs, ranges
+from mmiotools.trace.arrays import append, flatnonzero
 from mmiotools.trace.matching import Accesses, all_same, same
+from mmiotools.typed import NDArray
 
 Indexes = NDArray[np.int64]
 Reasons = NDArray[np.int32]
@@ -190,8 +191,8 @@ def _split(
     given = why[rows]
     fresh = np.ones(len(rows), np.bool_)
     fresh[1:] = (owner[1:] != owner[:-1]) | (given[1:] != given[:-1])
-    first = np.flatnonzero(fresh)
-    size, own, ahead = np.diff(np.append(first, len(rows))), owner[first], rows[first] - start[owner[first]]
+    first = flatnonzero(fresh)
+    size, own, ahead = np.diff(append(first, len(rows))), owner[first], rows[first] - start[owner[first]]
     ends = []
     for low, high in ((a_start, a_stop), (b_start, b_stop)):
         # The empty side of an insertion or a deletion stays where it is.

@@ -6,10 +6,11 @@ The cost is rows x columns / 30 digit operations however different the sides are
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.anchors import shared_places
 from mmiotools.speed import compiled
+from mmiotools.trace.arrays import split
+from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -104,7 +105,7 @@ def _lengths(a: Keys, b: Keys) -> Indexes:
     n = len(a)
     order = np.argsort(a, kind="stable")
     keys, first = np.unique(a[order], return_index=True)
-    where = dict(zip(keys.tolist(), np.split(order, first[1:]), strict=True))
+    where = dict(zip(keys.tolist(), split(order, first[1:]), strict=True))
     keep = len(keys) * n // 8 <= _MASK_BYTES
     masks: dict[int, int] = {}
     row = full = (1 << n) - 1

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.floating import Blocks
 from mmiotools.diff.moves import Left, block_moves
@@ -15,7 +14,9 @@ from mmiotools.diff.pairs import Pairs, pair, runs
 from mmiotools.diff.runs import gaps
 from mmiotools.diff.varying import Values
 from mmiotools.filters.masks import NOTHING_SAID, Mask, MaskFile
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.matching import Accesses, accesses_of
+from mmiotools.typed import NDArray
 
 Indexes = NDArray[np.int64]
 Rows = NDArray[np.bool_]
@@ -75,7 +76,7 @@ def learn(groups: Sequence[Sequence[Accesses]], said: MaskFile = NOTHING_SAID) -
             break
     for a, b in couples:
         pairs = pair(a, b, noise.keep(a), noise.keep(b))
-        _learn_blocks(noise, a, pairs.keys_a, pairs.free_a, np.flatnonzero(pairs.moved >= 0))
+        _learn_blocks(noise, a, pairs.keys_a, pairs.free_a, flatnonzero(pairs.moved >= 0))
         moved = np.sort(pairs.moved[pairs.moved >= 0])
         _learn_blocks(noise, b, pairs.keys_b, pairs.free_b, moved)
     for block in said.blocks:
@@ -97,13 +98,13 @@ def _couples(group: Sequence[Accesses]) -> Iterator[tuple[Accesses, Accesses]]:
 
 def _differing(a: Accesses, b: Accesses, pairs: Pairs) -> tuple[Indexes, Indexes]:
     """Accesses that are the same one in two runs, for all that can be told, and differ in value."""
-    left = np.flatnonzero(pairs.partner >= 0)
+    left = flatnonzero(pairs.partner >= 0)
     found_a, found_b = [left], [pairs.partner[left]]
     registers_a, registers_b = a.register_keys(), b.register_keys()
     free_a, free_b = (pairs.partner < 0) & (pairs.moved < 0), pairs.free_b.copy()
     free_b[pairs.changed[pairs.changed >= 0]] = True
     for alo, ahi, blo, bhi in gaps(pairs.partner, len(b)).tolist():
-        rows_a, rows_b = alo + np.flatnonzero(free_a[alo:ahi]), blo + np.flatnonzero(free_b[blo:bhi])
+        rows_a, rows_b = alo + flatnonzero(free_a[alo:ahi]), blo + flatnonzero(free_b[blo:bhi])
         # Only where the same registers stand in the same order is it sure which value belongs to which.
         if len(rows_a) == len(rows_b) and bool((registers_a[rows_a] == registers_b[rows_b]).all()):
             found_a.append(rows_a)
@@ -111,7 +112,7 @@ def _differing(a: Accesses, b: Accesses, pairs: Pairs) -> tuple[Indexes, Indexes
     # The same of long sequences of registers in another place, whatever of them has moved with the same values.
     loose_b = np.ones(len(b), np.bool_)
     loose_b[found_b[0]] = False
-    loose = Left.of(np.flatnonzero(pairs.partner < 0), registers_a), Left.of(np.flatnonzero(loose_b), registers_b)
+    loose = Left.of(flatnonzero(pairs.partner < 0), registers_a), Left.of(flatnonzero(loose_b), registers_b)
     at_a, at_b = block_moves(*loose, _SEQUENCE)
     rows_a, rows_b = (np.concatenate((*found_a, loose[0].rows[at_a])), np.concatenate((*found_b, loose[1].rows[at_b])))
     unequal = (a.value[rows_a] != b.value[rows_b]) | np.isin(rows_a, list(a.wide))
@@ -120,13 +121,14 @@ def _differing(a: Accesses, b: Accesses, pairs: Pairs) -> tuple[Indexes, Indexes
 
 def _learn_blocks(noise: Noise, side: Accesses, keys: NDArray[np.uint64], free: Rows, moved: Indexes) -> None:
     listed = keys.tolist()
-    loose = np.flatnonzero(free)
-    for rows in (loose, moved, np.union1d(loose, moved)):
+    loose = flatnonzero(free)
+    both = distinct(np.concatenate((loose, moved)))
+    for rows in (loose, moved, both):
         for start, stop in zip(*(ends.tolist() for ends in runs(rows)), strict=True):
             noise.blocks.add(listed, start, stop)
     near = noise.near.setdefault(id(side), np.zeros(len(side), np.bool_))
     edges = np.zeros(len(side) + 1, np.int64)
-    for start, stop in zip(*(ends.tolist() for ends in runs(np.union1d(loose, moved))), strict=True):
+    for start, stop in zip(*(ends.tolist() for ends in runs(both)), strict=True):
         edges[max(0, start - _NEAR)] += 1
         edges[min(len(side), stop + _NEAR)] -= 1
     near |= np.cumsum(edges[:-1]) > 0

@@ -9,6 +9,7 @@ import numpy as np
 from mmiotools.diff.learn import Noise
 from mmiotools.events import Kind
 from mmiotools.filters.masks import FLOATING, Mask, access_line, mask_lines
+from mmiotools.trace.arrays import among, flatnonzero
 from mmiotools.trace.matching import Access, Accesses
 
 #: Longer blocks say too little about anything but the recordings at hand.
@@ -29,7 +30,7 @@ def _masks(noise: Noise, recordings: Sequence[Accesses]) -> Iterator[Mask]:
     wanted = np.array(sorted(varying), np.uint64)
     for side in recordings:
         registers = side.register_keys()
-        rows = np.flatnonzero(np.isin(registers, wanted))
+        rows = flatnonzero(among(registers, wanted))
         _, first = np.unique(registers[rows], return_index=True)
         for row in rows[first].tolist():
             examples.setdefault(int(registers[row]), side.access(row))
@@ -51,7 +52,7 @@ def _blocks(noise: Noise, recordings: Sequence[Accesses]) -> Iterator[tuple[list
     for side in recordings:
         keep = noise.keep(side)
         keys = side.keys(keep)
-        rows = np.flatnonzero(np.isin(keys, np.array(sorted(wanted), np.uint64)))
+        rows = flatnonzero(among(keys, np.array(sorted(wanted), np.uint64)))
         _, first = np.unique(keys[rows], return_index=True)
         for row in rows[first].tolist():
             lines.setdefault(int(keys[row]), access_line(side.access(row), bool(keep[row])))

@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.anchors import kgrams, ranked_pairs, shared_places
 from mmiotools.diff.runs import Rows, ranges
 from mmiotools.speed import compiled
+from mmiotools.trace.arrays import flatnonzero
+from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -48,7 +49,7 @@ class Left:
         count = np.zeros(len(self.rows) + 1, np.int64)
         np.cumsum(self.free, out=count[1:])
         follows = self.rows[k - 1 :] - self.rows[: len(self.rows) - k + 1] == k - 1
-        return np.flatnonzero((count[k:] - count[:-k] == k) & follows)
+        return flatnonzero((count[k:] - count[:-k] == k) & follows)
 
 
 def block_moves(a: Left, b: Left, k: int) -> tuple[Indexes, Indexes]:
@@ -63,7 +64,7 @@ def block_moves(a: Left, b: Left, k: int) -> tuple[Indexes, Indexes]:
         return none, none
     order = np.lexsort((left, right - left))
     left, right = left[order], right[order]
-    split = np.flatnonzero((np.diff(right - left) != 0) | (np.diff(left) > k)) + 1
+    split = flatnonzero((np.diff(right - left) != 0) | (np.diff(left) > k)) + 1
     first, last = np.concatenate(([0], split)), np.concatenate((split, [len(left)])) - 1
     size = left[last] + k - left[first]
     longest = np.argsort(-size, kind="stable")[:_BLOCKS]
@@ -95,7 +96,7 @@ def single_moves(a: Left, b: Left, alone_a: Mask, alone_b: Mask, place: Indexes)
     """Pairs (i, j) of free places that moved alone, where `alone` allows it: see `in_run`. `place` (n,) says before
     which row of b each row of a would stand.
     """
-    left, right = np.flatnonzero(a.free & alone_a), np.flatnonzero(b.free & alone_b)
+    left, right = flatnonzero(a.free & alone_a), flatnonzero(b.free & alone_b)
     keep_a, keep_b = shared_places(a.keys[left], b.keys[right])
     left, right = left[keep_a], right[keep_b]
     once_a, once_b = ranked_pairs(a.keys[left], b.keys[right], 1)
@@ -140,7 +141,7 @@ def _grow(a: Left, b: Left, i: int, j: int, n: int) -> tuple[int, int, int]:
         b.rows[j + 1 : j + n] - b.rows[j : j + n - 1] == 1
     )
     if not good.all():
-        bad = np.concatenate(([-1], np.flatnonzero(~good), [n]))
+        bad = np.concatenate(([-1], flatnonzero(~good), [n]))
         widest = int(np.argmax(np.diff(bad)))
         start, stop = int(bad[widest]) + 1, int(bad[widest + 1])
         return i + start, j + start, stop - start

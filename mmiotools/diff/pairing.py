@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.align import align
 from mmiotools.diff.aligner import Aligner
 from mmiotools.diff.moves import Left, block_moves, not_in_run, single_moves
 from mmiotools.diff.runs import Runs, ranges
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Accesses, same, same_register
+from mmiotools.typed import NDArray
 
 Indexes = NDArray[np.int64]
 Keys = NDArray[np.uint64]
@@ -154,7 +155,7 @@ def _changes(a: Side, b: Side, left: Left, right: Left, gaps: Indexes) -> tuple[
     Both stop being free.
     """
     both = gaps[(gaps[:, 0] < gaps[:, 1]) & (gaps[:, 2] < gaps[:, 3])]
-    at_a, at_b = np.flatnonzero(left.free), np.flatnonzero(right.free)
+    at_a, at_b = flatnonzero(left.free), flatnonzero(right.free)
     rows_a, rows_b = left.rows[at_a], right.rows[at_b]
     ends = [
         np.searchsorted(rows, both[:, column]) for rows, own in ((rows_a, 0), (rows_b, 2)) for column in (own, own + 1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.pairing import Pairing, Side, pair_runs
 from mmiotools.diff.runs import Runs
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Accesses
+from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
 Keep = NDArray[np.uint64]
@@ -43,8 +44,8 @@ class Pairs(NamedTuple):
 
     def pairing(self) -> Pairing:
         """The same as runs."""
-        left, moved = (np.flatnonzero(mate >= 0) for mate in (self.changed, self.moved))
-        same = np.flatnonzero(self.partner >= 0)
+        left, moved = (flatnonzero(mate >= 0) for mate in (self.changed, self.moved))
+        same = flatnonzero(self.partner >= 0)
         return Pairing(
             Runs.of_pairs(same, self.partner[same]),
             Runs.of_pairs(left, self.changed[left]),
@@ -90,7 +91,7 @@ def pair(
 def chain(partner: Indexes, changed: Indexes) -> tuple[Indexes, Indexes]:
     """What keeps its order: matched and changed accesses, as indexes in a and in b, both ascending."""
     both = np.maximum(partner, changed)
-    left = np.flatnonzero(both >= 0)
+    left = flatnonzero(both >= 0)
     return left, both[left]
 
 
@@ -99,7 +100,7 @@ def runs(rows: Indexes, mates: Indexes | None = None) -> tuple[Indexes, Indexes]
     split = np.diff(rows) != 1
     if mates is not None:
         split |= np.diff(mates) != 1
-    cuts = np.flatnonzero(split) + 1
+    cuts = flatnonzero(split) + 1
     if not len(rows):
         return rows, rows
     return rows[np.concatenate(([0], cuts))], rows[np.concatenate((cuts, [len(rows)])) - 1] + 1

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.floating import LONGEST_ROUND
 from mmiotools.diff.pairing import Pairing
@@ -18,8 +17,10 @@ from mmiotools.diff.pairs import runs
 from mmiotools.diff.runs import ranges
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
-from mmiotools.trace.hashing import among, distinct, lowest_bits, rows_like
+from mmiotools.trace.arrays import among, distinct, flatnonzero
+from mmiotools.trace.hashing import lowest_bits, rows_like
 from mmiotools.trace.matching import Accesses
+from mmiotools.typed import NDArray
 
 Indexes = NDArray[np.int64]
 Keys = NDArray[np.uint64]
@@ -181,10 +182,10 @@ def ring_address(it: Open) -> Explained:
     pages: dict[int, int] = {}
     for place in distinct(places_a[rows]).tolist():
         own, other = places_a == place, places_b == place
-        written_a, written_b = np.flatnonzero(own & (a.op == Kind.WRITE)), np.flatnonzero(other & (b.op == Kind.WRITE))
-        known = np.flatnonzero(own & (mates >= 0))
+        written_a, written_b = flatnonzero(own & (a.op == Kind.WRITE)), flatnonzero(other & (b.op == Kind.WRITE))
+        known = flatnonzero(own & (mates >= 0))
         couples = _page_couples(a.value[known], b.value[mates[known]])
-        if couples is None or not len(np.intersect1d(written_a, known)):
+        if couples is None or not len(np.intersect1d(written_a, known, True)):
             continue
         # What one side writes more often lies in the same pages.
         if not (_in_pages(a.value[written_a], couples.keys()) and _in_pages(b.value[written_b], couples.values())):
@@ -210,7 +211,7 @@ def _likely(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> Mask:
 
 def _in_pages(values: NDArray[np.uint64], pages: Iterable[int]) -> bool:
     some = values[values != 0] >> np.uint64(_PAGE_SHIFT)
-    return bool(np.isin(some, np.array(sorted(pages), np.uint64)).all())
+    return bool(among(some, np.array(sorted(pages), np.uint64)).all())
 
 
 def _page_couples(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> dict[int, int] | None:
@@ -222,7 +223,7 @@ def _page_couples(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> dict[int,
         return None
     # A pointer into a ring may be elsewhere in its page, where more or less has happened.
     alike = (old ^ new) % np.uint64(_PAGE) == 0
-    if not alike[0] or ((old[alike] % np.uint64(_PAGE)).all() and len(np.unique(old[alike])) < _MANY_ADDRESSES):
+    if not alike[0] or ((old[alike] % np.uint64(_PAGE)).all() and len(distinct(old[alike])) < _MANY_ADDRESSES):
         return None
     shift = np.uint64(_PAGE_SHIFT)
     couples = set(zip((old >> shift).tolist(), (new >> shift).tolist(), strict=True))
@@ -295,7 +296,7 @@ def repeated_block(it: Open) -> Explained:
     if not all(len(start) for start, _ in ends):
         return _NONE, _NONE
     rows = [ranges(start, stop - start) for start, stop in ends]
-    counters = np.intersect1d(_counters(it.a, rows[0]), _counters(it.b, rows[1]))
+    counters = np.intersect1d(_counters(it.a, rows[0]), _counters(it.b, rows[1]), True)
     sides = [it.found.keys_a, it.found.keys_b]
     if len(counters):
         registers = it.a.register_keys(), it.b.register_keys()
@@ -348,7 +349,7 @@ def recurs(keys: Keys, run: Keys, times: int) -> bool:
     found = 0
     last = len(keys) - len(run) + 1
     for low in range(0, last, _CHUNK):
-        places = low + np.flatnonzero(keys[low : min(low + _CHUNK, last)] == run[0])
+        places = low + flatnonzero(keys[low : min(low + _CHUNK, last)] == run[0])
         for ahead, key in enumerate(run):
             places = places[keys[places + ahead] == key]
         found += len(places)

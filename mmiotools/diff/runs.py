@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mmiotools.trace.arrays import append, flatnonzero
+from mmiotools.typed import NDArray
 
 Indexes = NDArray[np.int64]
 Rows = tuple[Indexes, Indexes, Indexes]
@@ -38,7 +40,7 @@ class Runs:
             return cls(a, b, count)
         fresh = np.ones(len(a), np.bool_)
         np.logical_or(a[1:] != a[:-1] + count[:-1], b[1:] != b[:-1] + count[:-1], out=fresh[1:])
-        first = np.flatnonzero(fresh)
+        first = flatnonzero(fresh)
         return cls(a[first], b[first], np.add.reduceat(count, first))
 
     @classmethod
@@ -88,7 +90,7 @@ class Runs:
     def places_in_b(self, rows: Indexes, length_b: int) -> tuple[Indexes, Indexes]:
         """Where accesses of a that are in no run would stand in b: after the run before, and before the run after."""
         ends = np.concatenate((np.zeros(1, np.int64), self.b + self.count))
-        starts = np.append(self.b, length_b)
+        starts = append(self.b, length_b)
         at = np.searchsorted(self.a, rows)
         return ends[at], starts[at]
 
@@ -100,5 +102,5 @@ def ranges(start: Indexes, count: Indexes) -> Indexes:
 
 def gaps(partner: Indexes, length: int) -> Indexes:
     """The gaps between matches, as `Runs.gaps`, from the partner of each access of a; `length` is that of b."""
-    left = np.flatnonzero(partner >= 0)
+    left = flatnonzero(partner >= 0)
     return Runs.of_pairs(left, partner[left]).gaps(len(partner), length)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.runs import Runs
+from mmiotools.trace.arrays import append, flatnonzero
+from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -18,8 +19,8 @@ def join(runs: Runs, a: Keys, b: Keys) -> Runs:
     for keys, own, other in ((b, 2, 0), (a, 0, 2)):
         found = runs.gaps(len(a), len(b))
         if len(found) > 1 and _slide(found, keys, own, other):
-            ends_a, ends_b = np.append(0, found[:, 1]), np.append(0, found[:, 3])
-            runs = Runs.of([(ends_a, ends_b, np.append(found[:, 0], len(a)) - ends_a)])
+            ends_a, ends_b = (np.concatenate((np.zeros(1, np.int64), found[:, column])) for column in (1, 3))
+            runs = Runs.of([(ends_a, ends_b, append(found[:, 0], len(a)) - ends_a)])
     return runs
 
 
@@ -31,7 +32,7 @@ def _slide(found: Indexes, keys: Keys, own: int, other: int) -> bool:
     likely[likely] = keys[start[:-1][likely]] == keys[stop[:-1][likely]]
     slid = False
     done = -1
-    for at in np.flatnonzero(likely).tolist():
+    for at in flatnonzero(likely).tolist():
         at = max(at, done)
         while at + 1 < len(found) and pure[at] and pure[at + 1]:
             low, high = int(found[at, own]), int(found[at, own + 1])

@@ -6,11 +6,12 @@ A gap is a row (from and to in a, from and to in b) of a (g, 4) array.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.runs import Rows, ranges
 from mmiotools.diff.walking import leading
 from mmiotools.speed import compiled
+from mmiotools.trace.arrays import append, flatnonzero
+from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -36,11 +37,11 @@ def equal_runs(a: Keys, b: Keys, stretches: Rows, shortest: int) -> Rows:
         found = engine.equal_runs(a, b, len(start), *columns, shortest, *out)
         return out[0, :found], out[1, :found], out[2, :found]
     parts = [_equal_short(a, b, *(column[count <= _LONG] for column in stretches))]
-    for at in np.flatnonzero(count > _LONG).tolist():
+    for at in flatnonzero(count > _LONG).tolist():
         low, n, by = int(start[at]), int(count[at]), int(shift[at])
-        differs = np.flatnonzero(a[low : low + n] != b[low + by : low + by + n])
+        differs = flatnonzero(a[low : low + n] != b[low + by : low + by + n])
         begins = np.concatenate((np.zeros(1, np.int64), differs + 1))
-        size = np.append(differs, n) - begins
+        size = append(differs, n) - begins
         parts.append((begins + low, size, np.full(len(size), by)))
     starts, counts, shifts = (np.concatenate(column) for column in zip(*parts, strict=True))
     long = counts >= shortest
@@ -57,7 +58,7 @@ def _equal_short(a: Keys, b: Keys, start: Indexes, count: Indexes, shift: Indexe
     begins[1:] &= ~equal[:-1] | (owner[1:] != owner[:-1])
     ends = equal.copy()
     ends[:-1] &= ~equal[1:] | (owner[1:] != owner[:-1])
-    first, last = np.flatnonzero(begins), np.flatnonzero(ends)
+    first, last = flatnonzero(begins), flatnonzero(ends)
     return rows[first], last - first + 1, shift[owner[first]]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.grouping import REGISTER, Groups, counts, group
 from mmiotools.diff.hunks import INSERT, KINDS, Comparison, volatile_hunks
+from mmiotools.typed import NDArray
 
 Indexes = NDArray[np.int64]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
-from mmiotools.trace.hashing import among
+from mmiotools.trace.arrays import among, distinct, flatnonzero, split
 from mmiotools.trace.matching import ALL_BITS, Accesses
+from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -87,13 +87,13 @@ class Values:
         registers = every[rows_a]
         order = np.argsort(registers, kind="stable")
         keys, first = np.unique(registers[order], return_index=True)
-        for register, rows in zip(keys.tolist(), np.split(order, first[1:]), strict=True):
+        for register, rows in zip(keys.tolist(), split(order, first[1:]), strict=True):
             seen = self._observed.setdefault(register, _Observed(bool(a.op[rows_a[rows[0]]] == Kind.READ)))
             old, new = a.value[rows_a[rows]], b.value[rows_b[rows]]
             seen.bits |= int(np.bitwise_or.reduce(old ^ new))
             # Also the values that it has elsewhere tell whether it holds a number.
             whole = a.value[every == np.uint64(register)]
-            seen.values.update(np.unique(np.concatenate((old, new, whole)))[:_REMEMBERED].tolist())
+            seen.values.update(distinct(np.concatenate((old, new, whole)))[:_REMEMBERED].tolist())
             seen.wide |= bool(np.isin(rows_a[rows], list(a.wide)).any() or np.isin(rows_b[rows], list(b.wide)).any())
 
     def settle(self) -> None:
@@ -111,7 +111,7 @@ class Values:
         if not len(self._registers) or not len(accesses):
             return kept
         registers = accesses.register_keys()
-        rows = np.flatnonzero(among(registers, self._registers))
+        rows = flatnonzero(among(registers, self._registers))
         before, behind = _company(accesses, rows)
         rows = rows[among(before, self._companies) | among(behind, self._companies)]
         kept[rows] = ~self._bits[np.searchsorted(self._registers, registers[rows])]

@@ -7,10 +7,11 @@ good as the exact one; where they have little in common, it is right and no more
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.lcs import small_subsequence
 from mmiotools.diff.runs import Rows
+from mmiotools.trace.arrays import append, flatnonzero
+from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
 
@@ -74,11 +75,11 @@ def along_diagonal(a: Keys, b: Keys) -> Rows | None:
     """Runs of what is equal at equal places of two sides that are nearly the same; None if they are not."""
     room = min(len(a), len(b))
     for part in (min(room, _SAMPLE), room):
-        differs = np.flatnonzero(a[:part] != b[:part])
+        differs = flatnonzero(a[:part] != b[:part])
         if len(differs) * _RARE > part:
             return None
     start = np.concatenate((np.zeros(1, np.int64), differs + 1))
-    count = np.append(differs, room) - start
+    count = append(differs, room) - start
     some = count > 0
     return start[some], start[some], count[some]
 

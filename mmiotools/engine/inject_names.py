@@ -14,6 +14,7 @@ import numpy as np
 from mmiotools.engine.interface import CONFIG
 from mmiotools.errors import ExpressionError
 from mmiotools.trace.address_space import Region
+from mmiotools.trace.arrays import flatnonzero, split
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.names import Names
 
@@ -98,8 +99,8 @@ def _lookup(match: re.Match[str], group: str, names: Names, pci: PciDevice) -> l
             starts = names.starts(place, region)
             if len(starts):
                 width = place.register.width
-                apart = np.flatnonzero(np.diff(starts) > np.uint64(width)) + 1
-                return [_Bytes(name, int(run[0]), int(run[-1]) + width - 1) for run in np.split(starts, apart)]
+                apart = flatnonzero(np.diff(starts) > np.uint64(width)) + 1
+                return [_Bytes(name, int(run[0]), int(run[-1]) + width - 1) for run in split(starts, apart)]
     raise _error(match, f"the card {pci.address} has no register '{match[group]}'", group)
 
 

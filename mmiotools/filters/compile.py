@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.filters import expr as tree
@@ -26,6 +25,7 @@ from mmiotools.filters.registers import (
     check_names,
 )
 from mmiotools.trace.batch import Array, Batch, BoolArray
+from mmiotools.typed import NDArray
 
 if TYPE_CHECKING:
     from mmiotools.trace.addrmap import AddressMap, Resolved

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.errors import ExpressionError, UsageError
 from mmiotools.events import Kind
@@ -24,6 +23,7 @@ from mmiotools.filters.grammar import parse
 from mmiotools.trace.matching import ALL_BITS, OP_LETTERS, Access, Accesses
 from mmiotools.trace.names import Names, Place
 from mmiotools.trace.tomlfile import read_toml
+from mmiotools.typed import NDArray
 
 Rows = NDArray[np.bool_]
 T = TypeVar("T")

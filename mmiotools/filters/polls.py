@@ -13,6 +13,7 @@ import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.filters import pollnote
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Array, Batch, BoolArray, Column, concatenate
 from mmiotools.trace.polls import stretches
 
@@ -135,7 +136,7 @@ def _open_from(batch: Batch) -> int:
     foldable = _foldable(batch)
     first = len(batch)
     for period in range(1, MAX_PERIOD + 1):
-        other = np.flatnonzero(~_repeats(batch, foldable, period))
+        other = flatnonzero(~_repeats(batch, foldable, period))
         start = int(other[-1]) + 1 if len(other) else 0
         first = min(first, max(start - period, 0))
     return first

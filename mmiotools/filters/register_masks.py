@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.filters import expr as tree
 from mmiotools.filters.columns import compare, contains, masked, within
 from mmiotools.filters.expr import OPERATORS
 from mmiotools.filters.registers import AtRegister, RegisterMember, RegisterSpan, RegisterValue
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Array, Batch, BoolArray
+from mmiotools.typed import NDArray
 
 if TYPE_CHECKING:
     from mmiotools.trace.address_space import Region
@@ -77,7 +78,7 @@ class Registers:
         for code, where in self._by_region(rows):
             table = self._names.table(self._region(code))
             at = table.look_up(rows.offset[where])
-            for row in np.unique(at[at >= 0]).tolist():
+            for row in distinct(at[at >= 0]).tolist():
                 if bool(test(table.found(row, int(table.starts[row])).name)) != negated:
                     found[where[at == row]] = True
         return found
@@ -109,8 +110,8 @@ class Registers:
         codes = rows.code[placed]
         if not len(codes):
             return
-        at = np.flatnonzero(placed)
-        for shifted in np.flatnonzero(np.bincount(codes + 1)).tolist():
+        at = flatnonzero(placed)
+        for shifted in flatnonzero(np.bincount(codes + 1)).tolist():
             yield shifted - 1, at[codes == shifted - 1]
 
     def _places(self, name: str, code: int) -> list[tuple[Place, NDArray[np.uint64]]]:

@@ -19,6 +19,7 @@ from mmiotools.filters.compile import Predicate
 from mmiotools.filters.context import MapContext, context_mask, lasting_mask
 from mmiotools.filters.patterns import MAX_SEARCHED
 from mmiotools.filters.window import Window
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, BoolArray
 
 
@@ -77,7 +78,7 @@ def cut(chunks: Iterable[Chunk], window: Window, bare: bool = False) -> Iterator
                 yield chunk.take(inside)
             continue
         lasting = lasting_mask(batch)
-        borders = [0, *(np.flatnonzero(inside[1:] != inside[:-1]) + 1).tolist(), len(batch)]
+        borders = [0, *(flatnonzero(inside[1:] != inside[:-1]) + 1).tolist(), len(batch)]
         for start, stop in pairwise(borders):
             if start == stop:
                 continue
@@ -159,7 +160,7 @@ def head(chunks: Iterable[Chunk], count: int, bare: bool = False) -> Iterator[Ch
     """Everything up to the counted event number `count`; reads no further. 0: the context before the first."""
     left = count
     for chunk in chunks:
-        at = np.flatnonzero(counted(chunk, bare))
+        at = flatnonzero(counted(chunk, bare))
         if len(at) >= max(left, 1):
             stop = int(at[left - 1]) + 1 if left else int(at[0])
             if stop:
@@ -205,7 +206,7 @@ def tail(chunks: Iterable[Chunk], count: int, bare: bool = False) -> Iterator[Ch
     while ring:
         chunk, number = ring.popleft()
         n = len(chunk.batch)
-        start = n if number <= excess else int(np.flatnonzero(counted(chunk, bare))[excess])
+        start = n if number <= excess else int(flatnonzero(counted(chunk, bare))[excess])
         excess -= number
         if not bare:
             yield from _left_behind(Chunk(chunk.batch.slice(0, start), chunk.selected[:start]), context)

@@ -13,6 +13,7 @@ from mmiotools.filters import expr as tree
 from mmiotools.filters.columns import compare
 from mmiotools.filters.compile import Predicate, touches_regions
 from mmiotools.filters.window import Window
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Array, Batch, BoolArray
 from mmiotools.trace.zones import Choice, Last, Zones
 
@@ -40,7 +41,7 @@ def choose(node: tree.Expr, window: Window, bare: bool = False, last: Last | Non
         found = untimed | overlaps
         if window.first is None:
             # Events before the first time are inside.
-            found[: np.flatnonzero(~untimed)[:1].sum() + 1] = True
+            found[: flatnonzero(~untimed)[:1].sum() + 1] = True
         # The first events of the next block may have no time, and go with the last of this one.
         found[1:] |= found[:-1].copy()
         found &= may_select(node, zones)

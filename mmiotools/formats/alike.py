@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 from mmiotools.formats.text_numbers import U64, Index, Words, u64
+from mmiotools.trace.arrays import flatnonzero
 
 #: Different texts that are told apart at once; rows are left over where there are more.
 MOST = 1 << 12
@@ -55,7 +56,7 @@ def alike(texts: list[U64]) -> tuple[Index, Index]:
         table = np.empty(1 << 16, np.int64)
         table[slot] = own
         example = table[slot]
-        heads = np.flatnonzero(example == own)
+        heads = flatnonzero(example == own)
         if len(heads) > MOST:
             break
         equal = np.ones(len(left), np.bool_)

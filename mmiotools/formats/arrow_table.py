@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats.jsonl_fields import Unfit, decode_extra, dumps, encode_extra, parse_hex, tag, untag
 from mmiotools.trace.addrmap import AddressMap
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import DTYPES, EOL_NAMES, Batch, Column, Regions, pack_opcode, unpack_opcode
 from mmiotools.trace.header import TraceHeader
+from mmiotools.typed import NDArray
 
 #: Key of the metadata that holds the header, as JSON; and what its "schema" says.
 KEY = "mmiotools"
@@ -231,7 +232,7 @@ def batch_of(table: pa.RecordBatch, regions: Regions) -> Batch:
     if "opcode" in columns or long_opcodes:
         _settle_opcodes(columns.get("opcode"), long_opcodes, extras)
     kinds[broken] = Kind.NOTE  # what is damaged is looked for among the notes
-    for row in np.flatnonzero(kinds == 255).tolist():
+    for row in flatnonzero(kinds == 255).tolist():
         kinds[row] = Kind.NOTE
         what = f"an event of an unknown kind '{words[codes[row]][:40]}'" if present[row] else "an event without a kind"
         extras[row] = {**extras.get(row, {}), "damaged": True, "reason": what, "events": 1}
@@ -279,9 +280,9 @@ def _named(
             spaces = np.where(there, np.array([*names, ""], object)[which], "mem")
         there = named & present
         data = np.zeros(len(named), np.uint32)
-        for code in np.unique(codes[there]).tolist():
+        for code in distinct(codes[there]).tolist():
             rows = there & (codes == code)
-            space = str(spaces[np.flatnonzero(rows)[0]])
+            space = str(spaces[flatnonzero(rows)[0]])
             data[rows] = regions.code(words[code], space if space in _SPACES else "mem")
         if there.any():
             columns["region"] = Column(data, None if there.all() else there)
@@ -304,7 +305,7 @@ def _put_opcodes(columns: dict[str, Column], array: pa.Array) -> dict[int, bytes
     words = encoded.dictionary.to_pylist()
     fits = np.array([len(word) <= _SHORT for word in words], np.bool_)
     numbers = np.array([pack_opcode(word) if len(word) <= _SHORT else 0 for word in words], np.uint64)
-    long = np.flatnonzero(present & ~fits[codes]).tolist()
+    long = flatnonzero(present & ~fits[codes]).tolist()
     present &= fits[codes]
     data = np.where(present, numbers[codes], np.uint64(0))
     _put(columns, "opcode", Column(data, None if present.all() else present))
@@ -330,7 +331,7 @@ def _decoded_extras(held: Mapping[str, pa.Array], n: int) -> tuple[dict[int, dic
             continue
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
-        rows = np.flatnonzero(array.is_valid().to_numpy(zero_copy_only=False)).tolist()
+        rows = flatnonzero(array.is_valid().to_numpy(zero_copy_only=False)).tolist()
         for row, item in zip(rows, array.drop_null().to_pylist(), strict=True):
             extra = extras.setdefault(row, {})
             if name == "extra":

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
@@ -18,6 +17,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.formats.text_numbers import hex_numbers, padded
 from mmiotools.trace.batch import DTYPES, EOL_NAMES, Batch, Regions
 from mmiotools.trace.header import TraceHeader
+from mmiotools.typed import NDArray
 
 COLUMNS = ["Operation", "Seqn", "Address", "Value", "Value (Model)", "PC", "Size", "Timestamp", "Model"]
 _BEGIN = b"Operation\tSeqn\t"

@@ -14,6 +14,7 @@ from mmiotools.events import Kind
 from mmiotools.formats.base import Sniff
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.addrmap import AddressMap
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, Array, Batch, BoolArray, unpack_opcode
 from mmiotools.trace.header import PciDevice, TraceHeader
 
@@ -116,7 +117,7 @@ class TableWriter:
             return
         known: dict[int, str] = {}
         packed = column.data.tolist()
-        for row in np.flatnonzero(batch.present("opcode")).tolist():
+        for row in flatnonzero(batch.present("opcode")).tolist():
             number = packed[row]
             if number not in known:
                 known[number] = unpack_opcode(number).hex()
@@ -168,7 +169,7 @@ class TableWriter:
 
 
 def _blanked(cells: list[str], present: BoolArray) -> list[str]:
-    for row in np.flatnonzero(~present).tolist():
+    for row in flatnonzero(~present).tolist():
         cells[row] = ""
     return cells
 

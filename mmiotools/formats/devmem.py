@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.program import ProgramFormat, ProgramWriter, template, uint
 from mmiotools.formats.program_rows import ANY, READ, UNTIL, WHILE, Rows
 from mmiotools.formats.text_page import Mask, Page, table_of
 from mmiotools.trace.address_space import Region
+from mmiotools.trace.arrays import distinct
+from mmiotools.typed import NDArray
 
 _HEAD, _TAIL = template("program.sh.in")
 _OPS = table_of([b"r ", b"a ", b"w ", b"", b"u "])
@@ -82,7 +83,7 @@ class DevmemWriter(ProgramWriter):
 def _value(page: Page, values: NDArray[np.uint64], widths: NDArray[np.int64], rows: Mask) -> None:
     """A value as devmem prints it."""
     page.literal(b" 0x", rows)
-    for width in np.unique(widths).tolist():
+    for width in distinct(widths).tolist():
         page.digits(values, 2 * width, rows & (widths == width))
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.ftrace_lines import MAX_WIDTH, VIRTUAL, Role
 from mmiotools.formats.line_columns import Lines
@@ -26,7 +25,9 @@ from mmiotools.formats.text_numbers import (
     hex_behind,
     u64,
 )
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Regions
+from mmiotools.typed import NDArray
 
 #: trace-cmd gives an event's name and colon so many characters.
 _PADDED = 22
@@ -152,7 +153,7 @@ def _regmap(lines: Lines, rows: Rows, regions: Regions) -> Taken:
     good &= start <= end
     code = np.zeros(len(good), np.uint32)
     known: dict[bytes, int] = {}
-    at = np.flatnonzero(good)
+    at = flatnonzero(good)
     for row, first, last in zip(at.tolist(), start[at].tolist(), end[at].tolist(), strict=True):
         name = lines.block[first:last]
         if name not in known:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats.ftrace_lines import LONGEST, Role
 from mmiotools.formats.lines import REACH
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Column
+from mmiotools.typed import NDArray
 
 Mask = NDArray[np.bool_]
 
@@ -64,14 +65,14 @@ def safe_cut(marks: Marks, end: int) -> int:
 
 def pairs(marks: Marks) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The rows of the first and the second lines of accesses of two lines, (m,) each, in no order."""
-    rows = np.flatnonzero(marks.role)
+    rows = flatnonzero(marks.role)
     if len(rows) < 2:
         return rows[:0], rows[:0]
     before = marks.role[rows] == Role.BEFORE
     key = _keys(marks, rows)
     firsts, seconds = [], []
     # Nearly always the two are neighbours among the lines that have a role.
-    at = np.flatnonzero(before[:-1] & ~before[1:] & (key[:-1] == key[1:]))
+    at = flatnonzero(before[:-1] & ~before[1:] & (key[:-1] == key[1:]))
     for depth in range(DEPTH + 1):
         firsts.append(rows[at])
         seconds.append(rows[at + 1])
@@ -83,7 +84,7 @@ def pairs(marks: Marks) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         if not depth:
             order = np.argsort(key, kind="stable")
             rows, before, key = rows[order], before[order], key[order]
-        at = np.flatnonzero(before[:-1] & ~before[1:] & (key[:-1] == key[1:]))
+        at = flatnonzero(before[:-1] & ~before[1:] & (key[:-1] == key[1:]))
         if not len(at):
             break
     first, second = np.concatenate(firsts), np.concatenate(seconds)

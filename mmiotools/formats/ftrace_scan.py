@@ -13,7 +13,6 @@ from operator import ne
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.ftrace_events import TAKERS, Rows
@@ -37,7 +36,9 @@ from mmiotools.formats.text_numbers import (
     u64,
 )
 from mmiotools.formats.text_numbers import LAST as LAST_CHARACTERS
+from mmiotools.trace.arrays import append, distinct, flatnonzero
 from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions, columnise
+from mmiotools.typed import NDArray
 
 #: Fewer lines of a kind than this are read one by one.
 WORTHWHILE = 16
@@ -77,7 +78,7 @@ class _Block:
         self._regions = regions
         self._spelled = spelled
         data = np.frombuffer(block, np.uint8)
-        self._lines = Lines(block, np.flatnonzero(data == 10))
+        self._lines = Lines(block, flatnonzero(data == 10))
         n = self._lines.n
         self._kind = np.full(n, Kind.NOTE, np.uint8)
         self._role = np.zeros(n, np.uint8)
@@ -108,7 +109,7 @@ class _Block:
 
     def _take_usual(self, rows: Rows, names: U64) -> None:
         for beginnings, take in TAKERS:
-            mine = np.flatnonzero(np.logical_or.reduce([names == characters(name) for name in beginnings]))
+            mine = flatnonzero(np.logical_or.reduce([names == characters(name) for name in beginnings]))
             if len(mine) < WORTHWHILE:
                 continue
             some = Rows(*(column[mine] for column in rows))
@@ -131,14 +132,14 @@ class _Block:
         """Lines with a colon and a blank, and the eight characters behind their first."""
         lines = self._lines
         data = lines.words.bytes
-        colons = np.flatnonzero(data == _COLON)
+        colons = flatnonzero(data == _COLON)
         colons = colons[data[np.minimum(colons + 1, len(data) - 1)] == _BLANK]
         self._colons = colons[colons > 0]
         at = np.searchsorted(colons, lines.starts)
-        found = np.append(colons, len(data))[at]
+        found = append(colons, len(data))[at]
         fits = (found < lines.text_ends) & (found + _AHEAD <= len(data)) & (lines.starts >= MARGIN)
         fits &= (lines.text_ends - lines.starts <= LONGEST) & (data[lines.starts] != _HASH)
-        number = np.flatnonzero(fits)
+        number = flatnonzero(fits)
         rows = Rows(number, lines.starts[number], lines.text_ends[number], found[number])
         return rows, lines.words.after(rows.colon + 2)
 
@@ -178,7 +179,7 @@ class _Block:
 
     def _take_others(self) -> None:
         lines = self._lines
-        others = np.flatnonzero(~self._done)
+        others = flatnonzero(~self._done)
         block, starts, ends = lines.block, lines.starts[others].tolist(), lines.text_ends[others].tolist()
         rows: list[int] = []
         events: list[Event] = []
@@ -209,7 +210,7 @@ class _Block:
         lines = self._lines
         if lines.crlf is not None:
             columns["eol"] = Column(np.where(lines.crlf, np.uint8(EOL_CRLF), np.uint8(EOL_LF)))
-        kept = np.flatnonzero(~joined)
+        kept = flatnonzero(~joined)
         for first in range(0, len(kept), MAX_EVENTS):
             rows = kept[first : first + MAX_EVENTS]
             last = first + MAX_EVENTS >= len(kept)
@@ -249,7 +250,7 @@ class _Block:
         plain = np.ones(len(rows), np.bool_)
         plain[[at for at in extras if kind[at] > Kind.UNKNOWN]] = False
         for name, which in (("raw", kind <= Kind.UNKNOWN), ("text", (kind == Kind.NOTE) & plain)):
-            at = np.flatnonzero(which)
+            at = flatnonzero(which)
             spans = (at.tolist(), begin[at].tolist(), lines.text_ends[rows[at]].tolist())
             extras |= {row: {name: block[start:end]} for row, start, end in zip(*spans, strict=True)}
         return extras
@@ -269,7 +270,7 @@ class _Harmless:
             new = [name for name in others if not _is_like_ours(name.to_bytes(8, "big"))]
             known = self._known if len(self._known) < _NEW_NAMES else self._known[:1]
             if new:
-                self._known = np.union1d(known, np.array(new, np.uint64))
+                self._known = distinct(np.concatenate((known, np.array(new, np.uint64))))
                 found = self._look(names)
         return found
 
@@ -293,7 +294,7 @@ def _prefix(words: Words, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int
     micro, wrong = decimal_words(late, LAST_CHARACTERS[np.minimum(digits, 8)])
     fraction = micro * u64(1000)
     at = rows.colon - digits
-    fine = np.flatnonzero(digits == 9)
+    fine = flatnonzero(digits == 9)
     if len(fine):
         upper = words.before(rows.colon[fine] - 8)
         first = upper & u64(0xFF)

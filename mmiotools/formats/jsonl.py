@@ -9,7 +9,6 @@ from operator import itemgetter
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
@@ -17,8 +16,10 @@ from mmiotools.formats.jsonl_columns import SCHEMA
 from mmiotools.formats.jsonl_fields import TEXT_LIMIT, TEXTS, dumps, encode_extra, tag
 from mmiotools.formats.jsonl_read import is_foreign_line, read_stream
 from mmiotools.formats.source import ByteSource
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import DTYPES, EOL_LF, EOL_NAMES, Batch, unpack_opcode
 from mmiotools.trace.header import TraceHeader
+from mmiotools.typed import NDArray
 
 _SCHEMA_LINE = re.compile(rb'\s*\{\s*"schema"\s*:\s*"mmiotools\.trace/')
 _EVENT_LINE = re.compile(rb'^[ \t\r]*+\{\s*+"kind"\s*+:\s*+"[A-Z]', re.MULTILINE)
@@ -75,13 +76,13 @@ class JsonlWriter:
         shape = np.zeros(n, np.int64)
         for bit, name in enumerate(columns):
             shape |= _shown(batch, name).astype(np.int64) << bit
-        shapes = np.unique(shape).tolist()
+        shapes = distinct(shape).tolist()
         if len(shapes) == 1:
             lines = _format(batch, columns, shapes[0], None)
         else:
             lines = [""] * n
             for one in shapes:
-                rows = np.flatnonzero(shape == one)
+                rows = flatnonzero(shape == one)
                 for row, line in zip(rows.tolist(), _format(batch, columns, one, rows), strict=True):
                     lines[row] = line
         rare: dict[int, dict[Any, Any]] = dict(batch.extras)
@@ -109,7 +110,7 @@ class JsonlWriter:
         for name, column in batch.columns.items():
             if name in DTYPES:
                 continue
-            rows = np.flatnonzero(batch.present(name))
+            rows = flatnonzero(batch.present(name))
             if column.data.ndim != 1 or column.data.dtype.kind not in "iub":
                 self.lost[f"column '{name}'"] += len(rows)
                 continue

@@ -19,6 +19,7 @@ from mmiotools.formats.jsonl_scan import Scanned, scan
 from mmiotools.formats.line_columns import Place, Store
 from mmiotools.formats.source import ByteSource
 from mmiotools.formats.text_numbers import Index
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, Regions
 from mmiotools.trace.header import TraceHeader
 
@@ -154,7 +155,7 @@ class _Reader:
             return self._one_by_one(lines, range(first, first + len(lines)), ended)[0]
         others = np.ones(len(lines), np.bool_)
         others[scanned.rows] = False
-        left = np.flatnonzero(others).tolist()
+        left = flatnonzero(others).tolist()
         complete = ended or not left or left[-1] != len(lines) - 1
         batch, kept = self._one_by_one([lines[row] for row in left], [first + row for row in left], complete)
         return _joined(scanned, batch, np.array(kept, np.int64) - first)

@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats.alike import alike, text_words
 from mmiotools.formats.line_columns import MARGIN
 from mmiotools.formats.text_numbers import LAST, Index, Mask, Words, characters, decimal_words, hex_before, u64
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import DTYPES, Regions
+from mmiotools.typed import NDArray
 
 #: Fewer lines than this are read one by one.
 _WORTHWHILE = 64
@@ -95,13 +96,13 @@ class _Text:
         self._block = block
         self._words = Words(block)
         self._starts, self._ends = starts, ends
-        self._marks = np.flatnonzero(self._words.bytes == ord(","))
+        self._marks = flatnonzero(self._words.bytes == ord(","))
         self._first_marks = np.searchsorted(self._marks, starts)
         self.commas = np.diff(self._first_marks, append=len(self._marks))
 
     def accesses(self) -> Index:
         """Rows that begin as accesses do, far enough into the block to be looked at from the right."""
-        rows = np.flatnonzero((self._starts >= MARGIN) & (self.commas > 0) & (self._ends - self._starts > 16))
+        rows = flatnonzero((self._starts >= MARGIN) & (self.commas > 0) & (self._ends - self._starts > 16))
         begins = self._words.after(self._starts[rows]) == characters(b'{"kind":')
         letters = self._words.after(self._starts[rows] + 8) >> u64(32)
         fits: Mask = np.zeros(len(rows), np.bool_)
@@ -137,7 +138,7 @@ class _Text:
             else:
                 good &= end - begin <= _LONGEST
                 texts[key] = (begin, end)
-        rows, good_rows = rows[good], np.flatnonzero(good)
+        rows, good_rows = rows[good], flatnonzero(good)
         if not len(rows):
             return None
         which, table = self._texts(self._starts[rows], cuts[0][good_rows])
@@ -181,7 +182,7 @@ class _Text:
             spaces, space_table = self._texts(first[rows], last[rows])
         pairs = np.where((which < 0) | (spaces < 0), -1, which * len(space_table) + spaces)
         codes = np.full(len(table) * len(space_table) + 1, -1, np.int64)
-        for pair in np.unique(pairs[pairs >= 0]).tolist():
+        for pair in distinct(pairs[pairs >= 0]).tolist():
             name, space = table[pair // len(space_table)], space_table[pair % len(space_table)]
             if re.fullmatch(_NAME, name) and re.fullmatch(_NAME, space):
                 codes[pair] = regions.code(name[1:-1].decode(), space[1:-1].decode() or "mem")

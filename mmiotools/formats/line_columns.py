@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.text_numbers import Index, Mask, Words
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Column
+from mmiotools.typed import NDArray
 
 #: A line this far into a block may be looked at from the right without looking before the block.
 MARGIN = 96
@@ -51,7 +52,7 @@ class Lines:
         for letter in letters[1:]:
             fits |= first == letter
         fits &= (self.starts >= MARGIN) & (self.starts + 8 <= len(self.block))
-        return np.flatnonzero(fits)
+        return flatnonzero(fits)
 
 
 class Place:
@@ -62,7 +63,7 @@ class Place:
         self._runs: list[tuple[int, int, int]] | None = None
         if len(rows) < _MANY:
             return
-        breaks = np.flatnonzero(rows[1:] - rows[:-1] != 1) + 1
+        breaks = flatnonzero(rows[1:] - rows[:-1] != 1) + 1
         if len(breaks) < 32:
             firsts = [0, *breaks.tolist()]
             self._runs = [

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff, damaged, own_spelling
@@ -22,9 +21,11 @@ from mmiotools.formats.line_columns import Lines, Place, Store
 from mmiotools.formats.lines import LineBatches, Parsed, by_line
 from mmiotools.formats.source import ByteSource
 from mmiotools.formats.text_numbers import Index
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, MAX_EVENTS, Batch, Regions
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
+from mmiotools.typed import NDArray
 
 
 class Taken(NamedTuple):
@@ -127,12 +128,12 @@ class LineFormat:
             for start in range(0, len(found), MAX_EVENTS):
                 some = found[start : start + MAX_EVENTS]
                 others = [groups[-1] for groups in some]
-                rows = np.flatnonzero([bool(groups[0]) for groups in some])
+                rows = flatnonzero(np.array([bool(groups[0]) for groups in some]))
                 if len(rows) < len(some):
                     some = [some[row] for row in rows.tolist()]
                 yield others, rows, self.take(some, regions) if some else None
             return
-        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+        ends = flatnonzero(np.frombuffer(block, np.uint8) == 10)
         start = 0
         for first in range(0, len(ends), MAX_EVENTS):
             some_ends = ends[first : first + MAX_EVENTS]
@@ -150,7 +151,7 @@ class LineFormat:
         extras: dict[int, dict[str, Any]] = {}
         alone = np.ones(n, np.bool_)
         alone[rows] = False
-        others = np.flatnonzero(alone)
+        others = flatnonzero(alone)
         if taken is not None:
             Place(rows).into(kind, taken.kind)
             for name, (values, present) in taken.columns.items():

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.trace.addrmap import AddressMap
+from mmiotools.trace.arrays import distinct
 from mmiotools.trace.batch import Batch, BoolArray, Regions
+from mmiotools.typed import NDArray
 
 #: The region of accesses by virtual address: offsets in it are the addresses.
 VIRT = "virt"
@@ -64,7 +65,7 @@ class MapOffsets:
         has = batch.present("addr") & batch.present("map") & ~known
         for start, stop in self._maps.spans(batch):
             part = slice(start, stop)
-            for number in np.unique(maps[part][has[part]]).tolist():
+            for number in distinct(maps[part][has[part]]).tolist():
                 live = self._maps.maps.get(number)
                 if live is not None:
                     chosen = has[part] & (maps[part] == number)

@@ -11,6 +11,7 @@ import numpy as np
 from mmiotools.events import Kind
 from mmiotools.formats.line_columns import Store
 from mmiotools.formats.mmiotrace_scan import complete
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions
 
 #: The columns that the engine fills, in its order.
@@ -49,7 +50,7 @@ def _batch(block: bytes, columns: dict[str, Any], first_line: int, regions: Regi
             store.adopt(name, columns[name], present)
     extras: dict[int, dict[str, Any]] = {}
     if not every:
-        others = np.flatnonzero(~taken)
+        others = flatnonzero(~taken)
         extras = complete(block, others, columns["start"], columns["end"], first_line, regions, kind, store)
     found = store.columns()
     if crlf.any():

@@ -14,6 +14,7 @@ from mmiotools.formats.base import BatchTexts
 from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.text_page import Bytes, Mask, Page, table_of
 from mmiotools.speed import compiled
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, Batch
 
 #: What lines of READ, WRITE and UNKNOWN begin with; the last is longer.
@@ -43,7 +44,7 @@ class TextWriter(BatchTexts):
         if regular.all():
             yield _print(batch)[0]
             return
-        rows = np.flatnonzero(regular)
+        rows = flatnonzero(regular)
         text, characters = _print(batch.take(rows)) if len(rows) else (b"", np.zeros((0, 0), np.uint8))
         ends = np.concatenate([[0], np.cumsum(np.count_nonzero(characters, axis=1))])
         parts: list[bytes] = []
@@ -89,7 +90,7 @@ class TextWriter(BatchTexts):
         if "cpu" in batch.columns:
             self.lost["cpu"] += int((batch.present("cpu") & (batch.kind != Kind.LOST)).sum())
         time = batch.data("time")
-        fine = np.flatnonzero(time // 1000 * 1000 != time)
+        fine = flatnonzero(time // 1000 * 1000 != time)
         if len(fine):
             spelled = sum("raw" in batch.extras.get(row, {}) for row in fine.tolist())
             self.lost["time below one microsecond"] += len(fine) - spelled
@@ -99,7 +100,7 @@ class TextWriter(BatchTexts):
 
 def _others(batch: Batch, regular: Mask) -> Iterator[tuple[int, Event]]:
     """The rows that are not regular, as events."""
-    rows = np.flatnonzero(~regular)
+    rows = flatnonzero(~regular)
     return zip(rows.tolist(), batch.take(rows).events(), strict=True) if len(rows) else iter(())
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats.line_columns import Lines, Place, Store
@@ -39,7 +38,9 @@ from mmiotools.formats.text_numbers import (
     last_place,
     u64,
 )
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions, columnise, pack_opcode
+from mmiotools.typed import NDArray
 
 #: Fewer lines of a kind than this are read one by one.
 _WORTHWHILE = 16
@@ -84,7 +85,7 @@ def _time_and_map(words: Words, start: Index, end: Index) -> _Stamp:
         figures = np.where(usable, figures, 1)
     early &= LAST[figures]
     early |= figures.view(np.uint64) << u64(56)  # at most 7: a NUL before the same seconds is no equal text
-    changes = np.flatnonzero(early[1:] != early[:-1])
+    changes = flatnonzero(early[1:] != early[:-1])
     changes += 1
     firsts = np.concatenate([_FIRST, changes])
     runs = np.diff(firsts, append=len(early))
@@ -189,7 +190,7 @@ def scan(block: bytes, first_line: int, regions: Regions) -> Iterator[Batch]:
     """The events of a block of whole lines, each with its line end; one event a line, in batches of at most
     MAX_EVENTS. `first_line` counts from 1.
     """
-    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+    ends = flatnonzero(np.frombuffer(block, np.uint8) == 10)
     start = 0
     while len(ends) > MAX_EVENTS:
         stop = int(ends[MAX_EVENTS - 1]) + 1
@@ -220,7 +221,7 @@ def _scan(lines: Lines, first_line: int, regions: Regions) -> Batch:
         for name, values in fields.columns.items():
             store.put(name, place, values)
     extras: dict[int, dict[str, Any]] = {}
-    others = np.flatnonzero(~done)
+    others = flatnonzero(~done)
     if len(others):
         extras = complete(lines.block, others, lines.starts, lines.text_ends, first_line, regions, kind, store)
     columns = store.columns()

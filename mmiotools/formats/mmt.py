@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats import mmt_layout as layout
@@ -17,9 +16,11 @@ from mmiotools.formats.mapped import MapOffsets, MapRegions
 from mmiotools.formats.mmt_layout import END, LONGEST, RUNS, SHAPES, WIDTHS
 from mmiotools.formats.records import MORE, Bulk, assemble, batches
 from mmiotools.formats.source import ByteSource
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, Regions, columnise
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
+from mmiotools.typed import NDArray
 
 _READS = np.array([ord("r"), ord("R")], np.uint8)
 #: Accesses by virtual address are the second half of the shapes.
@@ -164,10 +165,10 @@ class _Records:
             if "upper" not in (fields.dtype.names or ()):
                 store.put("value", place, values)
                 continue
-            narrow = ~fields["upper"].any(axis=1)
+            narrow = np.asarray(~fields["upper"].any(axis=1))
             store.put("value", Place(bulk.rows[narrow]), values[narrow])
             size = WIDTHS[bulk.shape % _BY_ADDRESS]
-            for at in np.flatnonzero(~narrow).tolist():
+            for at in flatnonzero(~narrow).tolist():
                 value = int.from_bytes(fields[at].tobytes()[-1 - size : -1], "little")
                 extras[int(bulk.rows[at])] = {"value": value}
         if events:
@@ -207,7 +208,7 @@ class MmtWriter:
             elif isinstance(value, int) and places.known[row] and width[row] in WIDTHS and batch.kind[row] <= 1:
                 wide[row] = value
                 good[row] = True
-        for row in np.flatnonzero(~good).tolist():
+        for row in flatnonzero(~good).tolist():
             if row not in singles:
                 record = self._single(batch, row, bool(places.known[row]))
                 if record is not None:
@@ -215,7 +216,7 @@ class MmtWriter:
         bulks = []
         for shape, dtype in enumerate(SHAPES):
             chosen = good & (width == WIDTHS[shape % _BY_ADDRESS]) & (places.virtual == (shape >= _BY_ADDRESS))
-            rows = np.flatnonzero(chosen)
+            rows = flatnonzero(chosen)
             if len(rows):
                 bulks.append(Bulk(shape, self._fields(batch, dtype, rows, shape, places.offset, wide), rows))
         self._out.write(assemble(len(batch), bulks, singles))

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats.native_decode import dictionary
 from mmiotools.formats.native_pages import PageSet, pages_of
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Array, Batch
-from mmiotools.trace.hashing import distinct
+from mmiotools.typed import NDArray
 
 #: Of what a block says about itself without its columns: the least and the most of each, in the order of the index.
 _RANGES = {"time": (0, -1), "addr": (0, 0)}
@@ -59,7 +59,7 @@ def values(batch: Batch, name: str) -> Array:
 
 def zone_of(batch: Batch, addresses: NDArray[np.uint64] | None) -> dict[str, Any]:
     """The zone map of a batch whose distinct addresses are these, ascending."""
-    zone: dict[str, Any] = {"kinds": sum(1 << kind for kind in np.flatnonzero(np.bincount(batch.kind)).tolist())}
+    zone: dict[str, Any] = {"kinds": sum(1 << kind for kind in flatnonzero(np.bincount(batch.kind)).tolist())}
     if addresses is not None:
         zone["addr"] = [int(addresses[0]), int(addresses[-1])]
     if "time" in batch.columns:
@@ -76,7 +76,7 @@ def entry_of(zone: dict[str, Any]) -> tuple[int, ...]:
 
 def rare_of(batch: Batch) -> tuple[Any, Batch] | None:
     """The rows of a batch that are no accesses, and what is in them."""
-    rows = np.flatnonzero(batch.kind > Kind.UNKNOWN)
+    rows = flatnonzero(batch.kind > Kind.UNKNOWN)
     return (rows, batch.take(rows)) if len(rows) else None
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.native_layout import CONSTANT, DELTA, DICTIONARY, PLACES, SHARED
 from mmiotools.formats.native_planes import (
@@ -23,7 +22,9 @@ from mmiotools.formats.native_planes import (
     split,
 )
 from mmiotools.formats.native_zstd import THOROUGH, Effort, expand, expand_planes, squeeze
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Column
+from mmiotools.typed import NDArray
 
 if TYPE_CHECKING:
     import zstandard
@@ -86,7 +87,7 @@ class Presence:
         """Which of the rows of a bitmap, from 0, some of them are; it was gotten before."""
         absent = self._absent.get(number)
         if absent is None:
-            absent = self._absent[number] = np.flatnonzero(~self._unpacked[number][0])
+            absent = self._absent[number] = flatnonzero(~self._unpacked[number][0])
         return rows - np.searchsorted(absent, rows)
 
 

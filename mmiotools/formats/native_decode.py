@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats import native_extras
@@ -18,8 +17,10 @@ from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_planes import from_differences
 from mmiotools.formats.native_shared import rows_of, stored_column
 from mmiotools.formats.native_zstd import Corrupt
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Batch, BoolArray, Column, Regions
 from mmiotools.trace.zones import Zones
+from mmiotools.typed import NDArray
 
 #: Most columns of a block: each may be a few bytes in the file and half a megabyte here.
 MAX_COLUMNS = 256
@@ -110,7 +111,7 @@ def decode_block(
         found = rows(late)
         if not alone and may_pass and not found.any():
             return Decoded(None, unread, lost, sound)
-        batch = late.decoded(np.flatnonzero(found | (kind > Kind.UNKNOWN) if most > Kind.UNKNOWN else found))
+        batch = late.decoded(flatnonzero(found | (kind > Kind.UNKNOWN) if most > Kind.UNKNOWN else found))
     if "region" in batch.columns:
         batch.columns["region"] = _translate(batch.columns["region"], head["regions"], regions)
     return Decoded(batch, unread, lost, sound)

@@ -7,7 +7,6 @@ import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.native_columns import unpack_planes
 from mmiotools.formats.native_layout import (
@@ -26,6 +25,7 @@ from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.formats.source import Extent
 from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.zones import Zones
+from mmiotools.typed import NDArray
 
 _TYPES = {"q": np.int64, "Q": np.uint64}
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.batch import DTYPES, EOL_NONE, Array, Batch, BoolArray, Column
+from mmiotools.typed import NDArray
 
 T = TypeVar("T")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Event
 from mmiotools.formats.base import damaged
@@ -13,7 +12,9 @@ from mmiotools.formats.native_block import BlockBatch
 from mmiotools.formats.native_body import EXTRAS
 from mmiotools.formats.native_decode import Decoded
 from mmiotools.formats.native_layout import Frame
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, concatenate
+from mmiotools.typed import NDArray
 
 #: Events of a block that are known from elsewhere: their numbers in the file, (m,) ascending, and themselves.
 Apart = tuple[NDArray[np.int64], Batch]
@@ -40,7 +41,7 @@ def what_is_left(
 
 def _without_extras(batch: Batch, first: int, apart: Apart | None) -> Batch:
     """The accesses of a batch, and its other events if all of these are known from elsewhere."""
-    accesses = np.flatnonzero(batch.accesses)
+    accesses = flatnonzero(batch.accesses)
     left = batch.take(accesses)
     if apart is None or len(apart[0]) + len(accesses) != len(batch):
         return left

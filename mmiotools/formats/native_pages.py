@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.native_table import MAX_PAGES, MAX_SEEN
 from mmiotools.formats.native_zstd import squeeze
+from mmiotools.trace.arrays import flatnonzero
+from mmiotools.typed import NDArray
 
 #: Most pages, and bytes of the sets of all blocks; pages of all the sets that are changed together.
 MOST, _MOST_SEEN, _TOGETHER = MAX_PAGES // 4, MAX_SEEN // 4, 1 << 20
@@ -46,7 +47,7 @@ def _firsts(numbers: NDArray[np.uint64]) -> NDArray[np.intp]:
     """Where numbers, which ascend, differ from the one before."""
     differ = np.ones(len(numbers), np.bool_)
     np.not_equal(numbers[1:], numbers[:-1], out=differ[1:])
-    return np.flatnonzero(differ)
+    return flatnonzero(differ)
 
 
 class PageSets:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.native_columns import Presence, unpack_planes
 from mmiotools.formats.native_layout import ADDRESS, CONSTANT, DELTA, DICTIONARY, ESCAPE, PLAIN, unpack
@@ -22,6 +21,7 @@ from mmiotools.formats.native_planes import (
 )
 from mmiotools.formats.native_zstd import Corrupt, expand, expand_planes
 from mmiotools.trace.batch import BoolArray, Column
+from mmiotools.typed import NDArray
 
 #: What a payload that checks out may still raise when it says nonsense.
 _NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.pace import Pace
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, concatenate
+from mmiotools.typed import NDArray
 
 #: Blocks that a worker reads at a time, and events in them where all may be kept, or one block.
 _TOGETHER, _EVENTS = 8, 1 << 16
@@ -30,7 +31,7 @@ def pieces(wanted: NDArray[np.bool_], events: NDArray[np.int64], pace: Pace) -> 
     piece: Piece = []
     blocks = rows = seen = 0
     most = pace.events()
-    numbers = np.flatnonzero(wanted)
+    numbers = flatnonzero(wanted)
     for at, count in zip(numbers.tolist(), events[numbers].tolist(), strict=True):
         blocks, rows = blocks + 1, rows + count
         if piece and (blocks > _TOGETHER or rows > most):

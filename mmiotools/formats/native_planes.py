@@ -6,12 +6,12 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.native_layout import ADDRESS, CONSTANT, DELTA, DICTIONARY, ESCAPE, PLAIN
 from mmiotools.speed import compiled
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Column
-from mmiotools.trace.hashing import distinct
+from mmiotools.typed import NDArray
 
 U64 = NDArray[np.uint64]
 Array = NDArray[Any]
@@ -146,7 +146,7 @@ def place_of(planes: list[Any], n: int) -> Array:
 
 def chosen(table: NDArray[np.bool_], places: Array) -> NDArray[np.bool_]:
     """table[places], (n,); quicker where it is true in a few runs. Raises ValueError for a place beyond it."""
-    edges = np.flatnonzero(np.diff(table, prepend=False, append=False))
+    edges = flatnonzero(np.diff(table, prepend=False, append=False))
     most = int(np.iinfo(places.dtype).max)
     if len(places) and int(places.max()) >= len(table):
         raise ValueError(_BEYOND)
@@ -295,7 +295,7 @@ def from_steps(steps: Steps, rows: NDArray[np.intp] | None = None) -> NDArray[np
         fast.sum_steps(steps.small, n, steps.large, len(steps.large), steps.first, steps.unit, out)
         return out if rows is None else out[rows]
     small = np.frombuffer(steps.small, np.uint8)
-    escaped = np.flatnonzero(small == ESCAPE)
+    escaped = flatnonzero(small == ESCAPE)
     if rows is None:
         found = small.astype(np.int64)
         found[escaped] = steps.large

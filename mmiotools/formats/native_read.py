@@ -12,7 +12,6 @@ from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.errors import FormatError
 from mmiotools.events import Event
@@ -48,6 +47,7 @@ from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
+from mmiotools.typed import NDArray
 
 R = TypeVar("R")
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.native_columns import Presence
 from mmiotools.formats.native_late import NONSENSE
@@ -19,6 +18,7 @@ from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_planes import U64, Array, chosen, distinct_rows, place_of
 from mmiotools.formats.native_zstd import Corrupt, expand_planes
 from mmiotools.trace.batch import Batch, BoolArray, Column
+from mmiotools.typed import NDArray
 
 #: How a column may have its numbers.
 _ENCODINGS = (PLAIN, DICTIONARY, ADDRESS)

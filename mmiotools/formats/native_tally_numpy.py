@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats.native_body import read_body
@@ -16,8 +15,10 @@ from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_planes import Array
 from mmiotools.formats.native_shared import SharedColumn, rows_of, stored_column
 from mmiotools.formats.native_zstd import Corrupt
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH
+from mmiotools.typed import NDArray
 
 _ENTRIES = np.dtype(
     [("addr", "u8"), ("map", "i8"), ("counts", "u8", 3), ("width", "u1"), ("has", "u1"), ("spare", "V6")]
@@ -119,7 +120,7 @@ def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
         return None
     if not of_kind.present.all():
         return None
-    rare = np.flatnonzero(of_kind.where(lambda kinds: kinds > Kind.UNKNOWN))
+    rare = flatnonzero(of_kind.where(lambda kinds: kinds > Kind.UNKNOWN))
     told = np.zeros(len(rare), _RARE)
     told["row"], told["has"] = rare, 1
     if len(rare):
@@ -182,5 +183,5 @@ def _times(column: StoredColumn) -> tuple[int, ...] | None:
     times = data if present is None else data[present]
     if not len(times):
         return None
-    borders = (0, len(data) - 1) if present is None else np.flatnonzero(present)[[0, -1]].tolist()
+    borders = (0, len(data) - 1) if present is None else flatnonzero(present)[[0, -1]].tolist()
     return int(times[0]), int(times[-1]), *borders, int(times.min()), int(times.max())

@@ -34,8 +34,8 @@ from mmiotools.formats.native_planes import OFTEN, from_differences, join
 from mmiotools.formats.native_shared import PLACES_NAME, Shared, share
 from mmiotools.formats.native_zstd import QUICK, THOROUGH, Effort, squeeze
 from mmiotools.formats.source import is_seekable
+from mmiotools.trace.arrays import distinct
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
-from mmiotools.trace.hashing import distinct
 from mmiotools.trace.header import TraceHeader
 
 #: Events in a block; and for how many a pipe is made to wait, whoever reads it.

@@ -7,16 +7,17 @@ from collections import Counter
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.formats.base import EVERYTHING
 from mmiotools.formats.jsonl_fields import dumps, encode_extra, tag
 from mmiotools.formats.text_page import Page, spliced, table_of
 from mmiotools.formats.viewed import Clock, Places, ViewFormat, values_of
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, Batch, unpack_opcode
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.names import Names
+from mmiotools.typed import NDArray
 
 #: Events that are printed at once.
 _PAGE = 1 << 13
@@ -84,12 +85,12 @@ class PerfettoWriter:
     def _write(self, batch: Batch) -> None:
         self._count(batch)
         times = self._clock.times(batch)
-        rows = np.flatnonzero(batch.accesses)
+        rows = flatnonzero(batch.accesses)
         region, register, _ = self._places.of(batch, rows)
         self._out.write(self._introduce(region, register))
         said = [
             (int(np.searchsorted(rows, row)), self._other(batch, row, int(times[row])))
-            for row in np.flatnonzero(~batch.accesses).tolist()
+            for row in flatnonzero(~batch.accesses).tolist()
         ]
         if not len(rows):
             self._out.write(b"".join(text for _, text in said))

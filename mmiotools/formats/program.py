@@ -13,7 +13,6 @@ from importlib import resources
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
@@ -24,9 +23,11 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.formats.text_page import Bytes, Page, table_of
 from mmiotools.trace.address_space import Region
 from mmiotools.trace.addrmap import AddressMap
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import ROM, PciDevice, TraceHeader
 from mmiotools.trace.names import Names
+from mmiotools.typed import NDArray
 
 #: Rows that are printed at once.
 _PAGE = 1 << 13
@@ -153,7 +154,7 @@ class ProgramWriter:
         doable &= (address | (region >= 0)) & ((batch.kind == Kind.READ) | has_value)
         op = np.where(batch.kind == Kind.WRITE, WRITE, np.where(has_value, READ, ANY)).astype(np.uint8)
         time = np.where(batch.present("time"), np.maximum(batch.data("time"), 0), -1).astype(np.int64)
-        done = np.flatnonzero(doable)
+        done = flatnonzero(doable)
         self.lost["bits of values beyond their access"] += int(np.count_nonzero(cut[done]))
         for name in ("pc", "pid", "cpu"):
             self.lost[name] += int(np.count_nonzero(batch.data(name)[done]))
@@ -169,7 +170,7 @@ class ProgramWriter:
             time[done],
             np.ones(len(done), np.int64),
         )
-        said = [(2 * row + 1, self._remark(batch, row)) for row in np.flatnonzero(self._told(batch, doable)).tolist()]
+        said = [(2 * row + 1, self._remark(batch, row)) for row in flatnonzero(self._told(batch, doable)).tolist()]
         said += self._open(region[done], done, rows)
         said.sort(key=lambda pair: pair[0])
         if not said:
@@ -269,8 +270,8 @@ class ProgramWriter:
         return gap, every
 
     def _print_page(self, rows: Rows, gap: NDArray[np.int64], every: NDArray[np.int64]) -> None:
-        texts = np.flatnonzero(rows.op == TEXT)
-        plain = np.flatnonzero(rows.op != TEXT)
+        texts = flatnonzero(rows.op == TEXT)
+        plain = flatnonzero(rows.op != TEXT)
         text, ends = b"", np.zeros(1, np.int64)
         if len(plain):
             chosen = rows.take(plain)
@@ -297,8 +298,8 @@ class ProgramWriter:
         which = np.zeros(len(rows.op), np.int64)
         if not self.names:
             return table_of(words), which
-        for number in np.unique(rows.region).tolist():
-            mine = np.flatnonzero(rows.region == number)
+        for number in distinct(rows.region).tolist():
+            mine = flatnonzero(rows.region == number)
             offsets, back = np.unique(rows.offset[mine], return_inverse=True)
             which[mine] = back + len(words)
             words += [self._label(number, int(offset)) for offset in offsets.tolist()]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mmiotools.trace.arrays import append, flatnonzero
 from mmiotools.trace.polls import TURNS
+from mmiotools.typed import NDArray
 
 #: What a row does. WHILE and UNTIL are the two halves of a wait; TEXT is a line that is said in between.
 READ, ANY, WRITE, WHILE, UNTIL, TEXT = range(6)
@@ -71,7 +72,7 @@ class Folder:
             again[1:] &= column[1:] == column[:-1]
         same = again.copy()
         same[1:] &= rows.value[1:] == rows.value[:-1]
-        starts = np.flatnonzero(~same)
+        starts = flatnonzero(~same)
         rows = rows.take(starts)._replace(
             last=np.maximum.reduceat(rows.last, starts), times=np.add.reduceat(rows.times, starts)
         )
@@ -79,7 +80,7 @@ class Folder:
         _mark_waits(rows, again)
         open_from = len(again)
         if not end and rows.op[-1] in (READ, UNTIL):
-            open_from = int(np.flatnonzero(~again)[-1])
+            open_from = int(flatnonzero(~again)[-1])
             if len(again) - open_from > _HOLD:
                 open_from = len(again)
         self._held = rows.take(slice(open_from, None))
@@ -91,9 +92,9 @@ def _mark_waits(rows: Rows, again: NDArray[np.bool_]) -> None:
     """Set the ops of waits. `again`, (n,): a read of the register that the row before has read."""
     if len(again) < 2:
         return
-    behind = np.append(again[2:], False)
+    behind = append(again[2:], False)
     begins = ~again[:-1] & again[1:] & ~behind & (rows.times[:-1] >= TURNS) & (rows.times[1:] == 1)
-    at = np.flatnonzero(begins)
+    at = flatnonzero(begins)
     rows.op[at], rows.op[at + 1] = WHILE, UNTIL
 
 
@@ -121,7 +122,7 @@ def pauses(rows: Rows, since: int, usual: int) -> tuple[NDArray[np.int64], NDArr
     """
     gap = gaps(rows, since)
     turns, span = rows.times - 1, rows.last - rows.first
-    halves = np.flatnonzero(rows.op == WHILE)
+    halves = flatnonzero(rows.op == WHILE)
     turns[halves] += 1
     span[halves] = rows.first[halves + 1] - rows.first[halves]
     every = np.where((turns > 0) & (rows.first >= 0), np.maximum(span, 0) // np.maximum(turns, 1), 0)

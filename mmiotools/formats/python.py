@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.program import Place, ProgramFormat, ProgramWriter, template, uint
 from mmiotools.formats.program_rows import Rows
 from mmiotools.formats.text_page import Page, table_of
+from mmiotools.typed import NDArray
 
 _HEAD, _TAIL = template("program.py.in")
 _OPS = table_of([b"READ ", b"ANY ", b"WRITE ", b"WHILE ", b"UNTIL "])

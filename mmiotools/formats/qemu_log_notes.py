@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.alike import alike, text_words
 from mmiotools.formats.line_columns import MARGIN
 from mmiotools.formats.qemu_log_lines import KEYWORDS, TELLTALES
 from mmiotools.formats.qemu_log_stamps import pid_stamps
 from mmiotools.formats.text_numbers import Index, Mask, Words
+from mmiotools.trace.arrays import append, flatnonzero
+from mmiotools.typed import NDArray
 
 #: Longest name of an event that is looked at on columns, and longest stamp.
 _LONGEST_NAME, _LONGEST_STAMP = 88, 28
@@ -50,7 +51,7 @@ def find_notes(words: Words, block: bytes, rows: Index, starts: Index, ends: Ind
     fits = ~doubtful & (starts >= MARGIN) & (ends > starts) & (first != ord("#")) & (name_end > begin)
     fits &= name_end - begin <= _LONGEST_NAME
     fits &= (begin > starts) | ~digit  # a line that begins with a digit may have a stamp of another kind
-    at = np.flatnonzero(fits)
+    at = flatnonzero(fits)
     stamped = begin[at] > starts[at]
     time, pid = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)
     if stamped.any():
@@ -69,8 +70,8 @@ def _names(data: NDArray[np.uint8], starts: Index, ends: Index) -> tuple[Index, 
     """Where the text of each line begins, behind a stamp where there may be one, and where its first word ends."""
     low, high = int(starts[0]), int(ends[-1])
     piece = data[low:high]
-    colons = np.append(np.flatnonzero(piece == _COLON) + low, high)
-    blanks = np.append(np.flatnonzero(piece == _BLANK) + low, high)
+    colons = append(flatnonzero(piece == _COLON) + low, high)
+    blanks = append(flatnonzero(piece == _BLANK) + low, high)
     colon = colons[np.searchsorted(colons, starts)]
     blank = np.minimum(blanks[np.searchsorted(blanks, starts)], ends)
     may_be = (colon < blank) & (colon - starts < _LONGEST_STAMP) & (data[np.minimum(starts, len(data) - 1)] <= ord("9"))

@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind, is_damage
 from mmiotools.formats.base import BatchTexts, own_spelling
 from mmiotools.formats.mmiotrace_render import render as render_comment
 from mmiotools.formats.qemu_events import full
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, Batch
 from mmiotools.trace.header import TraceHeader
+from mmiotools.typed import NDArray
 
 #: Names of a vfio region's last part, and the numbers of BARs.
 _BARS = {f"BAR{number}": number for number in range(6)} | {"ROM": 6}
@@ -114,15 +115,15 @@ class LogWriter(BatchTexts):
         for row, line in self._kept(batch, ends).items():
             lines[row] = line
             left[row] = False
-        for one in np.unique(shape[shape > 0]).tolist():
-            rows = np.flatnonzero(shape == one)
+        for one in distinct(shape[shape > 0]).tolist():
+            rows = flatnonzero(shape == one)
             text = _formatted(batch, rows, one).encode("utf-8", "backslashreplace")
             if len(rows) == n and ends is None:
                 yield text + b"\n"
                 return
             for row, line in zip(rows.tolist(), _ended(text.split(b"\n"), ends, rows), strict=True):
                 lines[row] = line
-        for row in np.flatnonzero(left).tolist():
+        for row in flatnonzero(left).tolist():
             lines[row] = self._line(batch.event(row))
         yield b"".join(lines)
 
@@ -233,7 +234,7 @@ def _formatted(batch: Batch, rows: NDArray[np.intp], shape: int) -> str:
         if shape & _PID:
             template, fields = "%d@%d.%06d:", [column("pid"), seconds.tolist(), rest.tolist()]
         else:
-            dates = {second: _date(second) for second in np.unique(seconds).tolist()}
+            dates = {second: _date(second) for second in distinct(seconds).tolist()}
             stamps = zip(seconds.tolist(), rest.tolist(), strict=True)
             template, fields = "%s", [[f"{dates[s]}.{us:06d}Z " if us else f"{dates[s]}Z " for s, us in stamps]]
     if shape & _DEVICE:

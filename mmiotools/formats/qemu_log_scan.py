@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.alike import alike, text_words
@@ -23,7 +22,9 @@ from mmiotools.formats.qemu_log_notes import Notes, find_notes
 from mmiotools.formats.qemu_log_print import render
 from mmiotools.formats.qemu_log_stamps import Stamps, iso_stamps, pid_stamps
 from mmiotools.formats.text_numbers import U64, Index, Mask, Words, characters, hex_before, u64
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions
+from mmiotools.typed import NDArray
 
 #: Fewer lines of a kind than this are read one by one.
 _WORTHWHILE = 16
@@ -75,8 +76,8 @@ class Scanner:
         """
         data = np.frombuffer(block, np.uint8)
         pieces = ((at, data[at : at + _PIECE]) for at in range(0, len(data), _PIECE))
-        marks = np.concatenate([np.flatnonzero((piece == 32) | (piece == 10)) + at for at, piece in pieces])
-        at_ends = np.flatnonzero(data[marks] == 10)
+        marks = np.concatenate([flatnonzero((piece == 32) | (piece == 10)) + at for at, piece in pieces])
+        at_ends = flatnonzero(data[marks] == 10)
         lines = _Lines(block, marks, at_ends)
         for start in range(0, len(at_ends), MAX_EVENTS):
             yield self._scan(lines.part(start, start + MAX_EVENTS), first_line + start, regions)
@@ -105,10 +106,10 @@ class Scanner:
                         store.put(name, Place(fields.rows[given]), values[given])
         spelled = zip(odd, lines.starts[odd].tolist(), lines.ends[odd].tolist(), strict=True)
         extras: dict[int, dict[str, Any]] = {row: {"raw": lines.block[start:end]} for row, start, end in spelled}
-        others = np.flatnonzero(~done)
+        others = flatnonzero(~done)
         if len(others) >= _WORTHWHILE:
             extras |= self._no_accesses(lines, others, kind, store, done)
-            others = np.flatnonzero(~done)
+            others = flatnonzero(~done)
         if len(others):
             spans = zip(others.tolist(), lines.starts[others].tolist(), lines.ends[others].tolist(), strict=True)
             events = [parse_line(lines.block[start:end], first_line + row) for row, start, end in spans]
@@ -277,7 +278,7 @@ def _assemble(
     key = which * 2 + (place < PORTS)
     codes: list[int | None] = [None] * (2 * len(table))
     full = []
-    for at in np.flatnonzero(np.bincount(key, minlength=1)).tolist():
+    for at in flatnonzero(np.bincount(key, minlength=1)).tolist():
         codes[at] = _code(table[at // 2], at % 2 == 1, regions)
         if codes[at] is None and table[at // 2].region is not None:
             full.append(at)
@@ -343,8 +344,8 @@ class _Lines:
         """Lines of one shape and one kind of time stamp: their rows, the shape, the kind."""
         key = self._shape * 3 + self._prefix
         counts = np.bincount(key, minlength=3 * len(_SHAPES) + 3)
-        for at in np.flatnonzero(counts[3:] >= _WORTHWHILE).tolist():
-            yield np.flatnonzero(key == at + 3), at // 3, at % 3
+        for at in flatnonzero(counts[3:] >= _WORTHWHILE).tolist():
+            yield flatnonzero(key == at + 3), at // 3, at % 3
 
     def _look(self, at_ends: Index, first: int, last: int) -> None:
         self.last_marks = at_ends[first:last]
@@ -383,7 +384,7 @@ class _Lines:
 
     def _shorten(self) -> None:
         """Give accesses to memory regions that tell no CPU or no pointer their shape."""
-        rows = np.flatnonzero(self._shape == 1)
+        rows = flatnonzero(self._shape == 1)
         data = self.words.bytes
 
         def letter(word: int) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.qemu_log_lines import LAST_SECOND, iso_seconds
 from mmiotools.formats.text_numbers import (
@@ -19,6 +18,8 @@ from mmiotools.formats.text_numbers import (
     decimal_words,
     u64,
 )
+from mmiotools.trace.arrays import flatnonzero
+from mmiotools.typed import NDArray
 
 _THOUSAND, _BILLION = u64(1000), u64(1_000_000_000)
 #: More seconds than one in this many lines are no log's.
@@ -41,7 +42,7 @@ def pid_stamps(words: Words, start: Index, end: Index) -> Stamps:
     """`pid@S.UUUUUU:` in [start, end); seconds have ten digits, or up to seven where the clock is young."""
     stamps = _long_stamps(words, start, end)
     if stamps.pid is not None and not stamps.good.all():
-        rows = np.flatnonzero(~stamps.good)
+        rows = flatnonzero(~stamps.good)
         short = _short_stamps(words, start[rows], end[rows])
         stamps.time[rows], stamps.pid[rows], stamps.good[rows] = short
     return stamps
@@ -126,5 +127,5 @@ def _runs(*columns: Any) -> tuple[Index, Index]:
     change[0] = True
     for column in columns:
         change[1:] |= column[1:] != column[:-1]
-    firsts = np.flatnonzero(change)
+    firsts = flatnonzero(change)
     return firsts, np.diff(firsts, append=len(change))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.alike import alike, text_words
@@ -14,7 +13,9 @@ from mmiotools.formats.line_columns import Place, Store
 from mmiotools.formats.qemu_events import PORTS, code_of, region_name, single_events, space_of, text_of
 from mmiotools.formats.qemu_simple_layout import DROPPED, HEAD_SIZE, LAYOUTS, STRUCTS, TYPE_SIZE, decode
 from mmiotools.formats.text_numbers import U64, Index, Mask, Words
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch, Regions
+from mmiotools.typed import NDArray
 
 #: Zeros before the records, so that words can be read backwards from anywhere.
 _BEFORE = 96
@@ -68,7 +69,7 @@ class Records:
     def doubtful(self) -> Index:
         """Rows, ascending, whose size or time is not what is usual for their event."""
         doubt = self.times >> np.uint64(63) != 0
-        for number in np.unique(self.ids).tolist():
+        for number in distinct(self.ids).tolist():
             rows = self.ids == number
             name = self.names.get(number, "")
             sizes = self.sizes
@@ -83,7 +84,7 @@ class Records:
                 doubt |= rows & (sizes != 36 + self.lengths(ends))
             elif name in LAYOUTS:
                 doubt |= rows
-        return np.flatnonzero(doubt)
+        return flatnonzero(doubt)
 
     def wrong(self, row: int) -> bool:
         """Whether a record cannot be what its event's name says, or has an impossible time."""
@@ -132,12 +133,12 @@ def batch_of(records: Records, rows: Index, n: int, singles: list[tuple[int, Eve
     kind = np.full(n, Kind.NOTE, np.uint8)
     store = Store(n)
     done = np.zeros(len(rows), np.bool_)
-    for number in np.unique(records.ids).tolist():
+    for number in distinct(records.ids).tolist():
         name = records.names.get(number, "")
         if name in _MEMORY:
-            found = _memory(records, np.flatnonzero(records.ids == number), _MEMORY[name])
+            found = _memory(records, flatnonzero(records.ids == number), _MEMORY[name])
         elif name in _VFIO:
-            found = _vfio(records, np.flatnonzero(records.ids == number), name == "vfio_region_write")
+            found = _vfio(records, flatnonzero(records.ids == number), name == "vfio_region_write")
         else:
             continue
         found = _with_regions(found, regions)
@@ -150,7 +151,7 @@ def batch_of(records: Records, rows: Index, n: int, singles: list[tuple[int, Eve
                 store.put(column, Place(rows[found.rows[here]]), values[here])
             else:
                 store.put(column, place, values)
-    others = np.flatnonzero(~done).tolist()
+    others = flatnonzero(~done).tolist()
     events = sorted([*((int(rows[at]), records.event(at)) for at in others), *singles], key=lambda pair: pair[0])
     extras: dict[int, dict[str, Any]] = {}
     if events:
@@ -238,7 +239,7 @@ def _with_regions(found: _Columns, regions: Regions) -> _Columns:
     low = np.zeros(len(found.rows), np.bool_) if addr is None else addr < PORTS
     key = np.where(here, found.which * 2 + low, 0)
     codes = np.zeros(2 * len(found.names), np.int64)
-    for at in np.flatnonzero(np.bincount(key[here], minlength=len(codes))).tolist():
+    for at in flatnonzero(np.bincount(key[here], minlength=len(codes))).tolist():
         name = found.names[at // 2]
         space = "mem" if addr is None else space_of(name, 0 if at % 2 else PORTS)
         code = code_of(name, space, regions)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.formats.program import ProgramFormat, ProgramWriter, uint
 from mmiotools.formats.program_rows import READ, WRITE, Rows, gaps
 from mmiotools.formats.text_page import Page, table_of
 from mmiotools.trace.address_space import Region
+from mmiotools.trace.arrays import append
 from mmiotools.trace.header import ROM, PciDevice
+from mmiotools.typed import NDArray
 
 #: What QEMU reads of a line ends before the "#". A line of its own needs a command, and this one changes nothing.
 _SAY = b"endianness # %s\n"
@@ -46,7 +47,7 @@ class QtestWriter(ProgramWriter):
     def opening(self, number: int, region: Region | None) -> bytes:
         """Configuration space is no part of a recording: set the BARs of a device, and let it answer."""
         base = 0 if region is None or region.base is None else region.base
-        self._bases = np.append(self._bases, np.uint64(base))
+        self._bases = append(self._bases, np.uint64(base))
         known = [held.device for held in self.regions[:number] if held is not None]
         said = super().opening(number, region)
         if region is None or region.device is None or region.device in known:

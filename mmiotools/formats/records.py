@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Event
 from mmiotools.formats.base import damaged
 from mmiotools.formats.source import ByteSource
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Batch
+from mmiotools.typed import NDArray
 
 Index = NDArray[np.int64]
 
@@ -135,10 +136,10 @@ class _Walk:
         rows = np.cumsum(counts) - counts
         bulks = []
         for shape, dtype in enumerate(self._dialect.shapes):
-            which = np.flatnonzero(shapes == shape + 1)
+            which = flatnonzero(shapes == shape + 1)
             if len(which):
                 bulks.append(_gather(self._data, shape, dtype, starts[which], counts[which], rows[which]))
-        alone = np.flatnonzero(shapes == 0)
+        alone = flatnonzero(shapes == 0)
         places = np.repeat(rows[alone], counts[alone]) + _count_up(counts[alone])
         return self._dialect.batch(int(counts.sum()), bulks, places, events)
 

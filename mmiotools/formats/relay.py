@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.errors import FormatError
 from mmiotools.events import Event, Kind
@@ -35,9 +34,11 @@ from mmiotools.formats.relay_layout import (
 from mmiotools.formats.relay_probes import Probes
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.addrmap import AddressMap
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch, BoolArray, Regions, columnise
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
+from mmiotools.typed import NDArray
 
 #: The region of accesses that no live probe covers: offsets in it are virtual addresses.
 VIRT = "virt"
@@ -229,7 +230,7 @@ class _Records:
             store.put("map", place, maps)
         padded = fields["padding"] != 0
         store.put(PADDING, Place(rows[padded]), fields["padding"][padded])
-        for at in np.flatnonzero(odd).tolist():
+        for at in flatnonzero(odd).tolist():
             extras[int(rows[at])] = {"raw": fields[at].tobytes()}
 
 
@@ -263,12 +264,12 @@ class RelayWriter:
                 good[row] = False
             elif "value" in extra:
                 good[row] = False
-        for row in np.flatnonzero(~good).tolist():
+        for row in flatnonzero(~good).tolist():
             if row not in singles:
                 record = self._single(batch, row, bool(known[row]), unmapped)
                 if record is not None:
                     singles[row] = record
-        rows = np.flatnonzero(good)
+        rows = flatnonzero(good)
         self._out.write(assemble(len(batch), [Bulk(0, self._fields(batch, rows, virt), rows)], singles))
 
     def close(self) -> None:
@@ -292,7 +293,7 @@ class RelayWriter:
         has = batch.present("addr") & batch.present("map")
         for start, stop in self._maps.spans(batch):
             part = slice(start, stop)
-            for number in np.unique(maps[part][has[part]]).tolist():
+            for number in distinct(maps[part][has[part]]).tolist():
                 live = self._maps.maps.get(number)
                 if live is not None and live.virt is not None and not live.virt >> 64:
                     chosen = has[part] & (maps[part] == number)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Event, Kind
 from mmiotools.trace.intervals import Interval, IntervalIndex
+from mmiotools.typed import NDArray
 
 _TOP = 1 << 64
 #: With fewer addresses than one in so many probes, each is looked up alone.

@@ -6,13 +6,13 @@ import re
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import NOTHING, Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.line_format import LineFormat, Taken
 from mmiotools.formats.text_numbers import hex_numbers
 from mmiotools.trace.batch import Regions
+from mmiotools.typed import NDArray
 
 _WIDTHS = {b"Byte": 1, b"UInt16": 2, b"UInt32": 4, b"UInt64": 8}
 _TYPES = {width: name.decode() for name, width in _WIDTHS.items()}

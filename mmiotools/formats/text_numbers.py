@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mmiotools.trace.arrays import flatnonzero
+from mmiotools.typed import NDArray
 
 U64 = NDArray[np.uint64]
 Index = NDArray[np.int64]
@@ -184,7 +186,7 @@ def hex_before(words: Words, end: Index, lead: bytes = b" ") -> _Field:
         good |= full & (early & u64(0xFFFFFF) == zero_x)
     longer = full & ~good
     if longer.any():
-        _longer_hex(words, end, early, np.flatnonzero(longer), value, digits, good, wrong, zero_x)
+        _longer_hex(words, end, early, flatnonzero(longer), value, digits, good, wrong, zero_x)
     good &= digits > 0
     good &= value >= _LEAST_HEX[digits]
     np.logical_not(wrong, out=wrong)
@@ -246,14 +248,14 @@ def hex_behind(words: Words, end: Index, lead: bytes, *, prefixed: bool = True) 
         good |= zero
         value[zero] = 0
         wrong &= ~zero
-    rows = np.flatnonzero(count == 8)
+    rows = flatnonzero(count == 8)
     if len(rows):
         upper, lower = early[rows], late[rows]
         digits = count_digits(last_place(upper, mark)) + 8 - skip
         beginning, keep = (u64(lead[0] << 16 | 0x3078), LAST[3]) if prefixed else (u64(lead[0]), LAST[1])
         for most in (16, 15, 14)[: 1 + skip]:
             # Where it is not in these 16 characters, it is right before them, or one or two before that.
-            unlike = np.flatnonzero(digits >= 16 - skip)
+            unlike = flatnonzero(digits >= 16 - skip)
             digits[unlike] = most
             unlike = unlike[words.before(end[rows[unlike]] - most) & keep == beginning]
             digits[unlike] = -most

@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mmiotools.typed import NDArray
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

@@ -10,14 +10,15 @@ from itertools import groupby
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind, is_damage
 from mmiotools.formats.text_page import Mask, Page, spliced, table_of
 from mmiotools.formats.viewed import Clock, Places, ViewFormat, count_lost, values_of
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.names import Names
+from mmiotools.typed import NDArray
 
 #: Events that are printed at once.
 _PAGE = 1 << 13
@@ -96,10 +97,10 @@ class VcdWriter:
 
     def _write(self, batch: Batch) -> None:
         ticks = self._ticks(batch)
-        shown = np.flatnonzero(batch.accesses | batch.of_kind(*_TOLD))
+        shown = flatnonzero(batch.accesses | batch.of_kind(*_TOLD))
         told = dict(self._told(batch))
         shown = shown[batch.accesses[shown] | np.isin(shown, list(told))]
-        rows = np.flatnonzero(batch.accesses)
+        rows = flatnonzero(batch.accesses)
         region, register, offset = self._places.of(batch, rows)
         self._count(batch, rows, register)
         if not len(shown):
@@ -155,10 +156,10 @@ class VcdWriter:
         event = numbers[region, _READ + what]
         place, seen = numbers[region, _OFFSET], numbers[region, _VALUE]
         registers = np.array(
-            [self._variable("register", number, 0) for number in np.unique(register).tolist() if number >= 0]
+            [self._variable("register", number, 0) for number in distinct(register).tolist() if number >= 0]
         )
         held = np.full(len(rows), -1, np.int64)
-        found = np.unique(register[register >= 0])
+        found = distinct(register[register >= 0])
         if len(found):
             held = np.where(register >= 0, registers[np.minimum(np.searchsorted(found, register), len(found) - 1)], -1)
         self._line(page, at, event, None, None)
@@ -217,7 +218,7 @@ class VcdWriter:
         self._last[which[last]], self._state[which[last]] = now[last], how[last]
         changed = np.empty(len(order), np.bool_)
         changed[order] = differs
-        largest = np.maximum.reduceat(now, np.flatnonzero(first))
+        largest = np.maximum.reduceat(now, flatnonzero(first))
         for number, most in zip(which[first].tolist(), largest.tolist(), strict=True):
             self._bits[number] = max(self._bits[number], most.bit_length())
         return changed

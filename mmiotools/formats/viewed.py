@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.errors import UsageError
 from mmiotools.formats.base import Sniff, Writer
@@ -16,6 +15,7 @@ from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.names import Names
+from mmiotools.typed import NDArray
 
 #: Registers that are told apart; accesses to more are counted, and shown at their region alone.
 MAX_REGISTERS = 1 << 16

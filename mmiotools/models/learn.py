@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.models.confidence import Known, alone
 from mmiotools.models.kinds import KINDS, History, Model, Since
@@ -15,6 +14,8 @@ from mmiotools.models.kinds.clearing import Clearing
 from mmiotools.models.kinds.storage import Storage
 from mmiotools.models.kinds.volatile import Volatile
 from mmiotools.models.stream import READ, WRITE, Place, Stream
+from mmiotools.trace.arrays import flatnonzero
+from mmiotools.typed import NDArray
 
 _Rows = NDArray[np.intp]
 
@@ -158,7 +159,7 @@ def histories(stream: Stream) -> Iterator[tuple[Place, History | None, int]]:
     ends = np.cumsum(counts)
     rows_of = [order[end - count : end] for end, count in zip(ends.tolist(), counts.tolist(), strict=True)]
     written = (stream.op == WRITE) & stream.known
-    recent = np.flatnonzero(written)
+    recent = flatnonzero(written)
     writes = [rows[written[rows]] for rows in rows_of]
     for number, rows in enumerate(rows_of):
         reads = rows[(stream.op[rows] == READ) & stream.known[rows]]

@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.models.stream import BREAK, READ, WRITE, Stream
+from mmiotools.trace.arrays import split
+from mmiotools.typed import NDArray
 
 #: Accesses that are kept to be followed; models of registers are learned from all.
 MAX_ROWS = 1 << 21
@@ -78,7 +79,7 @@ class Path:
         self.values: list[int | None] = np.concatenate([np.zeros(0, np.object_), *values]).tolist()
         order = np.argsort(self.array, kind="stable")
         distinct, first = np.unique(self.array[order], return_index=True)
-        self._rows_of = dict(zip(distinct.tolist(), np.split(order, first[1:]), strict=False))
+        self._rows_of = dict(zip(distinct.tolist(), split(order, first[1:]), strict=False))
         self._lists: dict[int, list[int]] = {}
         self._index: dict[int, tuple[memoryview, memoryview]] = {}
 

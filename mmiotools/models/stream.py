@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import NDArray
 
 #: What an access does; with the register's number times 4 it makes a symbol.
 READ, WRITE, UNKNOWN = 0, 1, 2

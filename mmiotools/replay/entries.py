@@ -8,15 +8,16 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.filters.masks import Mask, register_mask
 from mmiotools.replay.interrupts import GUESS, Entries
 from mmiotools.trace.address_space import register_name
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import NDArray
 
 AUTO, NONE = "auto", "none"
 
@@ -46,7 +47,7 @@ def find_entries(tape: Tape, words: Sequence[str] = (AUTO,), names: Names | None
             hint = "" if names else "; names of registers need --regs"
             raise UsageError(f"--irq '{word}': the recording has no such access to {tape.pci.address}{hint}")
         rows |= found
-    return Entries(np.flatnonzero(rows), ", ".join(words))
+    return Entries(flatnonzero(rows), ", ".join(words))
 
 
 def _none() -> Entries:
@@ -85,7 +86,7 @@ def _auto(tape: Tape) -> Entries:
     if register is None:
         return _none()
     rows = (register == _registers(tape)) & (tape.op == Kind.READ) & tape.has_value & (tape.value != 0)
-    places = np.flatnonzero(rows)
+    places = flatnonzero(rows)
     at = int(places[0])
     name = register_name(tape.bars[int(tape.bar[at])], int(tape.offset[at]))
     return Entries(places, f"{name}, {GUESS}")
@@ -117,8 +118,8 @@ def _cause(tape: Tape) -> int | None:
     zeros = np.bincount(register[reads & (tape.value == 0)], minlength=count)
     found = [
         int(number)
-        for number in np.flatnonzero((many >= _READS) & (zeros > 0)).tolist()
-        if _looks_like_a_cause(tape, register, np.flatnonzero(nonzero & (register == number)), gaps, usual)
+        for number in flatnonzero((many >= _READS) & (zeros > 0)).tolist()
+        if _looks_like_a_cause(tape, register, flatnonzero(nonzero & (register == number)), gaps, usual)
     ]
     return found[0] if len(found) == 1 else None
 

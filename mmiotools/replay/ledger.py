@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import NDArray
 
 #: Entries of a list that are kept one by one; all are counted.
 KEEP = 1000
@@ -134,7 +135,7 @@ class Ledger:
         if self.any_time is not None:
             self.excused += int(np.count_nonzero(self.open & self.any_time))
             self.open &= ~self.any_time
-        left = np.flatnonzero(self.open)
+        left = flatnonzero(self.open)
         if len(left) and (self.first is None or (self._by_place and left[0] < self.first.position)):
             self.first = Parting("missed", int(left[0]), True, None)
 
@@ -152,7 +153,7 @@ class Ledger:
 
     def missed(self) -> list[int]:
         """Positions of the first `KEEP` of them."""
-        return [int(position) for position in np.flatnonzero(self.open)[:KEEP]]
+        return [int(position) for position in flatnonzero(self.open)[:KEEP]]
 
     def _part(self, parting: Parting) -> None:
         # What is booked late may have happened early.

@@ -8,14 +8,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.filters.masks import Mask, MaskFile
 from mmiotools.replay.ledger import Done
 from mmiotools.trace.address_space import Region
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import ALL_BITS, Accesses, accesses_of
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import NDArray
 
 _KINDS = {"R": Kind.READ, "W": Kind.WRITE, "U": Kind.UNKNOWN}
 
@@ -44,8 +45,8 @@ class Masked:
         self._known: dict[tuple[str, str, int, int], Meaning] = {}
         ignored, bits = meanings(said.masks, tape.accesses)
         left_out = ignored[tape.rows]
-        self.counted_at = np.flatnonzero(~left_out)
-        self.ignored_at = np.flatnonzero(left_out)
+        self.counted_at = flatnonzero(~left_out)
+        self.ignored_at = flatnonzero(left_out)
         self.counted = tape if not left_out.any() else tape.take(self.counted_at)
         self.ignored = tape.take(self.ignored_at)
         keep = bits[self.counted.rows]

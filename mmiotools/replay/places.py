@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import NDArray
 
 _OPS = {"R": Kind.READ, "W": Kind.WRITE, "U": Kind.UNKNOWN}
 #: Stands for "any width": an UNKNOWN is known by its register alone.

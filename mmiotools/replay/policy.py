@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
-import numpy as np
-
 from mmiotools.replay.ledger import Done, Ledger
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.registry import API, Registry
 from mmiotools.trace.tape import Row, Tape
 
@@ -116,7 +115,7 @@ class Strict:
             cpus = self._tape.cpu
             places: Sequence[int] = range(len(self._tape))
             if self.cpu >= 0 and cpus is not None:
-                places = np.flatnonzero(cpus == self.cpu).tolist()
+                places = flatnonzero(cpus == self.cpu).tolist()
             lane = self._lanes[self.cpu] = _Lane(self._tape, self.ledger, places)
         return lane
 

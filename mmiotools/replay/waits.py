@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.replay.settings import Timing
 from mmiotools.trace.polls import find_waits
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import NDArray
 
 _Key = tuple[str, int, int]
 #: Recorded times are cut to this many nanoseconds; a wait ends that much early rather than one read late.

@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import ClassVar
 
-import numpy as np
-
 from mmiotools.events import Kind
 from mmiotools.replay.anchors import LENGTH, Anchors
 from mmiotools.replay.ledger import Done, Ledger
@@ -15,6 +13,7 @@ from mmiotools.replay.places import ANY, Places
 from mmiotools.replay.policy import LastValues
 from mmiotools.replay.settings import Settings
 from mmiotools.replay.waits import Waiting
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.registry import API
 from mmiotools.trace.tape import Row, Tape
 
@@ -378,7 +377,7 @@ class Window:
                     position = self._register("U", bar, offset, ANY).oldest(ledger.open, self._base)
                 if position >= 0:
                     ledger.match(position)
-        behind = np.flatnonzero(ledger.open[self._base :]) + self._base
+        behind = flatnonzero(ledger.open[self._base :]) + self._base
         for position in behind[tape.op[behind] == _WRITE].tolist() if self._left else ():
             self._pair(position)
         for left in self._left.values():

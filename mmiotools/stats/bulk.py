@@ -10,6 +10,7 @@ import numpy as np
 from mmiotools.events import Kind
 from mmiotools.speed import compiled
 from mmiotools.stats.register_table import RegisterTable
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Array, Batch
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH, Times
 
@@ -86,7 +87,7 @@ def _runs(values: Array) -> tuple[Array, Array]:
     """The distinct values, and how often each is there."""
     if values.dtype == np.uint8:
         counts = np.bincount(values, minlength=1)
-        found = np.flatnonzero(counts)
+        found = flatnonzero(counts)
         return found, counts[found]
     if len(values) and bool((values[0] == values).all()):
         return values[:1], np.array([len(values)])
@@ -123,7 +124,7 @@ def sums(packed: bytes, registers: RegisterTable) -> Sums:
         wide, placed = here & HAS_WIDTH != 0, here & HAS_ADDR != 0
         each = np.zeros(256, np.int64)
         np.add.at(each, of_kind["width"][wide], number[wide])
-        by_width.update((kind << 8 | width, int(each[width])) for width in np.flatnonzero(each).tolist())
+        by_width.update((kind << 8 | width, int(each[width])) for width in flatnonzero(each).tolist())
         if placed.any():
             registers.put(of_kind["addr"][placed], kind, number[placed])
     mapped = has & HAS_MAP != 0

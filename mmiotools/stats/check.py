@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind, events_lost, is_damage
 from mmiotools.trace.addrmap import AddressMap
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, BoolArray
+from mmiotools.typed import NDArray
 
 SCHEMA = "mmiotools.check/1"
 PAGE = 1 << 12
@@ -167,7 +168,7 @@ class Check:
         rows = batch.timed
         start = 0
         for header in [*batch.rows(Kind.HEADER).tolist(), len(batch)]:
-            self._times_between(batch, start + np.flatnonzero(rows[start:header]))
+            self._times_between(batch, start + flatnonzero(rows[start:header]))
             if header < len(batch):
                 self._previous = None
             start = header

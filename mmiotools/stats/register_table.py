@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.stats.registers import Counts
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch, Regions
+from mmiotools.typed import NDArray
 
 _MERGE_AT = 1 << 17
 _U64 = NDArray[np.uint64]
@@ -71,7 +72,7 @@ def _run_starts(keys: _U64) -> NDArray[np.intp]:
     change = np.empty(len(keys), np.bool_)
     change[0] = True
     np.not_equal(keys[1:], keys[:-1], out=change[1:])
-    return np.flatnonzero(change)
+    return flatnonzero(change)
 
 
 class RegisterTable:
@@ -106,7 +107,7 @@ class RegisterTable:
     def _own(self, code: NDArray[Any], regions: Regions) -> _U64:
         """Codes of regions of another table as codes of this one's."""
         table: _U64 = np.zeros(len(regions.names), np.uint64)
-        for used in np.flatnonzero(np.bincount(code.astype(np.intp))).tolist():
+        for used in flatnonzero(np.bincount(code.astype(np.intp))).tolist():
             table[used] = self._regions.code(regions.names[used], regions.spaces[used])
         own: _U64 = table[code]
         return own
@@ -145,7 +146,7 @@ class RegisterTable:
         top = addr >> np.uint64(62)
         low = top == 0
         self._by_address.put(addr[low] << np.uint64(2) | np.uint64(kind), counts[low])
-        for bits in np.flatnonzero(np.bincount(top[~low].view(np.int64))).tolist():
+        for bits in flatnonzero(np.bincount(top[~low].view(np.int64))).tolist():
             part = top == bits
             keys, fits = _high_keys(addr[part], bits)
             self._high.put(keys | np.uint64(kind), counts[part][fits])
@@ -177,7 +178,7 @@ class RegisterTable:
         total = 0
         for table in (self._by_address, self._high, self._by_offset):
             table.merge()
-            total += len(np.unique(table.keys >> np.uint64(2)))
+            total += len(distinct(table.keys >> np.uint64(2)))
         return total
 
     def top(self, n: int) -> list[tuple[int, Counts]]:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.streams.unify import Unifier, with_last_line_ended
+from mmiotools.trace.arrays import distinct
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
 from mmiotools.trace.header import PciDevice
+from mmiotools.typed import NDArray
 
 _FIRST = np.iinfo(np.int64).min
 _MAX_TIME = (1 << 63) - 1
@@ -168,7 +169,7 @@ class _MapIds:
         if not len(held):
             return batch
         low, high = int(held.min()), int(held.max())
-        ids = [low] if low == high else np.unique(held).tolist()
+        ids = [low] if low == high else distinct(held).tolist()
         wanted = [self._id(number, source) for number in ids]
         if wanted == ids:
             return batch

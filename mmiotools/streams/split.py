@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
@@ -19,7 +18,9 @@ from mmiotools.filters.context import MapContext, with_line_ends
 from mmiotools.filters.patterns import MAX_SEARCHED
 from mmiotools.trace.address_space import Region
 from mmiotools.trace.addrmap import AddressMap
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, concatenate
+from mmiotools.typed import NDArray
 
 #: A cut: whether a new part begins, and the events that come next.
 Cut = tuple[bool, Batch]
@@ -114,13 +115,13 @@ def by_time(batches: Iterable[Batch], length: int) -> Iterator[Cut]:
         if start is None:
             yield False, batch
             continue
-        rows = np.flatnonzero(timed)
+        rows = flatnonzero(timed)
         spans = np.full(len(batch), span, np.int64)
         # Differences of times may be beyond 64 bits signed, and are not beyond them unsigned.
         time = np.maximum(batch.data("time")[rows], start)
         spans[rows] = (time.view(np.uint64) - np.int64(start).view(np.uint64)) // np.uint64(length)
         spans = np.maximum.accumulate(np.maximum(spans, span))
-        yield from _cut_at(batch, np.flatnonzero(np.diff(spans, prepend=span)))
+        yield from _cut_at(batch, flatnonzero(np.diff(spans, prepend=span)))
         span = int(spans[-1])
 
 

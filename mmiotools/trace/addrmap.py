@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.trace.address_space import TOP, AddressSpace, Region, Segments
+from mmiotools.trace.arrays import distinct
 from mmiotools.trace.batch import Batch, BoolArray
+from mmiotools.typed import NDArray
 
 #: Starts of segments, codes of the BARs there and where these start, (n,) each.
 Table: TypeAlias = tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint64]]
@@ -137,7 +138,7 @@ class AddressMap(AddressSpace):
         if not len(ids):
             return
         low, high = int(ids.min()), int(ids.max())
-        present = {low} if low == high else set(np.unique(ids).tolist())
+        present = {low} if low == high else set(distinct(ids).tolist())
         for map_id in present:
             live = self.maps.get(map_id)
             if live is None:
@@ -159,7 +160,7 @@ class AddressMap(AddressSpace):
         """
         present = batch.present("region") & (batch.present("offset") | ~batch.present("addr") | (region < 0))
         table = np.full(len(batch.regions.names), -1, np.int32)
-        for code in np.unique(batch.data("region")[present]).tolist():
+        for code in distinct(batch.data("region")[present]).tolist():
             name = batch.regions.names[code]
             table[code] = self._code(Region(name, ("named", name), batch.regions.spaces[code], None, None))
         region[present] = table[batch.data("region")[present]]

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import NOTHING, NUMERIC_FIELDS, Event, Kind, is_damage
+from mmiotools.trace.arrays import distinct, flatnonzero
+from mmiotools.typed import NDArray
 
 Array = NDArray[Any]
 BoolArray = NDArray[np.bool_]
@@ -138,9 +139,9 @@ class Batch:
         """Row numbers of the events of these kinds, ascending."""
         if min(kinds) > Kind.UNKNOWN:
             # There are few that are no accesses.
-            rare = np.flatnonzero(self.kind > Kind.UNKNOWN)
+            rare = flatnonzero(self.kind > Kind.UNKNOWN)
             return rare[_of_kind(self.kind[rare], kinds)]
-        return np.flatnonzero(self.of_kind(*kinds))
+        return flatnonzero(self.of_kind(*kinds))
 
     def of_kind(self, *kinds: Kind) -> BoolArray:
         """Mask (n,) of the events of these kinds."""
@@ -159,7 +160,7 @@ class Batch:
     @property
     def rare(self) -> Batch:
         """The events that are no accesses."""
-        rows = np.flatnonzero(self.kind > Kind.UNKNOWN)
+        rows = flatnonzero(self.kind > Kind.UNKNOWN)
         # There are none in most batches.
         return self.take(rows) if len(rows) else Batch(self.kind[rows], regions=self.regions)
 
@@ -178,7 +179,7 @@ class Batch:
         if rows.dtype == np.bool_:
             if rows.all():
                 return self
-            rows = np.flatnonzero(rows)
+            rows = flatnonzero(rows)
         columns = {}
         for name, column in self.columns.items():
             present = None if column.present is None else column.present[rows]
@@ -260,7 +261,7 @@ class Batch:
     def events(self) -> Iterator[Event]:
         """Every row as an `Event`, in order."""
         n = len(self)
-        kinds = {number: Kind(number) for number in np.unique(self.kind).tolist()}
+        kinds = {number: Kind(number) for number in distinct(self.kind).tolist()}
         fields: dict[str, Iterable[Any]] = dict.fromkeys(Event._fields, [None] * n)
         fields["kind"] = [kinds[number] for number in self.kind.tolist()]
         for name in NUMERIC_FIELDS:
@@ -318,7 +319,7 @@ def _or_none(column: Column) -> list[Any]:
     """The numbers of a column, None where it has none."""
     numbers: list[Any] = column.data.tolist()
     if column.present is not None:
-        for row in np.flatnonzero(~column.present).tolist():
+        for row in flatnonzero(~column.present).tolist():
             numbers[row] = None
     return numbers
 

@@ -11,6 +11,7 @@ import numpy as np
 from mmiotools.events import Kind
 from mmiotools.speed import compiled
 from mmiotools.trace.addrmap import AddressMap
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, MAX_EVENTS, Batch, concatenate
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.matching import COLUMNS, Accesses, base_addresses, flat
@@ -80,7 +81,7 @@ class _Collector:
     def add(self, batch: Batch) -> None:
         """The accesses of the next batch."""
         region, offset = self.addresses.registers(batch)
-        keep: Any = np.flatnonzero(batch.accesses)
+        keep: Any = flatnonzero(batch.accesses)
         size = len(keep)
         if not size:
             return

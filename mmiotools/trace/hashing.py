@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.speed import compiled
+from mmiotools.trace.arrays import flatnonzero
+from mmiotools.typed import NDArray
 
 U64 = NDArray[np.uint64]
 
@@ -58,23 +59,6 @@ def finish(sums: U64) -> U64:
     return sums
 
 
-def distinct(numbers: U64) -> U64:
-    """The distinct ones, ascending: np.unique without its detours."""
-    ordered = np.sort(numbers)
-    keep = np.ones(len(ordered), np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=keep[1:])
-    return ordered[keep]
-
-
-def among(numbers: U64, ordered: U64) -> NDArray[np.bool_]:
-    """Which of them are in a short ascending sequence, (n,): np.isin without sorting the long one."""
-    if not len(ordered):
-        return np.zeros(len(numbers), np.bool_)
-    at = np.searchsorted(ordered, numbers)
-    at[at == len(ordered)] = 0
-    return np.asarray(ordered[at] == numbers, np.bool_)
-
-
 def lowest_bits(numbers: Sequence[int]) -> NDArray[np.bool_]:
     """Which lowest 16 bits any of the numbers have, (65536,)."""
     table = np.zeros(1 << 16, np.bool_)
@@ -89,7 +73,7 @@ def rows_like(numbers: U64, table: NDArray[np.bool_], kept: NDArray[np.uint8] | 
     """
     engine = compiled()
     if engine is None or not numbers.flags.c_contiguous:
-        found = np.flatnonzero(table[numbers.astype(np.uint16)])
+        found = flatnonzero(table[numbers.astype(np.uint16)])
         return found if kept is None else found[kept[found] != 0]
     rows = np.empty(len(numbers), np.int64)
     count = engine.rows_like(numbers, table, None if kept is None else np.ascontiguousarray(kept), rows)

@@ -12,14 +12,15 @@ from itertools import repeat
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.events import Kind
 from mmiotools.speed import compiled
 from mmiotools.trace.address_space import Region
+from mmiotools.trace.arrays import append, flatnonzero
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.hashing import HASHED, add_value, finish, place_sums, register_sums
 from mmiotools.trace.stable import stable_hash
+from mmiotools.typed import NDArray
 
 OP_LETTERS = {Kind.READ: "R", Kind.WRITE: "W", Kind.UNKNOWN: "U"}
 #: Every bit of a value counts.
@@ -117,7 +118,7 @@ class Accesses:
         columns = {name: getattr(self, name) for name in COLUMNS}
         columns = {name: None if column is None else column[rows] for name, column in columns.items()}
         wide = {int(np.searchsorted(rows, row)): value for row, value in self.wide.items() if row in rows}
-        kept = np.append(number[rows], number[-1])
+        kept = append(number[rows], number[-1])
         return Accesses(**columns, identities=self.identities, regions=self.regions, wide=wide, number=kept)
 
     def span(self, start: int, stop: int) -> Iterator[Access]:
@@ -353,7 +354,7 @@ def same(
         is_wide = np.isin(rows_a, list(a.wide)) | np.isin(rows_b, list(b.wide))
         if keep is not None:
             is_wide &= keep[rows_a] == ALL_BITS
-        for at in np.flatnonzero(equal & is_wide).tolist():
+        for at in flatnonzero(equal & is_wide).tolist():
             equal[at] = a.wide.get(int(rows_a[at])) == b.wide.get(int(rows_b[at]))
     return equal
 

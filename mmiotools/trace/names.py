@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.trace.address_space import Region
 from mmiotools.trace.regmap import MAX_WIDTH, Field, Register, RegisterMap
+from mmiotools.typed import NDArray
 
 _U64 = NDArray[np.uint64]
 #: How many registers that begin before an offset are asked whether they reach it: registers that overlap are rare.

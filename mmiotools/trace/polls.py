@@ -11,7 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mmiotools.trace.arrays import flatnonzero
+from mmiotools.typed import NDArray
 
 #: Equal reads before the changed one, at least.
 TURNS = 2
@@ -33,7 +35,7 @@ class Waits(NamedTuple):
 
 def stretches(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
     """[start, stop) of every run of True, (k, 2)."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
+    edges = flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
     return edges.reshape(-1, 2)
 
 

@@ -8,11 +8,11 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.shared import APART, Description, Place, Same
+from mmiotools.typed import NDArray
 
 #: Rows of one value that are written at a time.
 _CHUNK = 1 << 15

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.collect import collect
 from mmiotools.trace.header import PciDevice, Trace
 from mmiotools.trace.matching import Access, Accesses
+from mmiotools.typed import NDArray
 
 _CHUNK = 4096
 #: Chunks of rows that are kept.
@@ -121,7 +122,7 @@ def load_tape(trace: Trace, select: str | None = None) -> Tape:
     pci, codes, _ = cards[key]
     mine = np.zeros(len(accesses.regions) + 1, np.bool_)
     mine[codes] = True
-    rows = np.flatnonzero(mine[accesses.region])
+    rows = flatnonzero(mine[accesses.region])
     names = sorted({accesses.regions[code].identity[2] for code in codes})
     bar_of = np.zeros(len(accesses.regions) + 1, np.int16)
     for code in codes:
@@ -151,7 +152,7 @@ def load_tape(trace: Trace, select: str | None = None) -> Tape:
 
 def _before(rows: NDArray[np.intp], at: list[int]) -> NDArray[np.int64]:
     """Positions in `rows` of the first access from each index on, each once; without those behind the last."""
-    places = np.unique(np.searchsorted(rows, np.array(at, np.int64), "left"))
+    places = distinct(np.searchsorted(rows, np.array(at, np.int64), "left"))
     return np.asarray(places[places < len(rows)], np.int64)
 
 

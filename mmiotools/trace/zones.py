@@ -7,10 +7,11 @@ from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.blocks import Pages, Zone
+from mmiotools.typed import NDArray
 
 
 class Zones(NamedTuple):
@@ -78,7 +79,7 @@ class Choice(NamedTuple):
 
     def lasts(self, zones: Zones) -> Iterator[int]:
         """Numbers of blocks from which on there may be enough: each time of twice as many, but never of all."""
-        blocks = np.flatnonzero(self.blocks(zones))
+        blocks = flatnonzero(self.blocks(zones))
         if self.last is None:
             return
         behind = np.cumsum(zones.events[blocks][::-1])

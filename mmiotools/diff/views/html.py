@@ -18,6 +18,7 @@ from mmiotools.diff.hunks import DRIVER, KINDS, VOLATILE, Comparison, volatile_h
 from mmiotools.diff.tally import Tally, tally
 from mmiotools.diff.views.around import Placed, placed
 from mmiotools.diff.views.base import Options, place_text, printable, value_text
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.matching import Access, Accesses
 
 #: What a page holds of each class, so that a browser stays quick: hunks, accesses in them, accesses of one hunk.
@@ -88,7 +89,7 @@ def _summary(comparison: Comparison) -> Iterator[str]:
 def _registers(comparison: Comparison, counted: Tally, options: Options) -> Iterator[str]:
     driver, volatile = counted.driver, counted.volatile
     total = driver.sum(axis=0)
-    rows = np.flatnonzero(total + volatile)
+    rows = flatnonzero(total + volatile)
     rows = rows[np.lexsort((rows, -volatile[rows], -total[rows]))]
     yield "<h2>Registers that differ</h2>"
     if len(rows) > REGISTERS:
@@ -158,7 +159,7 @@ class _Page:
             found["rows"] = list(self._differing(place, kept))
             found["left"] = size - kept
             rows, codes = (hunk.a, self._groups.a) if hunk.a else (hunk.b, self._groups.b)
-            groups = np.unique(codes[rows.start : rows.stop])
+            groups = distinct(codes[rows.start : rows.stop])
             found["registers"] = [self._register(group) for group in groups.tolist()]
         return found
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.grouping import REGISTER, VALUE, Groups, counts, first, group, last
 from mmiotools.diff.hunks import Comparison
@@ -14,6 +13,7 @@ from mmiotools.diff.tally import SAME, Labels, label
 from mmiotools.diff.views.base import Options, paint, place_text, value_text
 from mmiotools.diff.views.table import table
 from mmiotools.trace.matching import Accesses
+from mmiotools.typed import NDArray
 
 Indexes = NDArray[np.int64]
 

@@ -10,6 +10,7 @@ import numpy as np
 from mmiotools.diff.hunks import KINDS, VOLATILE, Comparison
 from mmiotools.diff.tally import tally
 from mmiotools.diff.views.base import Options, count_text, paint, place_text
+from mmiotools.trace.arrays import flatnonzero
 
 #: What a difference looks like in a bar, by kind; and a volatile one of any kind.
 _SIGNS = {"insert": "+", "delete": "-", "change": "~", "move": ">"}
@@ -30,7 +31,7 @@ class Stat:
         """See `View.render`."""
         counted = tally(comparison)
         driver, volatile = counted.driver.sum(axis=0), counted.volatile
-        rows = np.flatnonzero(driver + volatile)
+        rows = flatnonzero(driver + volatile)
         if not len(rows):
             return
         rows = rows[np.lexsort((rows, -volatile[rows], -driver[rows]))]

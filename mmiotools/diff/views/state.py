@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.grouping import LOCATION, group, last
 from mmiotools.diff.hunks import Comparison
@@ -14,7 +13,9 @@ from mmiotools.diff.views.base import Options, paint, register_text
 from mmiotools.diff.views.registers import last_values
 from mmiotools.diff.views.table import table
 from mmiotools.events import Kind
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Accesses
+from mmiotools.typed import NDArray
 
 Indexes = NDArray[np.int64]
 
@@ -43,7 +44,7 @@ class State:
         for kind in (Kind.WRITE, Kind.READ):
             for side, codes, end in ((a, registers.a, ends[0]), (b, registers.b, ends[1])):
                 columns.append((side, _last(side, codes, end, kind, len(registers))))
-        rows = np.flatnonzero(np.any([at >= 0 for _, at in columns], axis=0))
+        rows = flatnonzero(np.any([at >= 0 for _, at in columns], axis=0))
         if not len(rows):
             return
         shown = registers.examples(a, b, rows)
@@ -57,5 +58,5 @@ class State:
 
 
 def _last(side: Accesses, codes: Indexes, end: int, kind: Kind, size: int) -> Indexes:
-    at = np.flatnonzero(side.op[:end] == kind)
+    at = flatnonzero(side.op[:end] == kind)
     return last(codes[at], at, size)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.diff.hunks import KINDS, Comparison, volatile_hunks
 from mmiotools.diff.tally import tally
 from mmiotools.diff.views.base import Options, count_text, paint, place_text, printable
+from mmiotools.trace.arrays import flatnonzero
+from mmiotools.typed import NDArray
 
 
 class Summary:
@@ -35,7 +36,7 @@ class Summary:
         counted = tally(comparison)
         by_kind = counted.count.sum(axis=0)
         total = by_kind.sum(axis=0)
-        differing = np.flatnonzero(total)
+        differing = flatnonzero(total)
         if not len(differing):
             return
         examples = counted.registers.examples(comparison.a, comparison.b, differing)

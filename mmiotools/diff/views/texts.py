@@ -8,11 +8,10 @@ from itertools import chain
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
-
 from mmiotools.diff.views.base import Options, access_text, printable
 from mmiotools.speed import compiled
 from mmiotools.trace.matching import Accesses, flat
+from mmiotools.typed import NDArray
 
 #: Lines that are made at once.
 _AT_ONCE = 1 << 12

@@ -14,9 +14,10 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmiotools.models.stream import Place
+from mmiotools.trace.arrays import append, flatnonzero
+from mmiotools.typed import NDArray
 
 #: Events of one register that a model is tried on; of a busier register, the first ones.
 MAX_TRIED = 1 << 16
@@ -205,8 +206,8 @@ def majority(keys: Words, values: Words) -> dict[int, int]:
     key, value = keys[order], values[order]
     new = np.ones(len(order), np.bool_)
     new[1:] = (key[1:] != key[:-1]) | (value[1:] != value[:-1])
-    at = np.flatnonzero(new)
-    count = np.diff(np.append(at, len(order)))
+    at = flatnonzero(new)
+    count = np.diff(append(at, len(order)))
     table: dict[int, int] = {}
     for index in np.argsort(count, kind="stable").tolist():
         table[int(key[at[index]])] = int(value[at[index]])
