@@ -58,7 +58,7 @@ def take_stored(
     stop: int,
     segments: int,
     table: tuple[Any, Any, Any],
-    at: int,
+    hashes: Any,
     out: tuple[Any, ...],
     /,
 ) -> int: ...

@@ -8,6 +8,7 @@ written in C. A numpy that is not built as is expected here is imported whole.
 
 from __future__ import annotations
 
+import os
 import sys
 from _thread import RLock
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ _ELSEWHERE = {
     "abs": "numpy._core",
     "broadcast_to": "numpy.lib._stride_tricks_impl",
 }
+#: Modules that the core imports for what it seldom does.
+_SELDOM = ("ast", "ctypes", "inspect", "pickle")
 #: What does nothing but give doc strings to others, which takes long.
 _DOCUMENTATION = ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars")
 
@@ -75,10 +78,42 @@ def _core() -> dict[str, Any]:
     vars(sys.modules["numpy"]).update(found)
     for name in _DOCUMENTATION:
         sys.modules[name] = ModuleType(name)
-    core = import_module("numpy._core")
+    with _postponed(_SELDOM):
+        core = import_module("numpy._core")
+    # Its last lines: large arrays have large pages.
+    core.multiarray._set_madvise_hugepage(int(os.environ.get("NUMPY_MADVISE_HUGEPAGE", "1")))
     for part in _CORE:
         found |= {name: getattr(core, name) for name in getattr(core, part).__all__}
     return found
+
+
+class _Later(ModuleType):
+    """A module that is imported when something of it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
+
+
+class _postponed:
+    """A context in which modules that are not there yet are imported as such. The signatures and the indents of doc
+    strings, which `inspect` would find out for each function of numpy, are left for who wants to know.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._made = {name: _Later(name) for name in names if name not in sys.modules}
+
+    def __enter__(self) -> None:
+        for name, module in self._made.items():
+            if name == "inspect":
+                vars(module).update(signature=lambda function: None, cleandoc=lambda text: text)
+            sys.modules[name] = module
+
+    def __exit__(self, *error: object) -> None:
+        for name, module in self._made.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
 
 
 def _bare_package(name: str, path: Sequence[str]) -> ModuleType:

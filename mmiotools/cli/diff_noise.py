@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmiotools.cli.common import Run, open_bytes
 from mmiotools.diff.groups import Group
 from mmiotools.diff.rules import RULES, Rule, check_rules
 from mmiotools.errors import UsageError
+from mmiotools.typed import Record
 
 if TYPE_CHECKING:
     from mmiotools.diff.learn import Noise
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from mmiotools.trace.names import Names
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Told:
+class Told(Record):
     """What the options say about noise; a field an option."""
 
     repeat_a: tuple[str, ...]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mmiotools.cli.ahead import Ahead, worth_reading_ahead
+from mmiotools.cli.beside import Beside
 from mmiotools.cli.common import Run
 from mmiotools.cli.diff_views import Wanted
 from mmiotools.errors import UsageError
@@ -21,16 +21,16 @@ from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.shared import Description
 from mmiotools.trace.sharing import SharedColumns, map_accesses
+from mmiotools.typed import Record
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch
 
-#: A file that is being read in another process.
-Early: TypeAlias = Ahead[Description]
+#: A file that is being read.
+Early: TypeAlias = Beside[Description]
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Side:
+class Side(Record):
     """One of the two inputs: its accesses, and what is needed to read it again. The header of one that was read in
     another process is not asked for.
     """
@@ -64,11 +64,11 @@ def read_sides(
         _wait(run, [path for path, _ in jobs[: len(early)]], early)
     found = [read.result() for read in early]
     if any(found):
-        for (path, _), read, description in zip(jobs, early, found, strict=False):
+        for (path, _), description in zip(jobs, found, strict=False):
             if description is None:
                 sides.append(read_side(run, path, "", from_format, wanted))
                 continue
-            accesses = _asked_for(map_accesses(read.columns, description), wanted)
+            accesses = _asked_for(map_accesses(description), wanted)
             sides.append(Side(path, None, accesses, None, _again(path, from_format)))
     while len(sides) < len(jobs):
         both = jobs[len(sides) : len(sides) + 2]
@@ -100,9 +100,9 @@ def _read_two(run: Run, first: str, second: str, from_format: str | None, wanted
 
     with Ahead(read) as ahead:
         here = read_side(run, first, "", from_format, wanted)
-        here.accesses = here.accesses.hashed(GrowingColumn("u8", len(here.accesses)))
+        here = here._replace(accesses=here.accesses.hashed(GrowingColumn("u8", len(here.accesses))))
         found = ahead.result()
-        accesses = None if found is None else map_accesses(ahead.columns, found)
+        accesses = None if found is None else map_accesses(found, ahead.columns)
     if accesses is None:
         return [here, read_side(run, second, "", from_format, wanted)]
     return [here, Side(second, None, accesses, None, _again(second, from_format))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from mmiotools.diff.views.base import Options, count_text
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.naming import Naming
+from mmiotools.typed import Record
 
 if TYPE_CHECKING:
     from mmiotools.cli.diff_sides import Side
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from mmiotools.trace.names import Names
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Wanted:
+class Wanted(Record):
     """What the options ask for; a field an option. Raises UsageError where they contradict each other."""
 
     view: str | None

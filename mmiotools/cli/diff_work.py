@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def compare(request: Request, early: Sequence[Early]) -> int:
     """Do it; the exit status. `early` has the first inputs, if they are being read already."""
     run = Run(request.quiet)
-    told = Told(*(getattr(request, name) for name in Told.__dataclass_fields__))
-    wanted = Wanted(*(getattr(request, name) for name in Wanted.__dataclass_fields__))
+    told = Told(*(getattr(request, name) for name in Told._fields))
+    wanted = Wanted(*(getattr(request, name) for name in Wanted._fields))
     rules, paths, names = told.rules(), told.paths(request.traces), load_regs(run, request.regs)
     inputs = tuple(path for files in paths.values() for path in files)
     if inputs.count("-") > 1:

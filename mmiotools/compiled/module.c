@@ -6,7 +6,7 @@
 #endif
 
 /* Raised whenever a function is added or changed: one that was built for other sources is not used. */
-#define VERSION 14
+#define VERSION 15
 
 /* set_malloc(parameter, size): what mallopt does where the C library is glibc, else nothing; see trace/memory.py */
 static PyObject *
@@ -33,7 +33,7 @@ prepare(PyObject *module)
     if (PyModule_AddFunctions(module, memory_functions) || PyModule_AddFunctions(module, text_functions) ||
         PyModule_AddFunctions(module, column_functions) ||
         PyModule_AddFunctions(module, row_functions) || PyModule_AddFunctions(module, tally_functions) ||
-        PyModule_AddFunctions(module, accesses_functions) || PyModule_AddFunctions(module, aligning_functions) ||
+        PyModule_AddFunctions(module, accesses_functions) || PyModule_AddFunctions(module, taking_functions) || PyModule_AddFunctions(module, aligning_functions) ||
         PyModule_AddFunctions(module, moving_functions) || PyModule_AddFunctions(module, spelling_functions) ||
         PyModule_AddFunctions(module, block_functions) || PyModule_AddFunctions(module, block_tally_functions) ||
         PyModule_AddFunctions(module, sharing_functions) || PyModule_AddFunctions(module, unpacking_functions))

@@ -86,7 +86,7 @@ hold_column(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t siz
 
 /* -- the parts: functions of each, and what it does when the module is made --------------------------------- */
 
-extern PyMethodDef text_functions[], column_functions[], row_functions[], tally_functions[], accesses_functions[],
+extern PyMethodDef text_functions[], column_functions[], row_functions[], tally_functions[], accesses_functions[], taking_functions[],
     aligning_functions[], moving_functions[], spelling_functions[], block_functions[], block_tally_functions[],
     sharing_functions[], unpacking_functions[];
 int prepare_text(PyObject *module);

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mmiotools.diff.aligner import Aligner
@@ -11,7 +9,7 @@ from mmiotools.diff.runs import Runs
 from mmiotools.diff.sliding import join
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Accesses, all_same, same
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Record
 
 Keys = NDArray[np.uint64]
 
@@ -20,8 +18,7 @@ _CHUNK = 1 << 15
 _LONG = 128
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Alignment:
+class Alignment(Record):
     """`runs` of accesses that are the same. `coarse` counts the accesses of both sides in gaps whose answer is right,
     but perhaps not the shortest.
     """

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Access, Accesses
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Record
 
 Indexes = NDArray[np.int64]
 Array = NDArray[Any]
@@ -22,8 +21,7 @@ LOCATION = ("identity", "offset", "width")
 VALUE = (*REGISTER, "has_value", "value")
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Groups:
+class Groups(Record):
     """The groups of the accesses of a and b, numbered in the order of their fields.
 
     a, b   the group of each access, (n,) and (m,)

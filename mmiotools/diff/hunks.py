@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from mmiotools.diff.pairing import Pairing, Side, pair_runs
 from mmiotools.diff.runs import Runs, ranges
 from mmiotools.trace.arrays import append, flatnonzero
 from mmiotools.trace.matching import Accesses, all_same, same
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Record
 
 Indexes = NDArray[np.int64]
 Reasons = NDArray[np.int32]
@@ -42,8 +41,7 @@ class Hunk(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Hunks:
+class Hunks(Record):
     """All hunks as columns, (h,) each, ordered by place in a, then in b; iterate for `Hunk`s.
 
     kind uint8 (index into KINDS), from and to (exclusive) on each side, int64, and why they are volatile: int32,
@@ -78,8 +76,7 @@ class Hunks:
         return {DRIVER: len(self) - volatile, VOLATILE: volatile}
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Comparison:
+class Comparison(Record):
     """Two recordings and what differs between them.
 
     same    pairs of accesses that are the same

@@ -7,15 +7,13 @@ that is left over more often only to a near partner. A part of a poll run (the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mmiotools.diff.anchors import kgrams, ranked_pairs, shared_places
 from mmiotools.diff.runs import Rows, ranges
 from mmiotools.speed import compiled
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Record
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -29,8 +27,7 @@ _BLOCKS = 50_000
 _NEAR = 32
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Left:
+class Left(Record):
     """What is left over on one side: `rows` (n,), ascending, with their keys, and a mask of those still free."""
 
     rows: Indexes

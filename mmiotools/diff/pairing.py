@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mmiotools.diff.align import align
@@ -12,7 +10,7 @@ from mmiotools.diff.moves import Left, block_moves, not_in_run, single_moves
 from mmiotools.diff.runs import Runs, ranges
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Accesses, same, same_register
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Record
 
 Indexes = NDArray[np.int64]
 Keys = NDArray[np.uint64]
@@ -27,8 +25,7 @@ _APART_A, _APART_B = np.uint64(0x6A09E667F3BCC908), np.uint64(0xBB67AE8584CAA73B
 _CHUNK = 1 << 15
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Pairing:
+class Pairing(Record):
     """same and changed accesses as runs, which do not cross; moved ones as pairs, ascending on the left.
 
     coarse           accesses (both sides) in stretches where another pairing may be shorter
@@ -71,8 +68,7 @@ class Pairing:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Side:
+class Side(Record):
     """One recording, and how it is to be looked at.
 
     keys    (n,), see `Accesses.keys`

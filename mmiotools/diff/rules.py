@@ -6,7 +6,6 @@ Each looks at differences that nothing has explained yet and says of which it is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,7 +19,7 @@ from mmiotools.events import Kind
 from mmiotools.trace.arrays import among, distinct, flatnonzero
 from mmiotools.trace.hashing import lowest_bits, rows_like
 from mmiotools.trace.matching import Accesses
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Record
 
 Indexes = NDArray[np.int64]
 Keys = NDArray[np.uint64]
@@ -46,8 +45,7 @@ _PAGE = 1 << _PAGE_SHIFT
 _LOWEST_ADDRESS, _HIGHEST_ADDRESS = 0x100000, 1 << 48
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Open:
+class Open(Record):
     """Two recordings, and what differs between them that nothing explains so far. Rows ascend; of pairs in A.
 
     found            how the two are paired

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from mmiotools.trace.arrays import append, flatnonzero
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Record
 
 Indexes = NDArray[np.int64]
 Rows = tuple[Indexes, Indexes, Indexes]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Runs:
+class Runs(Record):
     """Accesses a[i]..a[i] + count[i] - 1 belong to b[i]..b[i] + count[i] - 1; (r,) each. Ascending in both sides."""
 
     a: Indexes

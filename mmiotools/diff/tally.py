@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mmiotools.diff.grouping import REGISTER, Groups, counts, group
 from mmiotools.diff.hunks import INSERT, KINDS, Comparison, volatile_hunks
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Record
 
 Indexes = NDArray[np.int64]
 
@@ -16,8 +14,7 @@ Indexes = NDArray[np.int64]
 SAME = -1
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Labels:
+class Labels(Record):
     """Of one side, (n,) each: `kind` int8, index into KINDS or SAME; `volatile` bool, whether its hunk is."""
 
     kind: NDArray[np.int8]
@@ -47,8 +44,7 @@ def label(comparison: Comparison) -> tuple[Labels, Labels]:
     return sides[0], sides[1]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Tally:
+class Tally(Record):
     """Differences by register: `count` (2, kinds, g) int64, of driver hunks and of volatile ones, over the groups of
     `registers`. The two accesses of a change or a move count once.
     """

@@ -5,7 +5,6 @@ without being made anew.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,15 +39,20 @@ class Encoded(NamedTuple):
     rare: tuple[Any, Batch] | None
 
 
-@dataclass(slots=True)
 class BlockBatch(Batch):
     """A batch and the block that it was read from. A batch that is made of this one has no block."""
 
-    block: Encoded | None = None
+    __slots__ = ("block",)
+
+    def __init__(self, batch: Batch, block: Encoded) -> None:
+        super().__init__(batch.kind, batch.columns, batch.extras, batch.regions)
+        self.block = block
 
 
 class Harmless(Batch):
     """Damage in a place where nothing is missing, as the blocks around it show: a file made anew is without it."""
+
+    __slots__ = ()
 
 
 def values(batch: Batch, name: str) -> Array:
@@ -101,7 +105,7 @@ def taken_over(batch: Batch, head: dict[str, Any], packed: bytes, body: bytes) -
         return batch
     pages = None if "addr" in unread else pages_of(NO_ADDRESSES if there is None else there)
     block = Encoded(len(batch), packed, body, entry, pages, Counter(), rare_of(batch))
-    return BlockBatch(batch.kind, batch.columns, batch.extras, batch.regions, block)
+    return BlockBatch(batch, block)
 
 
 def _same(some: NDArray[np.uint64] | None, ascending: NDArray[np.uint64] | None) -> bool:

@@ -107,7 +107,7 @@ def decode_block(
     if rows is None:
         batch = Batch(kind, {name: _whole(name, column) for name, column in stored.items()}, extras, regions)
     else:
-        late = LateBatch(kind, {}, extras, regions, stored)
+        late = LateBatch(kind, extras, regions, stored)
         found = rows(late)
         if not alone and may_pass and not found.any():
             return Decoded(None, unread, lost, sound)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
 from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_zstd import Corrupt
-from mmiotools.trace.batch import DTYPES, EOL_NONE, Array, Batch, BoolArray, Column
-from mmiotools.typed import NDArray
+from mmiotools.trace.batch import DTYPES, EOL_NONE, Array, Batch, BoolArray, Column, Regions
+from mmiotools.typed import Any, NDArray, TypeVar
 
 T = TypeVar("T")
 
@@ -19,14 +17,19 @@ T = TypeVar("T")
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
-@dataclass(slots=True)
 class LateBatch(Batch):
     """A batch whose columns are decoded as they are asked for by name; `columns` is empty.
 
     The codes of `region` are those of the block. Whatever is asked may raise Corrupt.
     """
 
-    stored: dict[str, StoredColumn] = field(default_factory=dict)
+    __slots__ = ("stored",)
+
+    def __init__(
+        self, kind: Array, extras: dict[int, dict[str, Any]], regions: Regions, stored: dict[str, StoredColumn]
+    ) -> None:
+        super().__init__(kind, {}, extras, regions)
+        self.stored = stored
 
     def data(self, name: str) -> Array:
         """See `Batch.data`."""

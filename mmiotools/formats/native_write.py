@@ -81,7 +81,7 @@ class NativeWriter:
         if not len(batch):
             return
         self._begin()
-        if isinstance(batch, BlockBatch) and batch.block is not None:
+        if isinstance(batch, BlockBatch):
             self._write_pending()
             self.accept([batch.block])
             return

@@ -1,9 +1,7 @@
-"""All accesses of a file as columns that another process can map, each with its hash: what `trace.collect` gathers."""
+"""All accesses of a file as columns, each with its hash, without numpy: what `trace.collect` gathers."""
 
 from __future__ import annotations
 
-import mmap
-import os
 import sys
 from array import array
 from collections.abc import Callable, Iterator
@@ -19,7 +17,8 @@ from mmiotools.formats.native_table import read_table, sound_header
 from mmiotools.formats.source import ByteSource, open_source
 from mmiotools.speed import compiled
 from mmiotools.trace.address_space import AddressSpace, Segments
-from mmiotools.trace.shared import APART, Description, Place, Same
+from mmiotools.trace.memory import fresh_memory
+from mmiotools.trace.shared import Description, Held, Same
 from mmiotools.trace.stable import stable_hash
 from mmiotools.typed import Any
 
@@ -40,14 +39,12 @@ _MAPPING = frozenset({Kind.MAP, Kind.UNMAP, Kind.DEVICE})
 _ALL, _EVERY = b"\1", array("Q", [(1 << 64) - 1])
 
 
-def share_accesses(
-    path: str, format_name: str | None, columns: int, told: Callable[[int], object]
-) -> Description:
-    """Put the accesses of a native file or of mmiotrace text into the file `columns`, an empty one without a name, and
-    say now and then how many bytes were read.
+def accesses_of(path: str, format_name: str | None) -> Callable[[Callable[[int], object]], Description]:
+    """What reads the accesses of a native file or of mmiotrace text into columns. It is given what it calls with the
+    number of bytes that it has read, now and then, and imports nothing.
 
-    Raises Unfit, or an error of reading, where there is anything that needs more than this: another format, damage,
-    an access outside the BARs of the devices, one without a value.
+    Raises Unfit, now or then, or now an error of reading, where there is anything that needs more than this: another
+    format, damage, an access outside the BARs of the devices, one without a value.
     """
     fast = compiled()
     if fast is None:
@@ -57,18 +54,22 @@ def share_accesses(
     file = source.whole_file()
     if file is None or found.name not in ("native", "mmiotrace"):
         raise Unfit
-    try:
-        if found.name == "native":
-            return _native(fast, *file, columns, told)
-        return _text(fast, source, file[1], columns, told)
-    except (OSError, *WRONG) as error:
-        raise Unfit from error
+    if found.name == "mmiotrace":
+        from mmiotools.formats import mmiotrace_lines  # noqa: F401 - takes a while, and no thread is to do it
+
+    def read(told: Callable[[int], object]) -> Description:
+        try:
+            return _native(fast, *file, told) if found.name == "native" else _text(fast, source, file[1], told)
+        except (OSError, *WRONG) as error:
+            raise Unfit from error
+
+    return read
 
 
 class _Taker:
     """Takes accesses, in order, and the events between them that say what lies where."""
 
-    def __init__(self, fast: ModuleType, columns: int, room: int) -> None:
+    def __init__(self, fast: ModuleType, room: int) -> None:
         self._fast = fast
         self._room = room
         self._count = 0
@@ -76,11 +77,8 @@ class _Taker:
         self._segments: Segments | None = None
         self._table: tuple[Any, Any, Any] = (b"", b"", b"")
         self._hashes = array("Q", [0])
-        types = _COLUMNS | _MADE
-        os.ftruncate(columns, len(types) * APART)
         self._columns = {
-            name: _Column(fast, columns, at * APART, dtype, size, room)
-            for at, (name, (dtype, size)) in enumerate(types.items())
+            name: _Column(fast, dtype, size, room) for name, (dtype, size) in (_COLUMNS | _MADE).items()
         }
 
     def follow(self, event: Event) -> None:
@@ -92,8 +90,10 @@ class _Taker:
             # Regions get their numbers in this order.
             self._space.segments("mem")
 
-    def take(self, rows: int, put: Callable[[int, tuple[Any, ...], int, tuple[Any, ...]], int]) -> None:
-        """put(segments, their table, row, columns) takes at most so many accesses into columns from a row on."""
+    def take(self, rows: int, put: Callable[[int, tuple[Any, ...], array[int], tuple[Any, ...]], int]) -> None:
+        """put(segments, their table, hashes of regions, columns) takes at most so many accesses into columns, the last
+        of which is for their hashes.
+        """
         if self._count + rows > self._room:
             raise Unfit
         segments = self._space.segments("mem")
@@ -102,14 +102,12 @@ class _Taker:
             starts, codes, bases = segments
             self._table = array("Q", starts), array("i", codes), array("Q", bases)
             self._hashes = array("Q", [*(stable_hash(region.identity) for region in self._space.regions), 0])
-        out = tuple(self._columns[name].ahead(self._count) for name in _COLUMNS)
-        taken = put(len(segments.starts), self._table, 0, out)
+        out = tuple(self._columns[name].ahead(self._count) for name in (*_COLUMNS, "hashes"))
+        taken = put(len(segments.starts), self._table, self._hashes, out)
         if taken < 0:
             raise Unfit
         if not taken:
             return
-        hashes = self._columns["hashes"].ahead(self._count)
-        self._fast.hash_accesses(taken, (*out, _ALL), _EVERY, self._hashes, hashes)
         for name in _COLUMNS:
             self._columns[name].took(self._count, taken)
         self._count += taken
@@ -132,11 +130,11 @@ class _Taker:
 
 
 class _Column:
-    """A column of the file. Of one that has the same in every row nothing is written."""
+    """A column. Of one that has the same in every row nothing is written."""
 
-    def __init__(self, fast: ModuleType, file: int, at: int, dtype: str, size: int, room: int) -> None:
+    def __init__(self, fast: ModuleType, dtype: str, size: int, room: int) -> None:
         self._alike = fast.alike
-        self._file, self._at, self._dtype, self._size, self._room = file, at, dtype, size, room
+        self._dtype, self._size, self._room = dtype, size, room
         #: Where what may be the same is put first; and what it is so far.
         self._first: memoryview | None = memoryview(bytearray(_MOST * size)) if size < 8 else None
         self._same: bytes | None = None
@@ -162,13 +160,13 @@ class _Column:
             self._same = None
         self._memory()[row * self._size : (row + count) * self._size] = part
 
-    def place(self, count: int) -> Place | Same:
-        """Where its rows are."""
+    def place(self, count: int) -> Held | Same:
+        """Its rows."""
         if self._same is not None:
             return Same(self._dtype, int.from_bytes(self._same, sys.byteorder, signed=self._dtype[0] == "i"))
-        return Place(self._dtype, self._at, count)
+        return Held(self._dtype, self._memory()[: count * self._size])
 
-    def coded(self, count: int, codes: list[int], to: _Column) -> Place | Same:
+    def coded(self, count: int, codes: list[int], to: _Column) -> Held | Same:
         """The column in which each of its numbers is another one. The first number stays: so do bytes that are 0."""
         if self._same is not None:
             return Same(self._dtype, codes[int.from_bytes(self._same, sys.byteorder)])
@@ -178,20 +176,18 @@ class _Column:
         for low in range(0, count, _MOST):
             part = slice(low * self._size, min(low + _MOST, count) * self._size)
             to._memory()[part] = self._memory()[part].tobytes().translate(table)
-        return Place(self._dtype, to._at, count)
+        return to.place(count)
 
     def _memory(self) -> memoryview:
         if self._mapped is None:
-            self._mapped = memoryview(mmap.mmap(self._file, self._room * self._size, offset=self._at))
+            self._mapped = memoryview(fresh_memory(self._room * self._size))
         return self._mapped
 
 
 # -- native files ----------------------------------------------------------------------------------------------
 
 
-def _native(
-    fast: ModuleType, descriptor: int, size: int, columns: int, told: Callable[[int], object]
-) -> Description:
+def _native(fast: ModuleType, descriptor: int, size: int, told: Callable[[int], object]) -> Description:
     header = sound_header(descriptor)
     if header is None:
         raise Unfit
@@ -199,7 +195,7 @@ def _native(
     if header.events not in (UNKNOWN_COUNT, table.events):
         raise Unfit
     offsets, firsts = [*table.columns["offset"], table.end], [*table.columns["first"], table.events]
-    taker = _Taker(fast, columns, table.events)
+    taker = _Taker(fast, table.events)
     for at, data in read_blocks(descriptor, offsets):
         if len(data) != offsets[at + 1] - offsets[at]:
             raise Unfit
@@ -238,10 +234,8 @@ def _rare(fast: ModuleType, block: object, n: int) -> Iterator[tuple[int, Event]
 # -- text ------------------------------------------------------------------------------------------------------
 
 
-def _text(
-    fast: ModuleType, source: ByteSource, size: int, columns: int, told: Callable[[int], object]
-) -> Description:
-    taker = _Taker(fast, columns, size // _SHORTEST + 1)
+def _text(fast: ModuleType, source: ByteSource, size: int, told: Callable[[int], object]) -> Description:
+    taker = _Taker(fast, size // _SHORTEST + 1)
     room = [bytearray(_MOST * size) for size in _SCANNED]
     line, done = 1, 0
     for block in blocks(source.chunks()):
@@ -271,8 +265,14 @@ def _take_lines(
             size = _SCANNED[column]
             return memoryview(room[column])[start * size : stop * size]
 
-        in_order = (part(_KIND), part(_WIDTH), _ALL, part(_ADDR), _ALL, part(_VALUE), _ALL)
-        taker.take(stop - start, lambda *to: fast.take_accesses(stop - start, to[0], in_order, *to[1:]))
+        def put(segments: int, table: tuple[Any, ...], hashes: array[int], out: tuple[Any, ...]) -> int:
+            columns = (part(_KIND), part(_WIDTH), _ALL, part(_ADDR), _ALL, part(_VALUE), _ALL)
+            taken: int = fast.take_accesses(stop - start, segments, columns, table, 0, out[:-1])
+            if taken > 0:
+                fast.hash_accesses(taken, (*out[:-1], _ALL), _EVERY, hashes, out[-1])
+            return taken
+
+        taker.take(stop - start, put)
 
     from mmiotools.formats.mmiotrace_lines import parse_alone  # takes a while
 

@@ -83,7 +83,7 @@ class Masked:
             one.address[0], one.has_address[0] = window.addr + offset, True
         if regions:
             one.region[0] = 0
-        return replace(one, regions=regions[:1])
+        return one._replace(regions=regions[:1])
 
     def floats(self, done: Done) -> bool:
         """Is this an access that comes at any time?"""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,15 +61,17 @@ class Column(NamedTuple):
     present: BoolArray | None = None
 
 
-@dataclass(slots=True)
 class Regions:
     """The names behind the `region` column: an append-only table that all batches of a stream share. Two regions may
     have one name if they lie in different spaces.
     """
 
-    names: list[str] = field(default_factory=list)
-    spaces: list[str] = field(default_factory=list)
-    _codes: dict[tuple[str, str | None], int] = field(default_factory=dict)
+    __slots__ = ("_codes", "names", "spaces")
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.spaces: list[str] = []
+        self._codes: dict[tuple[str, str | None], int] = {}
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
         return pair in self._codes
@@ -86,17 +87,25 @@ class Regions:
         return code
 
 
-@dataclass(slots=True)
 class Batch:
     """`n` events: `kind` (n,) uint8, named columns (n,), and `extras` by row for what is rare.
 
     `columns` may hold names that are not in `DTYPES` (from a newer writer); they travel along untouched.
     """
 
-    kind: NDArray[np.uint8]
-    columns: dict[str, Column] = field(default_factory=dict)
-    extras: dict[int, dict[str, Any]] = field(default_factory=dict)
-    regions: Regions = field(default_factory=Regions)
+    __slots__ = ("columns", "extras", "kind", "regions")
+
+    def __init__(
+        self,
+        kind: NDArray[np.uint8],
+        columns: dict[str, Column] | None = None,
+        extras: dict[int, dict[str, Any]] | None = None,
+        regions: Regions | None = None,
+    ) -> None:
+        self.kind = kind
+        self.columns = {} if columns is None else columns
+        self.extras = {} if extras is None else extras
+        self.regions = Regions() if regions is None else regions
 
     def __len__(self) -> int:
         return len(self.kind)

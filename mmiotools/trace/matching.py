@@ -7,7 +7,6 @@ map ids, absolute addresses, pc, pid and cpu do not count. A value that is absen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, TypeAlias
 
@@ -20,7 +19,7 @@ from mmiotools.trace.arrays import append, flatnonzero
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.hashing import HASHED, add_value, finish, place_sums, register_sums
 from mmiotools.trace.stable import stable_hash
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray, Record
 
 OP_LETTERS = {Kind.READ: "R", Kind.WRITE: "W", Kind.UNKNOWN: "U"}
 #: Every bit of a value counts.
@@ -34,15 +33,10 @@ _SPELLED = 1 << 16
 _LETTERS = {int(kind): letter for kind, letter in OP_LETTERS.items()}
 
 
-@dataclass(slots=True, unsafe_hash=True)
-class Access:
-    """One canonical access, not to be changed. `identity` is the region's, the same in another recording; `region` is
-    for display.
-    """
+class Access(NamedTuple):
+    """One canonical access. `identity` is the region's, the same in another recording; `region` is for display."""
 
-    # Not frozen: to make one would take four times as long, and views make one for each line that is new.
-
-    index: int
+    index: int  # type: ignore[assignment] # of tuples, which nobody asks for
     op: str
     width: int | None
     region: str | None
@@ -62,8 +56,7 @@ class Access:
         return (self.op, self.width, self.identity, self.offset, self.value)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Accesses:
+class Accesses(Record):
     """All accesses of a trace as columns, (n,) each. -1 in `identity` stands for "no region".
 
     op        uint8, Kind.READ, WRITE or UNKNOWN
@@ -199,7 +192,7 @@ class Accesses:
             keys = np.empty(part.stop - low, np.uint64)
             self._hash(part, None, keys)
             column.add(keys, len(keys))
-        return replace(self, hashes=column.whole())
+        return self._replace(hashes=column.whole())
 
     def _hash(self, part: slice, keep: NDArray[np.uint64] | None, out: NDArray[np.uint64]) -> None:
         """The keys of a few accesses."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import mmap
 import os
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.matching import Accesses
-from mmiotools.trace.shared import APART, Description, Place, Same
+from mmiotools.trace.shared import APART, Description, Held, Place, Same
 from mmiotools.typed import NDArray
 
 #: Rows of one value that are written at a time.
@@ -43,8 +42,8 @@ class SharedColumns:
     def write(self, accesses: Accesses) -> Description:
         """Put there what is not there yet; what `map_accesses` needs to find it. Raises OSError."""
         said: dict[str, Any] = {}
-        for field in fields(accesses):
-            value = getattr(accesses, field.name)
+        for field in Accesses._fields:
+            value = getattr(accesses, field)
             if isinstance(value, np.ndarray) and value.strides[0] and _address(value) not in self._places:
                 column = self.growing(value.dtype.str)
                 column.add(value, len(value))
@@ -53,7 +52,7 @@ class SharedColumns:
                 value = Place(value.dtype.str, self._places[_address(value)], len(value))
             elif isinstance(value, np.ndarray):
                 value = Same(value.dtype.str, value[0].item() if len(value) else 0)
-            said[field.name] = value
+            said[field] = value
         return Description(len(accesses), said)
 
 
@@ -78,12 +77,16 @@ class _SharedColumn(GrowingColumn):
         return self._owner.mapped(self._at, self._dtype, length)
 
 
-def map_accesses(fd: int, description: Description) -> Accesses:
-    """The accesses that another process of this program has written there; the columns cannot be written to."""
+def map_accesses(description: Description, fd: int = -1) -> Accesses:
+    """The accesses that were described; the columns cannot be written to. `fd` is the file that places are in, which
+    another process of this program has written.
+    """
     found = dict(description.fields)
     for name, value in found.items():
         if isinstance(value, Place):
             found[name] = _mapped(fd, value.at, np.dtype(value.dtype), value.length)
+        elif isinstance(value, Held):
+            found[name] = np.frombuffer(value.memory.toreadonly(), value.dtype)
         elif isinstance(value, Same):
             found[name] = np.broadcast_to(np.array(value.value, value.dtype), description.length)
     return Accesses(**found)

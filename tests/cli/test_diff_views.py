@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +44,8 @@ def noisy(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def noisily(run: Run, comparison: Comparison, *rest: Any) -> None:
         why = np.array([hunk.a.start == 3 for hunk in comparison.hunks], np.int32)
-        hunks = replace(comparison.hunks, why=why, reasons=("", "a status"))
-        plain(run, replace(comparison, hunks=hunks), *rest)
+        hunks = comparison.hunks._replace(why=why, reasons=("", "a status"))
+        plain(run, comparison._replace(hunks=hunks), *rest)
 
     monkeypatch.setattr(diff, "show", noisily)
 

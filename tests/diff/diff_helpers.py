@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -56,7 +55,7 @@ def with_volatile(comparison: Comparison, which: Callable[[Hunk], bool], reason:
     """The same comparison, some of its hunks volatile."""
 
     why = np.array([which(hunk) for hunk in comparison.hunks], np.int32)
-    return replace(comparison, hunks=replace(comparison.hunks, why=why, reasons=("", reason)))
+    return comparison._replace(hunks=comparison.hunks._replace(why=why, reasons=("", reason)))
 
 
 access_rows = st.tuples(st.sampled_from("RWU"), st.integers(0, 5), st.sampled_from([None, 0, 1, 2, 1 << 70]))

@@ -292,7 +292,7 @@ def any_block(rng: random.Random) -> tuple[int, Any, Any]:
 
 
 #: Bytes of an item of what `take_stored` takes.
-_TAKEN = (1, 2, 4, 8, 8)
+_TAKEN = (1, 2, 4, 8, 8, 8)
 
 
 def fuzz(engine: Any, rounds: int, seed: int, look: Callable[[int, Any, Any, str, list[int | None]], None]) -> int:
@@ -355,7 +355,13 @@ def fuzz(engine: Any, rounds: int, seed: int, look: Callable[[int, Any, Any, str
             lambda stored=stored: engine.tally_block(tally, stored),
             lambda: engine.take_entries(tally),
             lambda stored=stored, n=n: engine.take_stored(
-                stored, rng.choice((0, 0, 3, -1)), rng.choice((n, n, 5, 1 << 62)), 1, table, 0, tuple(map(room, _TAKEN))
+                stored,
+                rng.choice((0, 0, 3, -1)),
+                rng.choice((n, n, 5, 1 << 62)),
+                1,
+                table,
+                room(),
+                tuple(map(room, _TAKEN)),
             ),
         ):
             try:

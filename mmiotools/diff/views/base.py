@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Protocol
 
@@ -11,10 +10,10 @@ from mmiotools.diff.hunks import VOLATILE, Comparison, Hunk
 from mmiotools.trace.address_space import register_name
 from mmiotools.trace.matching import Access
 from mmiotools.trace.naming import Naming
+from mmiotools.typed import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Record):
     """What the views are told; each looks at what concerns it.
 
     context        same accesses shown around a hunk

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from html import escape
 from importlib.resources import files
 from typing import Any, ClassVar
@@ -36,7 +35,7 @@ class Html:
 
     def render(self, comparison: Comparison, options: Options) -> Iterator[str]:
         """See `View.render`."""
-        plain = replace(options, color=False, show_volatile=True)
+        plain = options._replace(color=False, show_volatile=True)
         counted = tally(comparison)
         parts = {
             "TITLE": lambda: iter([f"{_text(comparison.name_a)} / {_text(comparison.name_b)} - mmiotools diff"]),
