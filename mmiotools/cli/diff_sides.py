@@ -9,7 +9,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mmiotools.cli.ahead import Ahead, worth_reading_ahead
-from mmiotools.cli.beside import Beside
 from mmiotools.cli.common import Run
 from mmiotools.cli.diff_views import Wanted
 from mmiotools.errors import UsageError
@@ -26,8 +25,8 @@ from mmiotools.typed import Record
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch
 
-#: A file that is being read.
-Early: TypeAlias = Beside[Description]
+#: A file that is being read in another process.
+Early: TypeAlias = Ahead[Description]
 
 
 class Side(Record):
@@ -64,11 +63,11 @@ def read_sides(
         _wait(run, [path for path, _ in jobs[: len(early)]], early)
     found = [read.result() for read in early]
     if any(found):
-        for (path, _), description in zip(jobs, found, strict=False):
+        for (path, _), read, description in zip(jobs, early, found, strict=False):
             if description is None:
                 sides.append(read_side(run, path, "", from_format, wanted))
                 continue
-            accesses = _asked_for(map_accesses(description), wanted)
+            accesses = _asked_for(map_accesses(read.columns, description), wanted)
             sides.append(Side(path, None, accesses, None, _again(path, from_format)))
     while len(sides) < len(jobs):
         both = jobs[len(sides) : len(sides) + 2]
@@ -102,7 +101,7 @@ def _read_two(run: Run, first: str, second: str, from_format: str | None, wanted
         here = read_side(run, first, "", from_format, wanted)
         here = here._replace(accesses=here.accesses.hashed(GrowingColumn("u8", len(here.accesses))))
         found = ahead.result()
-        accesses = None if found is None else map_accesses(found, ahead.columns)
+        accesses = None if found is None else map_accesses(ahead.columns, found)
     if accesses is None:
         return [here, read_side(run, second, "", from_format, wanted)]
     return [here, Side(second, None, accesses, None, _again(second, from_format))]

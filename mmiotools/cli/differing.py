@@ -1,17 +1,13 @@
-"""What `mmiotools diff` is asked, and how it begins: large files are read, without numpy, in threads while it is
-imported.
+"""What `mmiotools diff` is asked, and how it begins: large files are read, in processes that need no numpy, while it is
+imported here.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from functools import partial
 
-from mmiotools.cli.ahead import worth_reading_ahead
-from mmiotools.cli.beside import Beside
-from mmiotools.errors import MmioToolsError
+from mmiotools.cli.ahead import Ahead, worth_reading_ahead
 from mmiotools.speed import compiled
-from mmiotools.trace.memory import keep_freed_memory
 from mmiotools.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -53,7 +49,6 @@ class Request(NamedTuple):
 def compare_traces(request: Request) -> int:
     """Do it; the exit status."""
     with ExitStack() as stack:
-        keep_freed_memory()
         early = [stack.enter_context(_reading(path, request.from_format)) for path in _worth_it(request)]
         from mmiotools.cli.diff_work import compare
 
@@ -70,17 +65,8 @@ def _worth_it(request: Request) -> tuple[str, ...]:
     return ()
 
 
-def _reading(path: str, format_name: str | None) -> Beside[Description]:
-    from mmiotools.formats.native_stored import Unfit
-    from mmiotools.quick.accesses import accesses_of
+def _reading(path: str, format_name: str | None) -> Ahead[Description]:
+    # Imported once, before there are two processes that need it.
+    from mmiotools.quick.accesses import share_accesses
 
-    try:
-        return Beside(accesses_of(path, format_name))
-    except (Unfit, MmioToolsError) as error:
-        # Whatever it is, who reads the file in earnest says it.
-        return Beside(partial(_refuse, error))
-
-
-def _refuse(error: Exception, told: object) -> Description:
-    raise error
-
+    return Ahead(lambda columns, told: share_accesses(path, format_name, columns, told))

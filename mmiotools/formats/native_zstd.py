@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import _local
 from importlib import import_module
 from importlib.machinery import PathFinder
 
@@ -34,23 +33,12 @@ def _library() -> Any:
     return module
 
 
-class _Own(_local):
-    """What each thread has for itself."""
-
-    def __init__(self) -> None:
-        self.decompress = _zstd.ZstdDecompressor(max_window_size=1 << 27).decompress
-
-
 _zstd = _library()
-_own = _Own()
+_decompress = _zstd.ZstdDecompressor(max_window_size=1 << 27).decompress
 _content_size = _zstd.frame_content_size
+#: The content of a zstd frame that says how much it is. Raises one of DAMAGED.
+expand_whole = _decompress
 DAMAGED = (_zstd.ZstdError,)
-
-
-def expand_whole(frame: Any) -> bytes:
-    """The content of a zstd frame that says how much it is. Raises one of DAMAGED."""
-    content: bytes = _own.decompress(frame)
-    return content
 
 
 class Corrupt(ValueError):
@@ -82,14 +70,14 @@ def expand_planes(planes: Any, n: int) -> list[bytes]:
 
 def _contents(frames: list[Any], most: int) -> list[bytes]:
     """The contents of zstd frames of at most so many bytes each."""
-    found, decompress = [], _own.decompress
+    found = []
     try:
         for frame in frames:
             if type(frame) is not bytes:
                 raise Corrupt("a compressed part is missing")
             if _content_size(frame) > most:
                 raise Corrupt("a compressed part is larger than it may be")
-            found.append(decompress(frame, most))
+            found.append(_decompress(frame, most))
     except _zstd.ZstdError as error:
         raise Corrupt(f"a compressed part is damaged ({error})") from error
     return found

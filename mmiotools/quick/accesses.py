@@ -1,7 +1,8 @@
-"""All accesses of a file as columns, each with its hash, without numpy: what `trace.collect` gathers."""
+"""All accesses of a file as columns that another process can map, each with its hash: what `trace.collect` gathers."""
 
 from __future__ import annotations
 
+import os
 import sys
 from array import array
 from collections.abc import Callable, Iterator
@@ -17,8 +18,8 @@ from mmiotools.formats.native_table import read_table, sound_header
 from mmiotools.formats.source import ByteSource, open_source
 from mmiotools.speed import compiled
 from mmiotools.trace.address_space import AddressSpace, Segments
-from mmiotools.trace.memory import fresh_memory
-from mmiotools.trace.shared import Description, Held, Same
+from mmiotools.trace.memory import keep_freed_memory
+from mmiotools.trace.shared import APART, Description, Place, Same
 from mmiotools.trace.stable import stable_hash
 from mmiotools.typed import Any
 
@@ -39,37 +40,36 @@ _MAPPING = frozenset({Kind.MAP, Kind.UNMAP, Kind.DEVICE})
 _ALL, _EVERY = b"\1", array("Q", [(1 << 64) - 1])
 
 
-def accesses_of(path: str, format_name: str | None) -> Callable[[Callable[[int], object]], Description]:
-    """What reads the accesses of a native file or of mmiotrace text into columns. It is given what it calls with the
-    number of bytes that it has read, now and then, and imports nothing.
+def share_accesses(
+    path: str, format_name: str | None, columns: int, told: Callable[[int], object]
+) -> Description:
+    """Put the accesses of a native file or of mmiotrace text into the file `columns`, an empty one without a name, and
+    say now and then how many bytes were read.
 
-    Raises Unfit, now or then, or now an error of reading, where there is anything that needs more than this: another
-    format, damage, an access outside the BARs of the devices, one without a value.
+    Raises Unfit, or an error of reading, where there is anything that needs more than this: another format, damage,
+    an access outside the BARs of the devices, one without a value.
     """
     fast = compiled()
     if fast is None:
         raise Unfit
+    keep_freed_memory()
     source = open_source(path)
     found = detect(source) if format_name is None else FORMATS.get(format_name)
     file = source.whole_file()
     if file is None or found.name not in ("native", "mmiotrace"):
         raise Unfit
-    if found.name == "mmiotrace":
-        from mmiotools.formats import mmiotrace_lines  # noqa: F401 - takes a while, and no thread is to do it
-
-    def read(told: Callable[[int], object]) -> Description:
-        try:
-            return _native(fast, *file, told) if found.name == "native" else _text(fast, source, file[1], told)
-        except (OSError, *WRONG) as error:
-            raise Unfit from error
-
-    return read
+    try:
+        if found.name == "native":
+            return _native(fast, *file, columns, told)
+        return _text(fast, source, file[1], columns, told)
+    except (OSError, *WRONG) as error:
+        raise Unfit from error
 
 
 class _Taker:
     """Takes accesses, in order, and the events between them that say what lies where."""
 
-    def __init__(self, fast: ModuleType, room: int) -> None:
+    def __init__(self, fast: ModuleType, columns: int, room: int) -> None:
         self._fast = fast
         self._room = room
         self._count = 0
@@ -78,7 +78,8 @@ class _Taker:
         self._table: tuple[Any, Any, Any] = (b"", b"", b"")
         self._hashes = array("Q", [0])
         self._columns = {
-            name: _Column(fast, dtype, size, room) for name, (dtype, size) in (_COLUMNS | _MADE).items()
+            name: _Column(fast, columns, at * APART, dtype, size)
+            for at, (name, (dtype, size)) in enumerate((_COLUMNS | _MADE).items())
         }
 
     def follow(self, event: Event) -> None:
@@ -102,13 +103,13 @@ class _Taker:
             starts, codes, bases = segments
             self._table = array("Q", starts), array("i", codes), array("Q", bases)
             self._hashes = array("Q", [*(stable_hash(region.identity) for region in self._space.regions), 0])
-        out = tuple(self._columns[name].ahead(self._count) for name in (*_COLUMNS, "hashes"))
+        out = tuple(self._columns[name].room for name in (*_COLUMNS, "hashes"))
         taken = put(len(segments.starts), self._table, self._hashes, out)
         if taken < 0:
             raise Unfit
         if not taken:
             return
-        for name in _COLUMNS:
+        for name in (*_COLUMNS, "hashes"):
             self._columns[name].took(self._count, taken)
         self._count += taken
 
@@ -130,43 +131,37 @@ class _Taker:
 
 
 class _Column:
-    """A column. Of one that has the same in every row nothing is written."""
+    """A column of the file. Of one that has the same in every row nothing is written."""
 
-    def __init__(self, fast: ModuleType, dtype: str, size: int, room: int) -> None:
+    def __init__(self, fast: ModuleType, file: int, at: int, dtype: str, size: int) -> None:
         self._alike = fast.alike
-        self._dtype, self._size, self._room = dtype, size, room
-        #: Where what may be the same is put first; and what it is so far.
-        self._first: memoryview | None = memoryview(bytearray(_MOST * size)) if size < 8 else None
-        self._same: bytes | None = None
-        self._mapped: memoryview | None = None
-
-    def ahead(self, row: int) -> memoryview:
-        """Room for the next rows, which are those from `row` on."""
-        return self._first if self._first is not None else self._memory()[row * self._size :]
+        self._file, self._at, self._dtype, self._size = file, at, dtype, size
+        #: Where rows are put first: memory that is at hand, while each page of the file is a new one, and takes twice
+        #: as long to get when it is mapped as when it is written.
+        self.room = memoryview(bytearray(_MOST * size))
+        #: What all rows are so far; None where they are not the same.
+        self._same: bytes | None = b""
 
     def took(self, row: int, count: int) -> None:
-        """So many rows are there."""
-        if self._first is None:
-            return
-        part = self._first[: count * self._size]
-        item = bytes(part[: self._size])
-        if self._mapped is None and self._same in (None, item) and self._alike(part, self._size):
-            self._same = item
-            return
+        """So many rows from `row` on are there."""
+        part = self.room[: count * self._size]
         if self._same is not None:
+            item = bytes(part[: self._size])
+            if self._same in (b"", item) and self._alike(part, self._size):
+                self._same = item
+                return
             for low in range(0, row, _MOST):
-                high = min(low + _MOST, row)
-                self._memory()[low * self._size : high * self._size] = self._same * (high - low)
+                self._write(low, self._same * min(_MOST, row - low))
             self._same = None
-        self._memory()[row * self._size : (row + count) * self._size] = part
+        self._write(row, part)
 
-    def place(self, count: int) -> Held | Same:
-        """Its rows."""
+    def place(self, count: int) -> Place | Same:
+        """Where its rows are."""
         if self._same is not None:
             return Same(self._dtype, int.from_bytes(self._same, sys.byteorder, signed=self._dtype[0] == "i"))
-        return Held(self._dtype, self._memory()[: count * self._size])
+        return Place(self._dtype, self._at, count)
 
-    def coded(self, count: int, codes: list[int], to: _Column) -> Held | Same:
+    def coded(self, count: int, codes: list[int], to: _Column) -> Place | Same:
         """The column in which each of its numbers is another one. The first number stays: so do bytes that are 0."""
         if self._same is not None:
             return Same(self._dtype, codes[int.from_bytes(self._same, sys.byteorder)])
@@ -174,20 +169,26 @@ class _Column:
             raise Unfit
         table = bytes(codes).ljust(256, b"\0")
         for low in range(0, count, _MOST):
-            part = slice(low * self._size, min(low + _MOST, count) * self._size)
-            to._memory()[part] = self._memory()[part].tobytes().translate(table)
-        return to.place(count)
+            size = min(_MOST, count - low) * self._size
+            part = os.pread(self._file, size, self._at + low * self._size)
+            if len(part) != size:
+                raise Unfit
+            to._write(low, part.translate(table))
+        return Place(self._dtype, to._at, count)
 
-    def _memory(self) -> memoryview:
-        if self._mapped is None:
-            self._mapped = memoryview(fresh_memory(self._room * self._size))
-        return self._mapped
+    def _write(self, row: int, part: bytes | memoryview) -> None:
+        left, at = memoryview(part), self._at + row * self._size
+        while left:
+            written = os.pwrite(self._file, left, at)
+            left, at = left[written:], at + written
 
 
 # -- native files ----------------------------------------------------------------------------------------------
 
 
-def _native(fast: ModuleType, descriptor: int, size: int, told: Callable[[int], object]) -> Description:
+def _native(
+    fast: ModuleType, descriptor: int, size: int, columns: int, told: Callable[[int], object]
+) -> Description:
     header = sound_header(descriptor)
     if header is None:
         raise Unfit
@@ -195,7 +196,7 @@ def _native(fast: ModuleType, descriptor: int, size: int, told: Callable[[int], 
     if header.events not in (UNKNOWN_COUNT, table.events):
         raise Unfit
     offsets, firsts = [*table.columns["offset"], table.end], [*table.columns["first"], table.events]
-    taker = _Taker(fast, table.events)
+    taker = _Taker(fast, columns, table.events)
     for at, data in read_blocks(descriptor, offsets):
         if len(data) != offsets[at + 1] - offsets[at]:
             raise Unfit
@@ -234,8 +235,10 @@ def _rare(fast: ModuleType, block: object, n: int) -> Iterator[tuple[int, Event]
 # -- text ------------------------------------------------------------------------------------------------------
 
 
-def _text(fast: ModuleType, source: ByteSource, size: int, told: Callable[[int], object]) -> Description:
-    taker = _Taker(fast, size // _SHORTEST + 1)
+def _text(
+    fast: ModuleType, source: ByteSource, size: int, columns: int, told: Callable[[int], object]
+) -> Description:
+    taker = _Taker(fast, columns, size // _SHORTEST + 1)
     room = [bytearray(_MOST * size) for size in _SCANNED]
     line, done = 1, 0
     for block in blocks(source.chunks()):

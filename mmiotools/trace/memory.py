@@ -1,15 +1,12 @@
-"""Memory that is quicker to have than what the C library and the system give by themselves."""
+"""Keeps the C library from giving memory back between batches: the arrays of the next one are as large."""
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable
 
 from mmiotools.speed import compiled
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
-#: Bytes from which on some may be left over at the end of a large page.
-_LARGE = 1 << 22
 
 
 def keep_freed_memory() -> None:
@@ -23,19 +20,6 @@ def keep_freed_memory() -> None:
     if set_malloc is not None:
         for parameter, size in ((_MMAP_THRESHOLD, 1 << 28), (_TRIM_THRESHOLD, 1 << 26), (_TOP_PAD, 1 << 24)):
             set_malloc(parameter, size)
-
-
-def fresh_memory(size: int) -> mmap.mmap:
-    """So many bytes of 0, which take no room before they are written to. A long column has large pages where the system
-    has some: to get a page takes longer than to fill it.
-    """
-    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if size >= _LARGE:
-        try:
-            memory.madvise(mmap.MADV_HUGEPAGE)
-        except (AttributeError, OSError):  # it has none
-            pass
-    return memory
 
 
 def _mallopt() -> Callable[[int, int], object] | None:

@@ -1,6 +1,4 @@
-"""Columns of accesses without numpy: in memory, or in a file that two processes have open. `sharing` makes arrays of
-them.
-"""
+"""Columns of accesses in a file that two processes have open: where each is. `sharing` has them as arrays."""
 
 from __future__ import annotations
 
@@ -20,13 +18,6 @@ class Place(NamedTuple):
     length: int
 
 
-class Held(NamedTuple):
-    """A column of numbers of a type of numpy's, in memory that nobody else writes to."""
-
-    dtype: str
-    memory: memoryview
-
-
 class Same(NamedTuple):
     """A column in which every row has the same."""
 
@@ -35,8 +26,8 @@ class Same(NamedTuple):
 
 
 class Description(NamedTuple):
-    """What `sharing.map_accesses` makes accesses of: their number, and the fields of `Accesses`, columns as Places,
-    Helds and Sames.
+    """What `sharing.map_accesses` makes accesses of: their number, and the fields of `Accesses`, columns as Places and
+    Sames.
     """
 
     length: int

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.matching import Accesses
-from mmiotools.trace.shared import APART, Description, Held, Place, Same
+from mmiotools.trace.shared import APART, Description, Place, Same
 from mmiotools.typed import NDArray
 
 #: Rows of one value that are written at a time.
@@ -77,16 +77,12 @@ class _SharedColumn(GrowingColumn):
         return self._owner.mapped(self._at, self._dtype, length)
 
 
-def map_accesses(description: Description, fd: int = -1) -> Accesses:
-    """The accesses that were described; the columns cannot be written to. `fd` is the file that places are in, which
-    another process of this program has written.
-    """
+def map_accesses(fd: int, description: Description) -> Accesses:
+    """The accesses that another process of this program has written there; the columns cannot be written to."""
     found = dict(description.fields)
     for name, value in found.items():
         if isinstance(value, Place):
             found[name] = _mapped(fd, value.at, np.dtype(value.dtype), value.length)
-        elif isinstance(value, Held):
-            found[name] = np.frombuffer(value.memory.toreadonly(), value.dtype)
         elif isinstance(value, Same):
             found[name] = np.broadcast_to(np.array(value.value, value.dtype), description.length)
     return Accesses(**found)

@@ -50,7 +50,7 @@ def test_accesses_go_through_a_file(rows: list[tuple[int, int | None]], hashed: 
     if hashed:
         given_ = given_.hashed(shared.growing("u8"))
     try:
-        found = map_accesses(shared.write(given_), fd)
+        found = map_accesses(fd, shared.write(given_))
     finally:
         os.close(fd)
     for field in given_._fields:
