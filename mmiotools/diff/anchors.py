@@ -175,5 +175,5 @@ def _shared(a: Keys, b: Keys) -> tuple[Indexes, Indexes]:
 
 
 def _by_left(left: Indexes, right: Indexes) -> tuple[Indexes, Indexes]:
-    order = np.argsort(left)
+    order = np.argsort(left, kind="stable")
     return left[order], right[order]

@@ -61,7 +61,7 @@ class Pairing(Record):
     def mirrored(self) -> Pairing:
         """The same with the sides swapped."""
         right, left = self.moved
-        order = np.argsort(left)
+        order = np.argsort(left, kind="stable")
         moved = left[order], right[order]
         return Pairing(
             self.same.mirrored(), self.changed.mirrored(), moved, self.coarse, keys_a=self.keys_b, keys_b=self.keys_a
@@ -133,7 +133,7 @@ def _pair(a: Side, b: Side, singles: bool) -> Pairing:
             alone = not_in_run(left.rows, a.keys), not_in_run(right.rows, b.keys)
             found.append(_true_moves(a, b, left, right, *single_moves(left, right, *alone, before)))
         moved_a, moved_b = (np.concatenate(column) for column in zip(*found, strict=True))
-        order = np.argsort(moved_a)
+        order = np.argsort(moved_a, kind="stable")
         moved = moved_a[order], moved_b[order]
     return Pairing(matched, changed, moved, alignment.coarse, a.keys, b.keys)
 
@@ -176,9 +176,10 @@ def _changes(a: Side, b: Side, left: Left, right: Left, gaps: Indexes) -> tuple[
 
 def _stretches(start: Indexes, stop: Indexes, taken: Indexes) -> tuple[Indexes, Indexes]:
     """The stretches start..stop-1 without the accesses in `taken`, each of which is in one of them: from and to."""
-    begins = np.concatenate((start, taken + 1))
-    ends = np.concatenate((stop, taken))
-    begins.sort()
-    ends.sort()
+    # What is taken are blocks, mostly in order: that is quick to sort in this way.
+    taken = np.sort(taken, kind="stable")
+    apart = taken[1:] != taken[:-1] + 1
+    begins = np.sort(np.concatenate((start, taken[:-1][apart] + 1, taken[-1:] + 1)))
+    ends = np.sort(np.concatenate((stop, taken[:1], taken[1:][apart])))
     some = begins < ends
     return begins[some], ends[some]

@@ -29,7 +29,7 @@ class Runs(Record):
             return cls(*(np.zeros(0, np.int64) for _ in range(3)))
         a, b, count = (np.concatenate(column).astype(np.int64, copy=False) for column in zip(*rows, strict=True))
         if not bool((a[1:] >= a[:-1]).all()):
-            order = np.argsort(a)
+            order = np.argsort(a, kind="stable")  # of a few sequences that ascend
             a, b, count = a[order], b[order], count[order]
         some = count > 0
         if not some.all():
