@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import pickle
 import select
 import signal
 import stat
@@ -15,6 +14,7 @@ from functools import partial
 from types import TracebackType
 
 from mmiotools.formats.parallel import workers_wanted
+from mmiotools.trace.pickling import dumps, loads
 from mmiotools.trace.uninterrupted import uninterrupted
 from mmiotools.typed import BinaryIO, Generic, TypeAlias, TypeVar
 
@@ -77,7 +77,7 @@ class Ahead(Generic[T]):
         self._pid = 0
         if status:
             return None
-        found: T = pickle.loads(answer)
+        found: T = loads(answer)
         return found
 
 
@@ -98,7 +98,7 @@ def _serve(read: Callable[[int, Told], T], columns: int, told: Told, answer: int
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
         found = read(columns, told)
         with os.fdopen(answer, "wb") as out:
-            out.write(pickle.dumps(found))
+            out.write(dumps(found))
         status = 0
     finally:
         os._exit(status)

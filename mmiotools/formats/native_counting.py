@@ -83,8 +83,13 @@ def _count_blocks(
         except _Hurt:
             return piece, None
 
+    few = last <= _MANY
+    if not few:
+        from mmiotools.trace import pickling  # noqa: F401 - once, before there are processes that need it
+
     done = 0
-    for (_, stop), found in ordered_map(work, shares(0, last, _TOGETHER), alone=0 if last > _MANY else None):
+    pieces = shares(0, last, _TOGETHER, small=few)
+    for (_, stop), found in ordered_map(work, pieces, alone=None if few else 0, ahead=1):
         if found is None:
             break
         yield from found

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
+import select
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 
 from mmiotools.errors import MmioToolsError
 from mmiotools.trace.uninterrupted import uninterrupted
@@ -29,8 +30,10 @@ _FITS = 1 << 11
 _WIDTH = 1 << 20
 #: Bytes before each pickled object: how many follow.
 _LENGTH = 8
-#: Items in each of these, where pieces are made of many.
-_SMALL = 2
+#: Items in each of these, where pieces are made of many; and of how many items one is in a piece for who is done first.
+_SMALL, _LEFT_OVER = 2, 5
+#: Pieces that are given before the first of them is told, for each worker: so many answers are kept.
+_KEPT = 2
 
 
 def workers_wanted() -> int:
@@ -45,64 +48,108 @@ def workers_wanted() -> int:
     return 0 if processors < 2 or not hasattr(os, "fork") else min(processors, 8)
 
 
-def shares(start: int, stop: int, most: int) -> Iterator[tuple[int, int]]:
-    """The items start..stop-1 as pieces for `ordered_map`: small ones first, then as many as every worker gets the same
-    number of, of at most `most` items each.
+def shares(start: int, stop: int, most: int, *, small: bool = True) -> Iterator[tuple[int, int]]:
+    """The items start..stop-1 as pieces for `ordered_map`, of at most `most` items: small ones first, which are done
+    before any worker is started, if so asked; then as many as every worker gets the same number of; and at the end
+    shorter ones, for who is done first.
     """
-    for _ in range(ALONE):
+    for _ in range(ALONE if small else 0):
         if start < stop:
             yield start, min(start + _SMALL, stop)
             start += _SMALL
     each = max(workers_wanted(), 1)
-    count = each * -(-(stop - start) // (each * most))
-    for number in range(count):
-        low, high = ((stop - start) * part // count for part in (number, number + 1))
-        if low < high:
-            yield start + low, start + high
+    left = (stop - start) // _LEFT_OVER
+    for end, much in ((stop - left, most), (stop, -(-left // each) or 1)):
+        count = each * -(-(end - start) // (each * much))
+        ends = [start + (end - start) * part // count for part in range(count + 1)] if count > 0 else []
+        yield from (piece for piece in pairwise(ends) if piece[0] < piece[1])
+        start = end
 
 
-def ordered_map(function: Callable[[P], R], pieces: Iterable[P], *, alone: int | None = None) -> Iterator[R]:
+def ordered_map(
+    function: Callable[[P], R], pieces: Iterable[P], *, alone: int | None = None, ahead: int = 2
+) -> Iterator[R]:
     """function(piece) for every piece, in order. An exception of the function is raised here, in its place.
 
     alone  so many pieces are worked on here before the first worker is started; None for ALONE
+    ahead  pieces that a worker has at a time: 2, so that it need not wait for the next; 1 where there are few large
+           ones, so that the next is given to who is done first
     """
     remaining = iter(pieces)
     for piece in islice(remaining, ALONE if alone is None else alone):
         yield function(piece)
-    ahead = list(islice(remaining, 1))
-    wanted = workers_wanted() if ahead else 0
+    first = list(islice(remaining, 1))
+    wanted = workers_wanted() if first else 0
     if not wanted:
-        yield from map(function, chain(ahead, remaining))
+        yield from map(function, chain(first, remaining))
         return
     with contextlib.ExitStack() as stack:
         pool: list[_Worker] = []
         for _ in range(wanted):
             pool.append(stack.enter_context(_Worker(function, pool)))
-        waiting: deque[_Worker] = deque()
-        for number, piece in enumerate(chain(ahead, remaining)):
-            worker = pool[number % wanted]
-            if len(waiting) == 2 * wanted:
-                yield waiting.popleft().result()
-            worker.give(piece)
-            waiting.append(worker)
-        for worker in pool:
-            worker.no_more()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from _spread(pool, chain(first, remaining), ahead)
+
+
+def _spread(pool: list[_Worker], pieces: Iterator[Any], ahead: int) -> Iterator[Any]:
+    """What workers make of pieces, in order. Each has so many at a time; whoever has given an answer gets the next."""
+    answers: dict[int, bytearray | None] = {}
+    given = told = 0
+    free = deque(pool * ahead)
+    while True:
+        while free and given - told < _KEPT * len(pool):
+            for piece in islice(pieces, 1):
+                worker = free.popleft()
+                early = worker.give(given, piece)
+                answers.update(early)
+                free.extend([worker] * len(early))
+                given += 1
+                break
+            else:
+                free.clear()
+                for worker in pool:
+                    worker.no_more()
+        if told == given:
+            return
+        if told in answers:
+            yield _opened(answers.pop(told))
+            told += 1
+            continue
+        for worker in _ready(pool):
+            fresh = worker.answer()
+            answers.update(fresh)
+            free.extend([worker] * len(fresh) if worker.is_fed else ())
+
+
+def _opened(answer: bytearray | None) -> Any:
+    if answer is None:
+        raise MmioToolsError("a worker process died")
+    good, value = _unpacked(answer)
+    if not good:
+        raise value
+    return value
+
+
+def _ready(pool: list[_Worker]) -> list[_Worker]:
+    """Those that have an answer, or have died, once there are some."""
+    poll = select.poll()
+    asked = {worker.results: worker for worker in pool if worker.asked}
+    for descriptor in asked:
+        poll.register(descriptor, select.POLLIN)
+    return [asked[descriptor] for descriptor, _ in poll.poll()]
 
 
 class _Worker:
     """A forked process that answers pieces in order. A context manager: leaving it ends the process."""
 
     def __init__(self, function: Callable[[Any], Any], older: list[_Worker]) -> None:
-        self._answers: deque[bytearray] = deque()
-        self._asked = 0
-        self._is_fed = True
+        #: The numbers of the pieces that are not answered yet.
+        self.asked: deque[int] = deque()
+        self.is_fed = True
         pieces, self._pieces = os.pipe()
-        self._results, results = os.pipe()
+        self.results, results = os.pipe()
         _widen(results)
         # A worker ends when its pipe's other end is closed, so no worker may hold that end of any.
-        parents = [end for worker in (self, *older) for end in (worker._pieces, worker._results)]
+        parents = [end for worker in (self, *older) for end in (worker._pieces, worker.results)]
         with uninterrupted():
             self._process = os.fork()
             if not self._process:
@@ -117,42 +164,39 @@ class _Worker:
         import signal
 
         self.no_more()
-        os.close(self._results)
+        os.close(self.results)
         # Where nobody wants to be told of children that ended, it may be gone.
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(self._process, signal.SIGKILL)
             os.waitpid(self._process, 0)
 
-    def give(self, piece: Any) -> None:
-        """Hand over a piece; of those before, one may not have been answered yet."""
+    def give(self, number: int, piece: Any) -> dict[int, bytearray | None]:
+        """Hand over a piece; of those before, one may not have been answered yet. Gives what `answer` does, where that had
+        to be taken first.
+        """
         packed = _packed(piece)
-        with contextlib.suppress(EOFError, OSError):  # it died; whoever asks for the result is told so
-            if self._asked and len(packed) > _FITS:
-                self._take()  # else each might wait for the other to read
+        # Else each might wait for the other to read.
+        early = self.answer() if self.asked and len(packed) > _FITS else {}
+        self.asked.append(number)
+        with contextlib.suppress(OSError):  # it died, as whoever asks for the answer is told
             _send(self._pieces, packed)
-            self._asked += 1
+        return early
 
     def no_more(self) -> None:
         """There are no more pieces: the process ends by itself with its last answer."""
-        if self._is_fed:
+        if self.is_fed:
             os.close(self._pieces)
-            self._is_fed = False
+            self.is_fed = False
 
-    def result(self) -> Any:
-        """The next result, in the order of the pieces."""
-        if not self._answers:
-            try:
-                self._take()
-            except (EOFError, OSError) as error:
-                raise MmioToolsError("a worker process died") from error
-        good, value = _unpacked(self._answers.popleft())
-        if not good:
-            raise value
-        return value
-
-    def _take(self) -> None:
-        self._answers.append(_receive(self._results))
-        self._asked -= 1
+    def answer(self) -> dict[int, bytearray | None]:
+        """The next answer, by the number of its piece; where it died, None for all that it was asked."""
+        try:
+            answer = _receive(self.results)
+        except (EOFError, OSError):
+            dead: dict[int, bytearray | None] = dict.fromkeys(self.asked)
+            self.asked.clear()
+            return dead
+        return {self.asked.popleft(): answer}
 
 
 def _widen(pipe: int) -> None:
@@ -198,17 +242,17 @@ _DEEP, _LONG = 4, 16
 def _packed(item: Any) -> bytes:
     if _is_plain(item):
         return marshal.dumps(item)
-    import pickle  # takes a while, and most that is large needs none
+    from mmiotools.trace.pickling import dumps  # takes a while, and most that is large needs none
 
-    return pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+    return dumps(item)
 
 
 def _unpacked(packed: bytearray) -> Any:
     if packed[0] != _PICKLED:
         return marshal.loads(packed)
-    import pickle
+    from mmiotools.trace.pickling import loads
 
-    return pickle.loads(packed)
+    return loads(packed)
 
 
 def _is_plain(item: Any, deep: int = _DEEP) -> bool:
