@@ -171,8 +171,8 @@ class _Worker:
             os.waitpid(self._process, 0)
 
     def give(self, number: int, piece: Any) -> dict[int, bytearray | None]:
-        """Hand over a piece; of those before, one may not have been answered yet. Gives what `answer` does, where that had
-        to be taken first.
+        """Hand over a piece; of those before, one may not have been answered yet. Gives what `answer` does where it had
+        to be asked first.
         """
         packed = _packed(piece)
         # Else each might wait for the other to read.
