@@ -91,7 +91,9 @@ def ordered_map(
 
 
 def _spread(pool: list[_Worker], pieces: Iterator[Any], ahead: int) -> Iterator[Any]:
-    """What workers make of pieces, in order. Each has so many at a time; whoever has given an answer gets the next."""
+    """What workers make of pieces, in order. Each has so many at a time; of one, whoever has given an answer gets the
+    next; of more, each its own in turn, so that memory that they put answers in is the same again.
+    """
     answers: dict[int, bytearray | None] = {}
     given = told = 0
     free = deque(pool * ahead)
@@ -114,7 +116,7 @@ def _spread(pool: list[_Worker], pieces: Iterator[Any], ahead: int) -> Iterator[
             yield _opened(answers.pop(told))
             told += 1
             continue
-        for worker in _ready(pool):
+        for worker in _ready(pool) if ahead == 1 else [worker for worker in pool if told in worker.asked]:
             fresh = worker.answer()
             answers.update(fresh)
             free.extend([worker] * len(fresh) if worker.is_fed else ())
