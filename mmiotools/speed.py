@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from functools import cache
 from types import ModuleType
@@ -28,7 +27,8 @@ def compiled() -> ModuleType | None:
         return None
     problem = "it was built for another version of mmiotools: install that again"
     try:
-        _speed = importlib.import_module("mmiotools._speed")
+        # importlib, which is the usual way, is one more module to import.
+        _speed = __import__("mmiotools._speed", fromlist=("VERSION",))
         if getattr(_speed, "VERSION", None) == VERSION:
             return _speed
     except ImportError as error:

@@ -36,7 +36,14 @@ if TYPE_CHECKING:
             return self
 
 else:
-    from collections import namedtuple
+    from operator import itemgetter
+
+    try:
+        from _collections import _tuplegetter
+    except ImportError:  # that of CPython, and only quicker
+
+        def _tuplegetter(at: int, doc: str) -> property:
+            return property(itemgetter(at), doc=doc)
 
     # Of annotations, which nothing here looks at.
     Any = BinaryIO = ClassVar = NoReturn = Self = TypeAlias = object
@@ -46,18 +53,62 @@ else:
             """A class derived from NamedTuple: its annotations are the fields, all else stays as it is."""
             if not bases:
                 return super().__new__(cls, name, bases, inside)
-            fields = inside.pop("__annotations__", {})
-            defaults = [inside.pop(field) for field in fields if field in inside]
-            made = namedtuple(name, fields, defaults=defaults, module=inside["__module__"])
-            made.__annotations__ = fields
-            for key, item in inside.items():
-                setattr(made, key, item)
-            return made
+            fields = tuple(inside.get("__annotations__", ()))
+            defaults = {field: inside.pop(field) for field in fields if field in inside}
+            getters = {field: _tuplegetter(at, f"Alias for field number {at}") for at, field in enumerate(fields)}
+            own = {"__slots__": (), "_fields": fields, "_field_defaults": defaults, "__match_args__": fields}
+            return type(name, (tuple,), _OF_TUPLES | getters | inside | own)
 
     class NamedTuple(metaclass=_Making):
-        """The base of those classes, without the look that `typing` takes at annotations: it compiles each that is a
-        string, and to make the compiler ready for the first takes as long as ten small modules.
+        """The base of those classes. `typing` looks at annotations as well, and compiles each that is a string, and
+        `collections` compiles a constructor for each class, of which most are seldom called.
         """
+
+    def _new(cls: type, *values: Any, **named: Any) -> Any:
+        """A tuple of this class. From some calls on that is done by a function that was compiled for it."""
+        fields, count = cls._fields, _made.get(cls, 0)
+        _made[cls] = count + 1
+        if count < _SELDOM:
+            if not named and len(values) == len(fields):
+                return tuple.__new__(cls, values)
+            given = cls._field_defaults | dict(zip(fields, values, strict=False)) | named
+            if len(given) == len(fields) >= len(values) and named.keys() <= set(fields[len(values) :]):
+                return tuple.__new__(cls, [given[field] for field in fields])
+        names = ", ".join(fields)
+        function = eval(f"lambda _cls, {names}: _new(_cls, ({names},))", {"_new": tuple.__new__})
+        function.__defaults__ = tuple(cls._field_defaults.values())
+        function.__name__, function.__qualname__ = "__new__", f"{cls.__name__}.__new__"
+        cls.__new__ = staticmethod(function)
+        return function(cls, *values, **named)
+
+    #: How often each class was called; and how often is seldom.
+    _made: dict[type, int] = {}
+    _SELDOM = 16
+
+    def _make(cls: type, items: Any) -> Any:
+        """A tuple of this class from as many items."""
+        made = tuple.__new__(cls, items)
+        if len(made) != len(cls._fields):
+            raise TypeError(f"Expected {len(cls._fields)} arguments, got {len(made)}")
+        return made
+
+    def _replace(self: Any, **changes: Any) -> Any:
+        """The same with other fields."""
+        made = self._make(map(changes.pop, self._fields, self))
+        if changes:
+            raise ValueError(f"Got unexpected field names: {list(changes)!r}")
+        return made
+
+    #: What every such class has.
+    _OF_TUPLES = {
+        "__new__": _new,
+        "_make": classmethod(_make),
+        "_replace": _replace,
+        "_asdict": lambda self: dict(zip(self._fields, self, strict=True)),
+        "__getnewargs__": lambda self: tuple(self),
+        "__repr__": lambda self: type(self).__name__
+        + f"({', '.join([f'{field}={item!r}' for field, item in self._asdict().items()])})",
+    }
 
     class _Recording(type):
         def __new__(cls, name: str, bases: tuple[type, ...], inside: dict[str, Any]) -> type:

@@ -76,3 +76,40 @@ def test_a_tuple_does_what_that_of_typing_does() -> None:
 
 def test_a_tuple_may_be_of_any_type() -> None:
     assert Holding[int](1) == Holding(1) == (1,)
+
+
+@pytest.mark.parametrize("one", [Ours, Theirs])
+def test_a_tuple_may_be_made_in_any_way_and_often(one: typing.Any) -> None:
+    wrong = [((1, {}, 2), {}), ((1,), {"first": 2}), ((1,), {"third": 2}), ((), {}), ((), {"second": {}})]
+    for _ in range(40):
+        made = [one(1), one(1, {}), one(first=1), one(1, second={}), one(second={}, first=1), one._make([1, None])]
+        assert [tuple(item) for item in made] == [(1, None), (1, {}), (1, None), (1, {}), (1, {}), (1, None)]
+        assert made[0]._asdict() == {"first": 1, "second": None}
+        for values, named in wrong:
+            with pytest.raises(TypeError):
+                one(*values, **named)
+        with pytest.raises(TypeError, match="Expected 2 arguments, got 1"):
+            one._make([1])
+        with pytest.raises(ValueError, match="unexpected field names"):
+            made[0]._replace(third=1)
+
+
+class Kept(typed.Record):
+    first: int
+    second: dict[str, int] | None = None
+
+    def __len__(self) -> int:
+        return self.first
+
+
+def test_a_record_is_made_once() -> None:
+    kept = Kept(3)
+    assert (kept.first, kept.second, len(kept), len(Kept(second={}, first=2)._replace(first=5))) == (3, None, 3, 5)
+    assert pickle.loads(pickle.dumps(Kept(4, {"x": 1}))).second == {"x": 1}
+    assert kept != Kept(3) and kept._fields == ("first", "second")
+    for wrong in ((lambda: Kept()), (lambda: Kept(1, {}, 2)), (lambda: Kept(1, third=2))):
+        with pytest.raises(TypeError, match="has the fields first, second"):
+            wrong()
+    with pytest.raises(AttributeError):
+        kept.first = 1  # type: ignore[misc]
+    assert not hasattr(kept, "__dict__")

@@ -601,9 +601,52 @@ print_picked(PyObject *self, PyObject *args)
 
 /* -- times --------------------------------------------------------------------------------------------------- */
 
+/* A range of times, and whether the row before lies in it. */
+typedef struct {
+    int64_t low, high;
+    uint8_t inside;
+} Window;
+
+static inline uint8_t
+is_within(Window *window, uint64_t time)
+{
+    window->inside = (int64_t)time >= window->low && (int64_t)time <= window->high;
+    return window->inside;
+}
+
+/* Puts into `out`, where a byte is 1 for each row that has no time of its own, which of n rows lie in a window. All
+ * rows have times, stored as steps, which are not put anywhere.
+ */
+static void
+steps_within(const Stored *times, Py_ssize_t n, Window *window, uint8_t *out)
+{
+    uint64_t now = times->first;
+    const uint8_t *small = times->plane[0];
+    Py_ssize_t used = 0;
+    for (Py_ssize_t row = 0; row < n; row++) {
+        now += small[row] == ESCAPE ? times->large[used++] : small[row];
+        out[row] = out[row] ? window->inside : is_within(window, now * times->unit);
+    }
+}
+
+/* The same, however they are stored; 0 where a code is beyond its dictionary, -1 without memory. */
+static int
+times_within(const Stored *times, Py_ssize_t n, Window *window, uint8_t *out)
+{
+    uint64_t *numbers = malloc((size_t)n * 9 + 1);
+    if (!numbers)
+        return -1;
+    uint8_t *has = (uint8_t *)(numbers + n);
+    const int known = numbers_of(times, NULL, n, numbers, has);
+    for (Py_ssize_t row = 0; known && row < n; row++)
+        out[row] = out[row] || !has[row] ? window->inside : is_within(window, numbers[row]);
+    free(numbers);
+    return known;
+}
+
 /* rows_within(block, low, high, inside, out) -> whether the last row is inside
  *
- * Which rows of a block lie in a range of times, a byte each. A row without a time, or one of kind LOST, goes with the row
+ * Which rows of a block lie in a window of times, a byte each. A row without a time, or one of kind LOST, goes with the row
  * before it, the first with `inside`. Raises ValueError as pick_rows does.
  */
 static PyObject *
@@ -613,7 +656,7 @@ rows_within(PyObject *self, PyObject *args)
     Py_ssize_t n;
     long long low, high;
     int inside, known = 1;
-    const Stored *kinds, *times;
+    const Stored *kinds = NULL, *times = NULL;
     (void)self;
     if (!PyArg_ParseTuple(args, "OLLiO", &capsule, &low, &high, &inside, &to))
         return NULL;
@@ -621,32 +664,27 @@ rows_within(PyObject *self, PyObject *args)
     if (!block)
         return NULL;
     Buffers buffers = {.held = 0};
-    uint8_t *out = hold(&buffers, to, n, 1, 1), *has = NULL;
-    uint64_t *numbers = NULL;
-    int good = out != NULL && block_column(block, OF_KIND, &kinds) && block_column(block, OF_TIME, &times);
-    if (good && (!(numbers = malloc((size_t)n * 16)) || !(has = malloc((size_t)n * 2)))) {
-        PyErr_NoMemory();
-        good = 0;
-    }
+    uint8_t *out = hold(&buffers, to, n, 1, 1);
+    const int good = out != NULL && block_column(block, OF_KIND, &kinds) && block_column(block, OF_TIME, &times);
+    Window window = {low, high, inside != 0};
     if (good) {
         Py_BEGIN_ALLOW_THREADS
-        memset(has + n, 0, (size_t)n);
-        known = numbers_of(kinds, NULL, n, numbers, has) && (!times || numbers_of(times, NULL, n, numbers + n, has + n));
-        for (Py_ssize_t row = 0; known && row < n; row++) {
-            if (has[n + row] && numbers[row] != LOST) {
-                int64_t time = (int64_t)numbers[n + row];
-                inside = time >= low && time <= high;
-            }
-            out[row] = (uint8_t)inside;
+        if (!times)
+            memset(out, window.inside, (size_t)n);
+        else if ((known = kinds ? rows_between(kinds, LOST, LOST, n, out) : 0) > 0) {
+            if (times->steps && !times->bitmap)
+                steps_within(times, n, &window, out);
+            else
+                known = times_within(times, n, &window, out);
         }
         Py_END_ALLOW_THREADS
+        if (known < 0)
+            PyErr_NoMemory();
         if (!known)
             PyErr_SetString(PyExc_ValueError, "a code is beyond its dictionary");
     }
-    free(numbers);
-    free(has);
     let_go(&buffers);
-    return good && known ? PyBool_FromLong(inside) : NULL;
+    return good && known > 0 ? PyBool_FromLong(window.inside) : NULL;
 }
 
 /* -- the part ------------------------------------------------------------------------------------------------ */
@@ -655,6 +693,6 @@ PyMethodDef row_functions[] = {
     {"pick_rows", pick_rows, METH_VARARGS, "Rows of a block that an expression selects."},
     {"take_rows", take_rows, METH_VARARGS, "Numbers of rows of a block."},
     {"print_picked", print_picked, METH_VARARGS, "Rows of a block as lines of mmiotrace text."},
-    {"rows_within", rows_within, METH_VARARGS, "Rows of a block in a range of times."},
+    {"rows_within", rows_within, METH_VARARGS, "Rows of a block in a window of times."},
     {NULL, NULL, 0, NULL},
 };

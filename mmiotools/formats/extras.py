@@ -16,6 +16,8 @@ EXTRA_TYPES: dict[str, type | tuple[type, ...]] = {
     "meta": dict,
     "bars": list,
 }
+#: What most are, as far as it needs no look at what is in them.
+USUAL_TYPES = {name: kind if isinstance(kind, type) else int for name, kind in EXTRA_TYPES.items() if kind is not list}
 
 
 def extra_fits(name: object, item: Any) -> bool:

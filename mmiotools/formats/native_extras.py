@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from mmiotools.formats.extras import EXTRA_TYPES, extra_fits
+from mmiotools.formats.extras import EXTRA_TYPES, USUAL_TYPES, extra_fits
 from mmiotools.formats.native_layout import MAX_OBJECTS, pack, unpack
 from mmiotools.formats.native_zstd import Corrupt, expand, squeeze
 from mmiotools.typed import Any
@@ -78,7 +78,7 @@ def decode(payload: bytes, n: int) -> Extras:
         if type(row) is not int or not 0 <= row < n or not isinstance(extra, dict):
             raise Corrupt("names a row that is none")
         for name, item in extra.items():
-            if not extra_fits(name, item):
+            if type(item) is not USUAL_TYPES.get(name) and not extra_fits(name, item):
                 raise Corrupt(f"{name!r} has the wrong type")
     return content
 

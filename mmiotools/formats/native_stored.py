@@ -153,7 +153,7 @@ class Stored:
         if not extras.keys() <= set(rows) or any(not extra.keys().isdisjoint(_SPELLED) for extra in extras.values()):
             raise Unfit
         fields = self._fast.take_rows(self._block, _FIELDS, rows)
-        if max(kind for kind, *_ in fields) > max(Kind):
+        if max([row[0] for row in fields]) > max(Kind):
             raise Unfit
         if "opcode" in self.names and self._fast.take_rows(self._block, ("opcode",), rows) != [(None,)] * len(rows):
             raise Unfit
@@ -193,7 +193,7 @@ class Rare:
 
     def __init__(self, rows: Rows, fields: list[Any], extras: native_extras.Extras) -> None:
         self.rows = rows
-        self.kinds: list[int] = [kind for kind, *_ in fields]
+        self.kinds: list[int] = [row[0] for row in fields]
         self._fields = fields
         self._extras = extras
 

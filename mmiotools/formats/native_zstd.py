@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
-from importlib.machinery import PathFinder
 
 from mmiotools.typed import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,10 +17,12 @@ def _library() -> Any:
     """
     name = "zstandard.backend_c"
     usual = sys.implementation.name == "cpython" and "PYTHON_ZSTANDARD_IMPORT_POLICY" not in os.environ
-    package = PathFinder.find_spec("zstandard") if usual else None
-    part = None if package is None else PathFinder.find_spec(name, package.submodule_search_locations)
+    # importlib.machinery has it, too, but its import takes as long as all of this.
+    finders: list[Any] = [one for one in sys.meta_path if getattr(one, "__name__", "") == "PathFinder"]
+    package = finders[0].find_spec("zstandard") if usual and finders else None
+    part = None if package is None else finders[0].find_spec(name, package.submodule_search_locations)
     if part is None or part.loader is None or name in sys.modules:
-        return import_module("zstandard")
+        return __import__("zstandard")
     # module_from_spec would do the same, but lies in a module that takes as long to import as this one.
     module = part.loader.create_module(part)
     assert module is not None

@@ -245,26 +245,29 @@ class Selection:
                 yield part
                 done = zone.first + zone.events
                 self.consumed = self._ends[number]
-        yield self._passed(done, self._table.events, inside, maps)
+        yield self._passed(done, self._table.events, inside, None)
 
-    def _passed(self, start: int, stop: int, inside: bool, maps: LiveMaps[Told]) -> Part:
-        """What is kept of events that are not read."""
-        if self._context is None:
+    def _passed(self, start: int, stop: int, inside: bool, maps: LiveMaps[Told] | None) -> Part:
+        """What is kept of events that are not read; `maps` where there is more to come."""
+        rare = self._context
+        if rare is None:
             return Part(b"", 0, stop - start)
-        kept = self._follow(self._context, self._unread(start, stop), inside, maps)
+        which = self._unread(start, stop)
+        if maps is not None:
+            self._follow(rare, which, inside, maps)
         if self._question.bare:
             return Part(b"", 0, stop - start)
-        text = b"" if self._question.counts else _lines(map(self._context.event, kept))
+        kept = [at for at in which if _passes(rare.kinds[at], inside)]
+        text = b"" if self._question.counts else _lines(map(rare.event, kept))
         return Part(text, len(self._picked.intersection(kept)), stop - start)
 
-    def _follow(self, rare: Rare, which: range, inside: bool, maps: LiveMaps[Told]) -> list[int]:
-        """Take note of maps; which events pass whatever the expression is."""
-        kinds, passing = rare.kinds, CONTEXT if inside else LASTING
+    def _follow(self, rare: Rare, which: range, inside: bool, maps: LiveMaps[Told]) -> None:
+        """Take note of maps."""
+        kinds = rare.kinds
         for at in which:
             kind = kinds[at]
             if kind in _OF_MAPS and (map_id := rare.map_id(at)) is not None:
                 maps.follow(map_id, partial(rare.event, at), kind == Kind.UNMAP, inside)
-        return [at for at in which if kinds[at] in passing]
 
     def _cut(self, number: int, low: int, high: int, before: bool, maps: LiveMaps[Told]) -> tuple[Part, bool]:
         """What is kept of a block, and whether its last event is inside."""

@@ -6,7 +6,6 @@ A broken plug-in is listed with its reason and breaks nothing else. A built-in w
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterator, Mapping
 
@@ -73,7 +72,7 @@ class Registry(Generic[T]):
             return self._loaded[name]
         if name in self._targets:
             module, _, attribute = self._targets[name].partition(":")
-            found: Any = getattr(importlib.import_module(module), attribute)
+            found: Any = getattr(__import__(module, fromlist=(attribute,)), attribute)
         elif name in self._plugins():
             found = self._load_foreign(name)
         else:
