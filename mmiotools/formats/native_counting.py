@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 #: Blocks that a worker counts at a time; bytes that it reads at a time, or one block.
-_TOGETHER, _AT_ONCE = 128, 1 << 20
+_TOGETHER, _AT_ONCE = 128, 1 << 18
 #: Blocks that are worth other processes, whatever is in them.
 _MANY = 32
 #: What is longer is no block.
