@@ -34,6 +34,8 @@ _SHORTEST = len(b"R 1 0.000000 0 0x0 0x0 0x0 0\n")
 _SCANNED = (1, 1, 1, 8, 8, 8, 8, 8, 8, 8, 8, 8)
 _KIND, _WIDTH, _START, _END, _ADDR, _VALUE = 0, 1, 6, 7, 8, 9
 _OTHER = 255
+#: A block is looked at once more for each device in it, so more of them would take long.
+_DEVICES = 256
 #: Of the kinds that are no accesses, those that say what lies where.
 _MAPPING = frozenset({Kind.MAP, Kind.UNMAP, Kind.DEVICE})
 #: Stand for a presence of all, and for a value of which every bit counts.
@@ -95,6 +97,8 @@ class _Taker:
         """put(segments, their table, hashes of regions, columns) takes at most so many accesses into columns, the last
         of which is for their hashes.
         """
+        if not rows:
+            return
         if self._count + rows > self._room:
             raise Unfit
         segments = self._space.segments("mem")
@@ -136,11 +140,18 @@ class _Column:
     def __init__(self, fast: ModuleType, file: int, at: int, dtype: str, size: int) -> None:
         self._alike = fast.alike
         self._file, self._at, self._dtype, self._size = file, at, dtype, size
-        #: Where rows are put first: memory that is at hand, while each page of the file is a new one, and takes twice
-        #: as long to get when it is mapped as when it is written.
-        self.room = memoryview(bytearray(_MOST * size))
+        self._room: memoryview | None = None
         #: What all rows are so far; None where they are not the same.
         self._same: bytes | None = b""
+
+    @property
+    def room(self) -> memoryview:
+        """Where rows are put first: memory that is at hand. Each page of the file is a new one, and takes twice as long
+        to get when it is mapped as when it is written.
+        """
+        if self._room is None:
+            self._room = memoryview(bytearray(_MOST * self._size))
+        return self._room
 
     def took(self, row: int, count: int) -> None:
         """So many rows from `row` on are there."""
@@ -207,13 +218,16 @@ def _native(
 
 def _take_block(fast: ModuleType, taker: _Taker, data: Any, first: int, n: int) -> None:
     block = countable(fast, data, first, n)
-    start = 0
+    start = devices = 0
 
     def take(stop: int) -> None:
         taker.take(stop - start, lambda *to: fast.take_stored(block, start, stop, *to))
 
     for row, event in _rare(fast, block, n):
         if event.kind == Kind.DEVICE:
+            devices += 1
+            if devices > _DEVICES:
+                raise Unfit
             take(row)
             start = row + 1
         taker.follow(event)
