@@ -317,6 +317,33 @@ count_codes(Running *running, const Stored *const *columns, Py_ssize_t n, Py_ssi
     return good;
 }
 
+/* The row planes of columns: what they say of a row is one number, where they are 8 at most. */
+typedef struct {
+    int count;
+    const uint8_t *plane[8];
+} Codes;
+
+/* Adds those of a column; 0 where they are too many. */
+static int
+add_codes(Codes *codes, const Stored *from)
+{
+    for (int i = 0; from->planes >= 0 && i < from->row_planes; i++) {
+        if (codes->count == 8)
+            return 0;
+        codes->plane[codes->count++] = from->row_plane[i];
+    }
+    return 1;
+}
+
+static inline uint64_t
+codes_of(const Codes *codes, Py_ssize_t row)
+{
+    uint64_t all = 0;
+    for (int i = 0; i < codes->count; i++)
+        all = all << 8 | codes->plane[i][row];
+    return all;
+}
+
 /* Counts the accesses of a block by its distinct rows, where all that is counted is shared or the same everywhere; else as
  * count_codes.
  */
@@ -327,15 +354,18 @@ count_rows(Running *running, const Block *block, const Stored *kind, const Store
     const uint8_t *plane[2];
     int several;
     uint8_t has = HAS_ANY;
+    Codes codes = {0};
     const Py_ssize_t rows = block_rows(block, &several, plane);
     const int planes = several;
     if (!rows || (kind->planes >= 0 && !kind->distinct))
         return 0;
+    int told_apart = add_codes(&codes, kind);
     for (int c = 0; c < COUNTED; c++) {
         int here = accesses_have(columns[c], n, running->rare, many_rare);
         if (here < 0 || (here && columns[c]->planes >= 0 && !columns[c]->distinct))
             return 0;
         has |= here ? MARKS[c] : 0;
+        told_apart &= !here || add_codes(&codes, columns[c]);
     }
     /* Two counts of each: a row that comes again need not wait for the one before it. */
     uint32_t *restrict counts = running->counts;
@@ -345,22 +375,27 @@ count_rows(Running *running, const Block *block, const Stored *kind, const Store
     for (Py_ssize_t i = 0; planes < 2 && i < n; i++)
         counts[(planes ? (size_t)first[i] : 0) * 2 + (i & 1)]++;
     int good = 1;
-    uint64_t before[COUNTED] = {0};
+    uint64_t before = 0, of_kind = 0;
     Entry *entry = NULL;
     for (Py_ssize_t row = 0; row < rows; row++) {
         uint32_t *each = counts + row * 2;
-        uint64_t uses = (uint64_t)each[0] + each[1], number[COUNTED] = {0};
+        const uint64_t uses = (uint64_t)each[0] + each[1], now = codes_of(&codes, row);
         memset(each, 0, 2 * sizeof *each);
-        uint64_t of_kind = uses ? number_of_row(kind, (uint64_t)row) : 0;
-        if (!uses || good < 1 || of_kind > UNKNOWN)
+        if (!uses || good < 1)
             continue;
-        for (int c = 0; c < COUNTED; c++)
-            if (has & MARKS[c])
-                number[c] = number_of_row(columns[c], (uint64_t)row);
         /* Rows that differ in their values alone lie side by side. */
-        if (!entry || memcmp(number, before, sizeof before))
+        if (!entry || now != before || !told_apart) {
+            uint64_t number[COUNTED] = {0};
+            const uint64_t other = number_of_row(kind, (uint64_t)row);
+            if (other > UNKNOWN)
+                continue;
+            of_kind = other;
+            for (int c = 0; c < COUNTED; c++)
+                if (has & MARKS[c])
+                    number[c] = number_of_row(columns[c], (uint64_t)row);
             entry = tally_entry(&running->tally, number[ADDR], (int64_t)number[MAP], (uint8_t)number[WIDTH], has);
-        memcpy(before, number, sizeof before);
+        }
+        before = now;
         if (entry)
             entry->counts[of_kind] += uses;
         good = entry ? 1 : -1;
