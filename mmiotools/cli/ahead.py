@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import select
-import signal
 import stat
 import struct
 import sys
@@ -14,7 +13,7 @@ from functools import partial
 from types import TracebackType
 
 from mmiotools.formats.parallel import workers_wanted
-from mmiotools.trace.pickling import dumps, loads
+from mmiotools.trace.in_c import dumps, loads, signal
 from mmiotools.trace.uninterrupted import uninterrupted
 from mmiotools.typed import BinaryIO, Generic, TypeAlias, TypeVar
 

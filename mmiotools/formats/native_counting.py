@@ -12,6 +12,7 @@ from mmiotools.formats.native_tally import BlockTally
 from mmiotools.formats.parallel import ordered_map, shares
 from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.header import Tallied
+from mmiotools.trace.in_c import part_in_c
 from mmiotools.trace.tally import Counted
 from mmiotools.typed import TYPE_CHECKING, Any, TypeVar
 
@@ -85,7 +86,7 @@ def _count_blocks(
 
     few = last <= _MANY
     if not few:
-        from mmiotools.trace import pickling  # noqa: F401 - once, before there are processes that need it
+        part_in_c("pickle")  # once, before there are processes that need it
 
     done = 0
     pieces = shares(0, last, _TOGETHER, small=few)

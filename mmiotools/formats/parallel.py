@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice, pairwise
 
 from mmiotools.errors import MmioToolsError
+from mmiotools.trace.in_c import dumps, loads, signal
 from mmiotools.trace.uninterrupted import uninterrupted
 from mmiotools.typed import Any, NoReturn, TypeVar
 
@@ -163,8 +164,6 @@ class _Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        import signal
-
         self.no_more()
         os.close(self.results)
         # Where nobody wants to be told of children that ended, it may be gone.
@@ -211,8 +210,6 @@ def _widen(pipe: int) -> None:
 
 def _serve(function: Callable[[Any], Any], pieces: int, results: int, parents: list[int]) -> NoReturn:
     """What the process does. It never returns: what is left to do at the end of a process is its parent's."""
-    import signal
-
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -244,16 +241,12 @@ _DEEP, _LONG = 4, 16
 def _packed(item: Any) -> bytes:
     if _is_plain(item):
         return marshal.dumps(item)
-    from mmiotools.trace.pickling import dumps  # takes a while, and most that is large needs none
-
     return dumps(item)
 
 
 def _unpacked(packed: bytearray) -> Any:
     if packed[0] != _PICKLED:
         return marshal.loads(packed)
-    from mmiotools.trace.pickling import loads
-
     return loads(packed)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from mmiotools.trace.in_c import signal
+
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Ctrl-C waits until the block is done. A process that is forked in it ignores Ctrl-C from its first instruction
     on, where it sets SIGINT to be ignored and never leaves the block.
     """
-    import signal  # takes a while, and is not needed where everything is done by one process
-
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
