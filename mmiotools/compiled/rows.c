@@ -2,6 +2,7 @@
  * numbers, and their lines of mmiotrace text. Only what is asked for is decoded.
  */
 #include "block.h"
+#include "row_lines.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -492,6 +493,28 @@ without_between(const int32_t *rows, Py_ssize_t count, const Between *between, i
 /* What is told in place of a number of bytes: a row is no plain access; there is too little room. */
 enum { NOT_PLAIN = -1, NO_ROOM = -2 };
 
+/* Prints rows by the distinct ones, and the lines between them, in front of `end`; how many bytes, or one of the above. */
+static Py_ssize_t
+print_row_lines(RowLines *from, Py_ssize_t count, const Between *between, const int32_t *before, uint8_t *out,
+                const uint8_t *end)
+{
+    uint8_t *to = out;
+    Py_ssize_t done = 0;
+    int fit = 1;
+    for (Py_ssize_t i = 0; to && i <= between->count; i++) {
+        const Py_ssize_t stop = i < between->count ? before[i] : count;
+        to = put_row_lines(to, end, from, done, stop, &fit);
+        done = stop;
+        if (!to || i == between->count)
+            break;
+        if (end - to < between->length[i])
+            return NO_ROOM;
+        memcpy(to, between->text[i], (size_t)between->length[i]);
+        to += between->length[i];
+    }
+    return to ? to - out : fit ? NO_ROOM : NOT_PLAIN;
+}
+
 /* Prints accesses, and the lines between them, in front of `end`; how many bytes, or one of the above. */
 static Py_ssize_t
 print_accesses(uint64_t *const numbers[PRINTED], uint8_t *const has[PRINTED], Py_ssize_t count, const Between *between,
@@ -573,7 +596,12 @@ print_picked(PyObject *self, PyObject *args)
         uint8_t *flags = (uint8_t *)(before + between.count);
         const uint8_t *bitmap = NULL; /* that the places are of: most columns have the same */
         Py_ssize_t left = without_between(rows, count, &between, kept, before);
-        for (int i = 0; good && i < PRINTED; i++) {
+        RowLines *shared = row_lines(block, columns, kept, left);
+        if (shared)
+            written = print_row_lines(shared, left, &between, before, out, out + size);
+        end_row_lines(shared);
+        const int done = shared && written != NOT_PLAIN;
+        for (int i = 0; !done && good && i < PRINTED; i++) {
             const Stored *from = columns[i];
             numbers[i] = (uint64_t *)room + i * count;
             has[i] = flags + i * count;
@@ -586,7 +614,7 @@ print_picked(PyObject *self, PyObject *args)
                 good = numbers_of(from, kept, left, numbers[i], has[i]);
             }
         }
-        if (good)
+        if (!done && good)
             written = print_accesses(numbers, has, left, &between, before, out, out + size);
         Py_END_ALLOW_THREADS
         if (!good)

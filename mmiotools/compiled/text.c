@@ -471,63 +471,26 @@ tally_lines(PyObject *self, PyObject *args)
 
 /* -- printing lines ------------------------------------------------------------------------------------------ */
 
-/* The text of the last seconds: those of the next line are mostly the same. */
-typedef struct {
-    uint64_t number;
-    uint8_t text[24];
-    int size;
-} Seconds;
-
-static inline uint8_t *
-put_seconds(uint8_t *out, uint64_t number, Seconds *last)
-{
-    if (number != last->number) {
-        last->number = number;
-        last->size = (int)(put_decimal(last->text, number) - last->text);
-    }
-    memcpy(out, last->text, sizeof last->text);
-    return out + last->size;
-}
-
 static inline uint8_t *
 put_line(uint8_t *out, const Columns *from, Py_ssize_t row, Seconds *seconds)
 {
-    uint64_t micro = (uint64_t)from->time[row] / 1000;
-    uint32_t fraction = (uint32_t)(micro % 1000000);
-    if (from->kind[row] == UNKNOWN) {
-        memcpy(out, "UNKNOWN ", 8);
-        out += 8;
-    } else {
-        *out++ = from->kind[row] == WRITE ? 'W' : 'R';
-        *out++ = ' ';
-        out = put_decimal(out, from->width[row]);
-        *out++ = ' ';
+    if (from->kind[row] != UNKNOWN) {
+        out = put_begin(out, from->kind[row], from->width[row]);
+        out = put_time(out, from->time[row], seconds);
+        return put_end(out, from->map[row], from->addr[row], from->value[row], from->pc[row], from->pid[row]);
     }
-    out = put_seconds(out, micro / 1000000, seconds);
-    *out++ = '.';
-    for (int place = 4; place >= 0; place -= 2, fraction /= 100)
-        memcpy(out + place, decimal_pairs + 2 * (fraction % 100), 2);
-    out += 6;
+    memcpy(out, "UNKNOWN ", 8);
+    out = put_time(out + 8, from->time[row], seconds);
     *out++ = ' ';
     out = put_decimal(out, (uint64_t)from->map[row]);
     *out++ = ' ';
     out = put_hexadecimal(out, from->addr[row]);
-    *out++ = ' ';
-    if (from->kind[row] == UNKNOWN) {
-        for (int shift = 16; shift >= 0; shift -= 8) {
-            memcpy(out, hexadecimal_pairs + 2 * (from->opcode[row] >> shift & 255), 2);
-            out[2] = ',';
-            out += 3;
-        }
-        out--;
-    } else
-        out = put_hexadecimal(out, from->value[row]);
-    *out++ = ' ';
-    out = put_hexadecimal(out, from->pc[row]);
-    *out++ = ' ';
-    out = put_decimal(out, (uint64_t)from->pid[row]);
-    *out++ = '\n';
-    return out;
+    for (int shift = 16; shift >= 0; shift -= 8) {
+        *out++ = shift == 16 ? ' ' : ',';
+        memcpy(out, hexadecimal_pairs + 2 * (from->opcode[row] >> shift & 255), 2);
+        out += 2;
+    }
+    return put_last(out, from->pc[row], from->pid[row]);
 }
 
 uint8_t *

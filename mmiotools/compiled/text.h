@@ -61,6 +61,63 @@ put_hexadecimal(uint8_t *out, uint64_t number)
     return out;
 }
 
+/* The text of the last seconds: those of the next line are mostly the same. At first `number` is UINT64_MAX. */
+typedef struct {
+    uint64_t number;
+    uint8_t text[24];
+    int size;
+} Seconds;
+
+/* The parts of a line: kind and width of a read or a write, a time in nanoseconds, what is behind it, and the last two of that. */
+static inline uint8_t *
+put_begin(uint8_t *out, uint64_t kind, uint8_t width)
+{
+    *out++ = kind == WRITE ? 'W' : 'R';
+    *out++ = ' ';
+    out = put_decimal(out, width);
+    *out++ = ' ';
+    return out;
+}
+
+static inline uint8_t *
+put_time(uint8_t *out, int64_t time, Seconds *last)
+{
+    const uint64_t micro = (uint64_t)time / 1000;
+    uint32_t fraction = (uint32_t)(micro % 1000000);
+    if (micro / 1000000 != last->number) {
+        last->number = micro / 1000000;
+        last->size = (int)(put_decimal(last->text, last->number) - last->text);
+    }
+    memcpy(out, last->text, sizeof last->text);
+    out += last->size;
+    *out++ = '.';
+    for (int place = 4; place >= 0; place -= 2, fraction /= 100)
+        memcpy(out + place, decimal_pairs + 2 * (fraction % 100), 2);
+    return out + 6;
+}
+
+static inline uint8_t *
+put_last(uint8_t *out, uint64_t pc, int64_t pid)
+{
+    *out++ = ' ';
+    out = put_hexadecimal(out, pc);
+    *out++ = ' ';
+    out = put_decimal(out, (uint64_t)pid);
+    *out++ = '\n';
+    return out;
+}
+
+static inline uint8_t *
+put_end(uint8_t *out, int64_t map, uint64_t addr, uint64_t value, uint64_t pc, int64_t pid)
+{
+    *out++ = ' ';
+    out = put_decimal(out, (uint64_t)map);
+    *out++ = ' ';
+    out = put_hexadecimal(out, addr);
+    *out++ = ' ';
+    return put_last(put_hexadecimal(out, value), pc, pid);
+}
+
 /* Prints rows low..high-1 behind each other: what follows the last one; NULL where a line may not fit in front of `end`. */
 uint8_t *put_lines(uint8_t *out, const uint8_t *end, const Columns *from, Py_ssize_t low, Py_ssize_t high);
 
