@@ -59,7 +59,7 @@ def shares(start: int, stop: int, most: int, *, small: bool = True) -> Iterator[
             yield start, min(start + _SMALL, stop)
             start += _SMALL
     each = max(workers_wanted(), 1)
-    left = (stop - start) // _LEFT_OVER
+    left = min((stop - start) // _LEFT_OVER, each * most)
     for end, much in ((stop - left, most), (stop, -(-left // each) or 1)):
         count = each * -(-(end - start) // (each * much))
         ends = [start + (end - start) * part // count for part in range(count + 1)] if count > 0 else []

@@ -39,6 +39,18 @@ def test_pieces_and_results_of_any_size_come_in_order(large: object, given: bool
     assert number == 19
 
 
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize("workers", ["0", "2", "7"])
+@pytest.mark.parametrize("stop", [5, 6, 7, 12, 153, 1000, 12345])
+def test_shares_are_all_of_it_in_order(monkeypatch: pytest.MonkeyPatch, stop: int, workers: str, small: bool) -> None:
+    monkeypatch.setenv("MMIOTOOLS_WORKERS", workers)
+    found = list(parallel.shares(5, stop, 128, small=small))
+    assert [item for start, end in found for item in range(start, end)] == list(range(5, stop))
+    assert all(0 < end - start <= 128 for start, end in found)
+    if stop == 153 and workers == "2" and not small:
+        assert found == [(5, 64), (64, 124), (124, 138), (138, 153)]
+
+
 def test_pieces_are_asked_for_as_they_are_needed() -> None:
     asked = 0
 
