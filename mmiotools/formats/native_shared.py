@@ -128,7 +128,8 @@ class SharedColumn(StoredColumn):
     def column(self) -> Column:
         """See StoredColumn."""
         if self._whole is None:
-            data = self.of_rows.column().data[self.rows.places]
+            # Places as what numpy counts with: it would make them that in a slower way.
+            data = self.of_rows.column().data.take(self.rows.places.astype(np.intp))
             if self._present is not None:
                 data[~self._present] = 0
             self._whole = Column(data, self._present)
