@@ -66,15 +66,18 @@ class Stream:
         """Go on to the next block frame or file header that checks out; False at the end of the input."""
         import re  # takes a while, and only damage needs it
 
-        marks = re.compile(re.escape(SYNC) + b"|" + re.escape(MAGIC))
+        # A file header goes on with the major version, a small number of 16 bits.
+        marks = re.compile(b"(" + re.escape(SYNC) + b")|" + re.escape(MAGIC) + rb"(?=.\0)", re.DOTALL)
+        longest = max(len(SYNC), len(MAGIC) + 2)
         while True:
             held = self._hold(_WINDOW)
             last = held < _WINDOW
             begin, end = self._at, self._at + held
-            onward = held if last else held - len(SYNC) + 1
+            onward = held if last else held - longest + 1
             for mark in marks.finditer(self._data, begin, end):
                 ahead = self._data[mark.start() : min(mark.start() + FRAME_SIZE, end)]
-                if unpack_frame(ahead) is not None or unpack_file_header(ahead) is not None:
+                found = unpack_frame(ahead) if mark.lastindex else unpack_file_header(ahead)
+                if found is not None:
                     self.skip(mark.start() - begin)
                     return True
                 if len(ahead) < FRAME_SIZE and not last:
@@ -88,6 +91,7 @@ class Stream:
 def take_header(header: TraceHeader, content: Any) -> None:
     """What a header map says, as far as it is what a header map may say."""
     for name, kind in (("format", str), ("clock", str), ("time_digits", int), ("meta", dict)):
-        if isinstance(content.get(name), kind):
+        # A format without a name says nothing.
+        if isinstance(content.get(name), kind) and content[name] != "":
             setattr(header, name, content[name])
     header.time_digits = min(max(header.time_digits, 0), 9)

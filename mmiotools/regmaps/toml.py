@@ -145,7 +145,8 @@ def _field(source: Source, register: str, name: str, entry: Any, line: int | Non
         for key, word in entry.get("values", {}).items():
             numeral = number(key)
             if numeral is None or not isinstance(word, str) or not re.fullmatch(r"[\w.+-]{1,64}", word, re.ASCII):
-                raise bad(f"'values' has a number for a word, not '{key[:40]}' for {str(word)[:40]!r}")
+                told = repr(word[:40]) if isinstance(word, str) else type(word).__name__
+                raise bad(f"'values' has a number for a word, not '{key[:40]}' for {told}")
             values[numeral] = word
         entry = entry["bits"]
     if isinstance(entry, int) and not isinstance(entry, bool):

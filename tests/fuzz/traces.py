@@ -292,7 +292,7 @@ def _in_chunks(name: str, path: str, data: bytes) -> None:
     if events != sum(len(batch) for batch in alone.batches):
         raise Broken("spread over workers there are other events", f"{events}")
     reasons = [str(extra.get("reason")) for batch in alone.batches for _, extra in batch.damage()]
-    if any(": column '" in reason for reason in reasons):
+    if any("column '" in reason for reason in reasons):
         return  # nonsense under a right checksum, which is damage to who decodes that column only
     if trace.counting is not None and tallied.as_json() != counted.as_json():
         raise Broken("counted there are other accesses", f"{tallied.as_json()}\n{counted.as_json()}"[:1500])

@@ -210,6 +210,11 @@ BOMB = '<?xml version="1.0"?>\n<!DOCTYPE d [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;
         ("none.toml", "[registers]\n", "holds no registers"),
         ("bits.toml", '[registers]\nA = { offset = 1, fields = { X = "40-1" } }\n', r":2: .*has bits 40-1, of 32"),
         ("bits.toml", '[registers]\nA = { offset = 1, fields = { X = "1-4" } }\n', r":2: .*has bits 1-4"),
+        (
+            "nest.toml",
+            "[registers]\nA = { offset = 1, fields = { X = { bits = 1, values = { 0 = " + "[" * 300 + "]" * 300 + " }}}}\n",
+            "a number for a word, not '0' for list",
+        ),
         ("many.toml", "[registers]\nA = { offset = 0, count = 4000000000 }\n", "1048576 are the most"),
         ("wide.toml", "[registers]\nA = { offset = 0, width = 4096 }\n", "a width of 4096 bytes"),
         ("high.toml", "[registers]\nA = 0x7fffffffffffffff\nB = -1\n", "outside of 64 bits"),
