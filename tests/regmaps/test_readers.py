@@ -212,7 +212,8 @@ BOMB = '<?xml version="1.0"?>\n<!DOCTYPE d [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;
         ("bits.toml", '[registers]\nA = { offset = 1, fields = { X = "1-4" } }\n', r":2: .*has bits 1-4"),
         (
             "nest.toml",
-            "[registers]\nA = { offset = 1, fields = { X = { bits = 1, values = { 0 = " + 300 * "[" + 300 * "]" + "}}}}",
+            "[registers]\nA = { offset = 1, fields = { X = { bits = 1, values = "
+            "{ 0 = " + 300 * "[" + 300 * "]" + "}}}}",
             "a number for a word, not '0' for list",
         ),
         ("many.toml", "[registers]\nA = { offset = 0, count = 4000000000 }\n", "1048576 are the most"),
