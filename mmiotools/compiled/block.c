@@ -706,11 +706,9 @@ take_shared(Block *block, const Entry *entry, Cursor from, Stored *to)
 }
 
 Py_ssize_t
-block_rows(const Block *block, int *planes, const uint8_t *plane[2])
+block_rows(const Block *block, Places *places)
 {
-    *planes = block->place_planes;
-    plane[0] = block->place[0];
-    plane[1] = block->place[1];
+    *places = (Places){block->place_planes, {block->place[0], block->place[1]}};
     return block->rows;
 }
 

@@ -15,10 +15,24 @@ Block *block_of(PyObject *capsule, Py_ssize_t *n);
 /* A column, and NULL where the block has none; 0 with an exception set. */
 int block_column(Block *block, int which, const Stored **to);
 
-/* The distinct rows of a block, of which columns may be shared: how many, and 1 or 2 byte planes of the places of all rows among
- * them, or none where all are the first. 0 where it has none.
+/* The places of all rows among the distinct ones: 1 or 2 byte planes, or none where all are the first. */
+typedef struct {
+    int planes;
+    const uint8_t *plane[2];
+} Places;
+
+static inline Py_ssize_t
+place_of(const Places *places, Py_ssize_t row)
+{
+    return places->planes == 2   ? places->plane[0][row] | places->plane[1][row] << 8
+           : places->planes == 1 ? places->plane[0][row]
+                                 : 0;
+}
+
+/* The distinct rows of a block, of which columns may be shared: how many, and the places of its rows among them. 0 where it has
+ * none.
  */
-Py_ssize_t block_rows(const Block *block, int *planes, const uint8_t *plane[2]);
+Py_ssize_t block_rows(const Block *block, Places *places);
 
 /* Which of n rows have a number from low to high in a column, a byte each: 1, 0 where a code is beyond its dictionary, -1
  * without memory.

@@ -351,12 +351,11 @@ static int
 count_rows(Running *running, const Block *block, const Stored *kind, const Stored *const *columns, Py_ssize_t n,
            Py_ssize_t many_rare)
 {
-    const uint8_t *plane[2];
-    int several;
+    Places places;
     uint8_t has = HAS_ANY;
     Codes codes = {0};
-    const Py_ssize_t rows = block_rows(block, &several, plane);
-    const int planes = several;
+    const Py_ssize_t rows = block_rows(block, &places);
+    const int planes = places.planes;
     if (!rows || (kind->planes >= 0 && !kind->distinct))
         return 0;
     int told_apart = add_codes(&codes, kind);
@@ -369,7 +368,7 @@ count_rows(Running *running, const Block *block, const Stored *kind, const Store
     }
     /* Two counts of each: a row that comes again need not wait for the one before it. */
     uint32_t *restrict counts = running->counts;
-    const uint8_t *restrict first = plane[0], *restrict second = plane[1];
+    const uint8_t *restrict first = places.plane[0], *restrict second = places.plane[1];
     for (Py_ssize_t i = 0; planes == 2 && i < n; i++)
         counts[(size_t)(first[i] | second[i] << 8) * 2 + (i & 1)]++;
     for (Py_ssize_t i = 0; planes < 2 && i < n; i++)

@@ -17,22 +17,13 @@ typedef struct {
 struct RowLines {
     const Stored *const *columns;
     const int32_t *rows;
-    const uint8_t *place[2];
-    int planes;
+    Places places;
     Py_ssize_t used;
     int32_t *spelled_at; /* for each distinct row; -1 where it is not spelled yet */
     uint64_t *times;
     Spelled *spelled;
     Seconds seconds;
 };
-
-static inline Py_ssize_t
-place_of(const RowLines *lines, Py_ssize_t row)
-{
-    return lines->planes == 2   ? lines->place[0][row] | lines->place[1][row] << 8
-           : lines->planes == 1 ? lines->place[0][row]
-                                : 0;
-}
 
 /* Whether the columns of all lines are shared or the same everywhere, and all these rows have a number in each. */
 static int
@@ -61,7 +52,7 @@ row_lines(const Block *block, const Stored *const columns[PRINTED], const int32_
     if (!lines)
         return NULL;
     *lines = (RowLines){.columns = columns, .rows = rows, .seconds.number = UINT64_MAX};
-    const Py_ssize_t distinct = block_rows(block, &lines->planes, lines->place), most = distinct < count ? distinct : count;
+    const Py_ssize_t distinct = block_rows(block, &lines->places), most = distinct < count ? distinct : count;
     int fit = distinct > 0 && columns[OF_TIME] && is_shared(columns, rows, count);
     if (fit) {
         lines->spelled_at = malloc((size_t)distinct * sizeof *lines->spelled_at);
@@ -114,7 +105,7 @@ uint8_t *
 put_row_lines(uint8_t *out, const uint8_t *end, RowLines *lines, Py_ssize_t low, Py_ssize_t high, int *fit)
 {
     for (Py_ssize_t i = low; i < high; i++) {
-        const Py_ssize_t place = place_of(lines, lines->rows[i]);
+        const Py_ssize_t place = place_of(&lines->places, lines->rows[i]);
         const int64_t time = (int64_t)lines->times[i];
         if (time < 0 || (lines->spelled_at[place] < 0 && !spell(lines, place))) {
             *fit = 0;

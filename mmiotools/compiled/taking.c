@@ -280,20 +280,6 @@ make_ready(const Stored *const from[TAKEN], Py_ssize_t rows, const Segments *seg
     }
 }
 
-/* Which distinct row each row of a block is. */
-typedef struct {
-    int planes;
-    const uint8_t *plane[2];
-} Places;
-
-static inline Py_ssize_t
-place_of(const Places *places, Py_ssize_t row)
-{
-    return places->planes == 2   ? places->plane[0][row] | places->plane[1][row] << 8
-           : places->planes == 1 ? places->plane[0][row]
-                                 : 0;
-}
-
 /* Whether a column has a number for every access of the rows start..stop-1. */
 static int
 all_have(const Stored *from, const Places *places, const Ready *ready, Py_ssize_t start, Py_ssize_t stop)
@@ -336,7 +322,7 @@ take_by_rows(const Block *block, const Stored *const from[TAKEN], Py_ssize_t sta
              const Segments *segments, const Hashes *hashes, const Taken *to, uint64_t *hash)
 {
     Places places;
-    Py_ssize_t rows = block_rows(block, &places.planes, places.plane), taken = 0;
+    Py_ssize_t rows = block_rows(block, &places), taken = 0;
     int fit = rows > 0 && rows <= stop - start && from[KIND] && !from[KIND]->bitmap;
     for (int i = 0; fit && i < TAKEN; i++)
         fit = from[i] && (from[i]->planes < 0 || from[i]->distinct);
