@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 import typing
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import pytest
@@ -113,3 +115,16 @@ def test_a_record_is_made_once() -> None:
     with pytest.raises(AttributeError):
         kept.first = 1  # type: ignore[misc]
     assert not hasattr(kept, "__dict__")
+
+
+#: What `typed` has by its name alone: a protocol that is asked whether something has it has to be a real one, as has a
+#: type variable of which aliases are made.
+_NOT_QUITE = {"Protocol", "TypeVar"}
+
+
+def test_typing_is_imported_for_what_is_not_in_typed() -> None:
+    package = Path(typed.__file__).parent
+    for path in package.rglob("*.py"):
+        names = re.findall(r"^from typing import (.*?)(?:  #|$)", path.read_text("utf-8"), re.MULTILINE)
+        known = {name for line in names for name in line.split(", ") if hasattr(typed, name)}
+        assert known <= _NOT_QUITE, path

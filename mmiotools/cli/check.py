@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from mmiotools.cli.common import Run, open_output
@@ -15,6 +13,7 @@ from mmiotools.formats.jsonl_fields import dumps
 from mmiotools.formats.native_block import Harmless
 from mmiotools.stats.check import SCHEMA, Check, Finding
 from mmiotools.trace.header import Trace
+from mmiotools.typed import Any
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [

@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
@@ -16,6 +15,7 @@ from mmiotools.cli.options import from_option, output_option, quiet_option, regs
 from mmiotools.cli.progress import files_progress
 from mmiotools.errors import EXIT_DAMAGED, UsageError
 from mmiotools.formats import FORMATS
+from mmiotools.typed import Any
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [

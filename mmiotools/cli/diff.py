@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from mmiotools.cli.diff_options import noise_options, view_options
 from mmiotools.cli.differing import Request, compare_traces
 from mmiotools.cli.options import color_option, from_option, quiet_option, regs_option
+from mmiotools.typed import Any
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [

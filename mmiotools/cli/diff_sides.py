@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mmiotools.cli.ahead import Ahead, worth_reading_ahead
 from mmiotools.cli.common import Run
@@ -20,7 +19,7 @@ from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.shared import Description
 from mmiotools.trace.sharing import SharedColumns, map_accesses
-from mmiotools.typed import Record
+from mmiotools.typed import TYPE_CHECKING, Any, Record, TypeAlias
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from mmiotools.cli.common import Run, load_regs
 from mmiotools.cli.diff_noise import Told, learn_all
@@ -13,6 +12,7 @@ from mmiotools.diff.classify import compare_noisy
 from mmiotools.diff.groups import Group, compare_groups
 from mmiotools.diff.hunks import DRIVER, differ
 from mmiotools.errors import UsageError
+from mmiotools.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmiotools.cli.differing import Request

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from mmiotools.cli.filtering import Request, filter_trace
 from mmiotools.cli.options import from_option, output_option, quiet_option, regs_option, strict_option, to_option
 from mmiotools.filters.polls import TURNS
+from mmiotools.typed import Any
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [

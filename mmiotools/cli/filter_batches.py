@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from mmiotools.formats import FORMATS
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Trace
 from mmiotools.trace.zones import Last
+from mmiotools.typed import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from mmiotools.cli.filtering import Asked

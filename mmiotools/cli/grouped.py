@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
 
 import click
+
+from mmiotools.typed import ClassVar
 
 #: The heading of options that are in no group.
 OTHERS = "Other options"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import click
 
@@ -21,6 +20,7 @@ from mmiotools.models.stream import Place, join
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape, load_tape
+from mmiotools.typed import Any
 
 SCHEMA = "mmiotools.learn/1"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 import click
 
@@ -11,6 +10,7 @@ from mmiotools.cli.common import Run
 from mmiotools.cli.options import quiet_option
 from mmiotools.formats.jsonl_fields import dumps
 from mmiotools.trace.registry import Listing, Registry
+from mmiotools.typed import Any
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -12,6 +11,7 @@ from click.shell_completion import CompletionItem
 from mmiotools import __version__
 from mmiotools.cli.outcome import outcome
 from mmiotools.errors import EXIT_USAGE
+from mmiotools.typed import Any
 
 #: Command → its one-line help. Each lives in `mmiotools.cli.NAME`, imported when it is run, as `command`.
 COMMANDS = {

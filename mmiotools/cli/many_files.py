@@ -5,11 +5,11 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from mmiotools.errors import MmioToolsError, NotATrace, UsageError
 from mmiotools.formats import FORMATS, detect
 from mmiotools.formats.source import open_source, strip_compression
+from mmiotools.typed import NamedTuple
 
 #: Suffixes of formats that other files have, too.
 _COMMON = frozenset({".txt", ".log", ".csv", ".tsv", ".json", ".trace"})

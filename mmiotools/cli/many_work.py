@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmiotools.cli.common import Run
 from mmiotools.cli.many_files import Job
@@ -19,6 +18,7 @@ from mmiotools.formats.source import describe
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace
 from mmiotools.trace.uninterrupted import uninterrupted
+from mmiotools.typed import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

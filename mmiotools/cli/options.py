@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from mmiotools.formats import FORMATS
+from mmiotools.typed import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 

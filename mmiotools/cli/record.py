@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from mmiotools.cli.common import Run, choose_format, default_format, load_regs, open_output
@@ -20,6 +18,7 @@ from mmiotools.engine.truth import Checker, Truth
 from mmiotools.errors import EXIT_DIFFERENT, EXIT_INTERRUPTED, MmioToolsError, UsageError
 from mmiotools.record import make_plan, record_to, trace_header
 from mmiotools.record.plan import bundled_scenarios, parse_failure
+from mmiotools.typed import Any
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
 
 from mmiotools.cli.common import Run, choose_format, open_output
 from mmiotools.cli.replay_terms import Terms, tell_rules
@@ -25,6 +24,7 @@ from mmiotools.replay.under_qemu import choose_transport, parse_command
 from mmiotools.serve import TRANSPORTS
 from mmiotools.serve.loop import Stop
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import Any, NamedTuple
 
 
 class Options(NamedTuple):

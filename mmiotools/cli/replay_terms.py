@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
@@ -17,6 +16,7 @@ from mmiotools.models.cardfile import read_card
 from mmiotools.replay import DEFAULT, POLICIES
 from mmiotools.replay.entries import AUTO
 from mmiotools.replay.settings import WINDOW, Settings, parse_timing
+from mmiotools.typed import Any
 
 
 def complete_policies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

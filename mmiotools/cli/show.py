@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import click
 
@@ -18,6 +17,7 @@ from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.matching import OP_LETTERS
 from mmiotools.trace.names import Found, Names
+from mmiotools.typed import Any
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [

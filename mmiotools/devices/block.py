@@ -27,12 +27,12 @@ machines give their NVMe controller.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from mmiotools.devices import block_queues as q
 from mmiotools.devices.block_commands import ENTRIES, Queues
 from mmiotools.devices.card import Card
 from mmiotools.trace.header import Bar, PciDevice
+from mmiotools.typed import Any
 
 CAP, CAP_HIGH, VS, INTMS, INTMC, CC, CSTS = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x1C
 AQA, ASQ, ACQ, DOORBELLS = 0x24, 0x28, 0x30, 0x1000

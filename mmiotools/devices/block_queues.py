@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from mmiotools.engine.interface import Host
+from mmiotools.typed import NamedTuple
 
 ENTRY, COMPLETION = 64, 16
 PAGE = 4096

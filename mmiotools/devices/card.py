@@ -15,12 +15,12 @@ Only accesses make a card run: a line goes up, and time is noticed, when somethi
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
 
 from mmiotools.devices.storage import ConfigSpace
 from mmiotools.engine.interface import CONFIG, Host, Seen
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.registry import API
+from mmiotools.typed import Any, ClassVar
 
 #: Bit of the command register that holds the interrupt pin down.
 INTX_DISABLE = 1 << 10

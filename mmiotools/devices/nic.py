@@ -33,7 +33,6 @@ Reference: Intel's PCI/PCI-X family of gigabit ethernet controllers (8254x) soft
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 from mmiotools.devices import nic_frames as frames
 from mmiotools.devices import nic_rings as rings
@@ -42,6 +41,7 @@ from mmiotools.devices.nic_eeprom import Microwire, factory_words
 from mmiotools.devices.nic_phy import Phy
 from mmiotools.engine.interface import Host
 from mmiotools.trace.header import Bar, PciDevice
+from mmiotools.typed import Any
 
 CTRL, STATUS, EECD, EERD, MDIC = 0x0000, 0x0008, 0x0010, 0x0014, 0x0020
 ICR, ICS, IMS, IMC, RCTL, TCTL = 0x00C0, 0x00C8, 0x00D0, 0x00D8, 0x0100, 0x0400

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import Any
+
+from mmiotools.typed import Any
 
 WORDS = 64
 BUSY_NS = 2_000_000

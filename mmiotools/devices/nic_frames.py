@@ -7,7 +7,8 @@ address filtering and on the statistics registers.
 from __future__ import annotations
 
 import zlib
-from typing import Any
+
+from mmiotools.typed import Any
 
 BROADCAST = b"\xff" * 6
 

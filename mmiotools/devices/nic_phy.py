@@ -18,7 +18,7 @@ References: IEEE 802.3 clause 22 (registers 0-10, 15); the 8254x software develo
 
 from __future__ import annotations
 
-from typing import Any
+from mmiotools.typed import Any
 
 CONTROL, STATUS, ID1, ID2, ADVERTISE, PARTNER, EXPANSION = 0, 1, 2, 3, 4, 5, 6
 GIGABIT_CONTROL, GIGABIT_STATUS, EXTENDED = 9, 10, 15

@@ -11,9 +11,9 @@ Reference: the 8254x software developer's manual's chapters on receive and trans
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from mmiotools.engine.interface import Host
+from mmiotools.typed import NamedTuple
 
 SIZE = 16
 STATUS_DD, STATUS_EOP, STATUS_IXSM = 1, 2, 4

@@ -23,12 +23,12 @@ public nv and nouveau headers. The values of id, straps and ROM are this model's
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
 
 from mmiotools.devices.storage import ConfigSpace, SparseMemory
 from mmiotools.engine.interface import CONFIG, Host, Seen
 from mmiotools.trace.header import ROM, Bar, PciDevice
 from mmiotools.trace.registry import API
+from mmiotools.typed import Any, ClassVar
 
 PMC_BOOT_0, PMC_INTR, PMC_INTR_EN = 0x000000, 0x000100, 0x000140
 PTIMER_LOW, PTIMER_HIGH = 0x009400, 0x009410

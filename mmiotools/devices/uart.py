@@ -25,10 +25,9 @@ machines give a single-port 16550A; theirs has its registers in port space, whic
 
 from __future__ import annotations
 
-from typing import Any
-
 from mmiotools.devices.card import Card
 from mmiotools.trace.header import Bar, PciDevice
+from mmiotools.typed import Any
 
 DATA, IER, IIR, FCR, LCR, MCR, LSR, MSR, SCR = 0, 1, 2, 2, 3, 4, 5, 6, 7
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from mmiotools.diff.hunks import Comparison, ReasonTable, Verdict, assemble
 from mmiotools.diff.pairing import Side, pair_runs
 from mmiotools.diff.rules import RULES, Open, Rule
 from mmiotools.trace.matching import Accesses
+from mmiotools.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # Only a comparison with repeats or masks pays for what learns.

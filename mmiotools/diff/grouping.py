@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Access, Accesses
-from mmiotools.typed import NDArray, Record
+from mmiotools.typed import Any, NDArray, Record
 
 Indexes = NDArray[np.int64]
 Array = NDArray[Any]

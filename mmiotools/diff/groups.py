@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from mmiotools.diff.classify import compare_noisy
 from mmiotools.diff.hunks import Comparison
 from mmiotools.diff.rules import RULES, Rule
 from mmiotools.trace.matching import Accesses
-from mmiotools.typed import NDArray
+from mmiotools.typed import TYPE_CHECKING, NamedTuple, NDArray
 
 if TYPE_CHECKING:
     from mmiotools.diff.learn import Noise

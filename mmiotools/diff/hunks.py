@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from mmiotools.diff.pairing import Pairing, Side, pair_runs
 from mmiotools.diff.runs import Runs, ranges
 from mmiotools.trace.arrays import append, flatnonzero
 from mmiotools.trace.matching import Accesses, all_same, same
-from mmiotools.typed import NDArray, Record
+from mmiotools.typed import NamedTuple, NDArray, Record
 
 Indexes = NDArray[np.int64]
 Reasons = NDArray[np.int32]

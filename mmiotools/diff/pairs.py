@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from mmiotools.diff.pairing import Pairing, Side, pair_runs
 from mmiotools.diff.runs import Runs
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Accesses
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray
 
 Keys = NDArray[np.uint64]
 Keep = NDArray[np.uint64]

@@ -6,7 +6,6 @@ Each looks at differences that nothing has explained yet and says of which it is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from mmiotools.events import Kind
 from mmiotools.trace.arrays import among, distinct, flatnonzero
 from mmiotools.trace.hashing import lowest_bits, rows_like
 from mmiotools.trace.matching import Accesses
-from mmiotools.typed import NDArray, Record
+from mmiotools.typed import NamedTuple, NDArray, Record, TypeAlias
 
 Indexes = NDArray[np.int64]
 Keys = NDArray[np.uint64]

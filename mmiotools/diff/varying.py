@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.trace.arrays import among, distinct, flatnonzero, split
 from mmiotools.trace.matching import ALL_BITS, Accesses
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from inspect import isfunction
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
 
 from mmiotools.emu import is_object_file, load_driver
 from mmiotools.engine.interface import Driver
 from mmiotools.errors import UsageError
 from mmiotools.trace.pyfile import is_python_file, load_attribute
 from mmiotools.trace.registry import API, Registry
+from mmiotools.typed import Any, ClassVar, NamedTuple
 
 DRIVERS: Registry[Driver] = Registry(
     "driver",

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
 
 from mmiotools.drivers import block_queues as q
 from mmiotools.drivers.block_queues import Controller, Failure, Memory, Pair, Request
 from mmiotools.drivers.differences import Difference
 from mmiotools.engine.interface import Kernel
 from mmiotools.trace.registry import API
+from mmiotools.typed import ClassVar, NamedTuple
 
 MAPPED = 0x4000
 BLOCK = 512

@@ -6,9 +6,9 @@ Reference: the NVM Express base specification, revision 1.2. Every failure is a 
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from mmiotools.engine.interface import Kernel
+from mmiotools.typed import NamedTuple
 
 CAP, VS, INTMS, INTMC, CC, CSTS, AQA, ASQ, ACQ = 0x00, 0x08, 0x0C, 0x10, 0x14, 0x1C, 0x24, 0x28, 0x30
 DOORBELLS = 0x1000

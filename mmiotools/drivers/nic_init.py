@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
 
 from mmiotools.drivers import nic_hardware as hw
 from mmiotools.drivers.differences import Difference
 from mmiotools.drivers.nic_hardware import Failure, Hardware
 from mmiotools.engine.interface import Kernel
 from mmiotools.trace.registry import API
+from mmiotools.typed import ClassVar, NamedTuple
 
 MAPPED = 0x20000
 DESCRIPTOR, BUFFER = 16, 2048

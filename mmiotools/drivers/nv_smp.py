@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, ClassVar
 
 from mmiotools.engine.instructions import Load, Store
 from mmiotools.engine.interface import SmpKernel
 from mmiotools.trace.registry import API
+from mmiotools.typed import Any, ClassVar
 
 MAPPED = 0x1000000
 SCRATCH, STRIDE = 0x600800, 16

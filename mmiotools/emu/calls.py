@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from mmiotools.emu.printk import format_text
 from mmiotools.emu.space import Space
 from mmiotools.engine.kernel import Kernel
 from mmiotools.errors import DriverError
+from mmiotools.typed import Protocol
 
 #: The address of the device, in no memory.
 PDEV = 0xFFFF8880F0000000

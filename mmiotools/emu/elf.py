@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from mmiotools.errors import UsageError
+from mmiotools.typed import Any, NamedTuple
 
 #: A driver is small; what is larger than this is none, or damaged. Bytes.
 MAX_FILE = 16 << 20

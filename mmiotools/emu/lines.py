@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 from bisect import bisect_right
-from typing import Any
 
 from mmiotools.emu.link import Program, relocated
+from mmiotools.typed import Any
 
 _SECTIONS = ("debug_info", "debug_abbrev", "debug_str", "debug_line", "debug_line_str", "debug_str_offsets")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import iced_x86
 from iced_x86 import (
@@ -21,6 +20,7 @@ from iced_x86 import (
 from unicorn import x86_const
 
 from mmiotools.errors import DriverError
+from mmiotools.typed import NamedTuple
 
 LONGEST = 15
 

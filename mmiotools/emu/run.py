@@ -5,8 +5,6 @@ An access to any other memory goes through the fault engine as an instruction; a
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from unicorn.unicorn_const import UC_ERR_EXCEPTION, UC_ERR_INSN_INVALID
 from unicorn.x86_const import (
     UC_X86_REG_EFLAGS,
@@ -36,6 +34,7 @@ from mmiotools.engine.kernel import AccessLimit, Kernel
 from mmiotools.engine.machine import BadAccess
 from mmiotools.engine.mmu import PF_PROTECTION
 from mmiotools.errors import DriverError, EngineFailure
+from mmiotools.typed import NoReturn
 
 #: Instructions that are run before Python looks whether the user wants to stop.
 SLICE = 1_000_000

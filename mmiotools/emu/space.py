@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
 
 from unicorn import Uc, UcError
 from unicorn.unicorn_const import (
@@ -30,6 +29,7 @@ from unicorn.x86_const import UC_X86_INS_IN, UC_X86_INS_OUT, UC_X86_REG_RIP
 from mmiotools.emu.elf import PAGE
 from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT
 from mmiotools.errors import DriverError
+from mmiotools.typed import Any, NamedTuple
 
 #: An instruction touches at most two operands, each on at most two pages.
 SCRATCH_PAGES = 4

@@ -5,10 +5,9 @@ An access that no device claims reads as all ones and is remembered with its add
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
-
 from mmiotools.engine.interface import Device
 from mmiotools.trace.intervals import IntervalIndex
+from mmiotools.typed import NamedTuple, Protocol
 
 _TOP = 1 << 64
 

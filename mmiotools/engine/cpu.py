@@ -5,9 +5,8 @@ An instruction checks every page that it needs before it touches any, so a resta
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
-
 from mmiotools.engine.mmu import Mm, Tlb
+from mmiotools.typed import NamedTuple, Protocol
 
 #: Bits of the flags register: single-step trap, and interrupts enabled.
 TF = 1 << 8

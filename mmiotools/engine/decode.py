@@ -7,7 +7,8 @@ the kernel's tracer has done it ever since, with its mistakes; both read nothing
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+
+from mmiotools.typed import NamedTuple
 
 _OPERAND_SIZE = 0x66
 _REPEAT = (0xF2, 0xF3)

@@ -9,7 +9,7 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from mmiotools.engine.inject_carrier import Carrier
 from mmiotools.engine.inject_data import Delay, Drop, Remove, Rule, Spurious, locate
@@ -19,6 +19,7 @@ from mmiotools.errors import ExpressionError, UsageError
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.intervals import IntervalIndex
 from mmiotools.trace.registry import API
+from mmiotools.typed import ClassVar, NamedTuple, TypeAlias
 
 #: Registers whose rules are remembered; beyond that they are looked up anew.
 _KNOWN = 1 << 16

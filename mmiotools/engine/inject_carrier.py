@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 from mmiotools.engine.inject_data import Flip, Replace, Rule, Stuck
+from mmiotools.typed import Any
 
 
 class Carrier:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
 
 from mmiotools.engine.interface import CONFIG
 from mmiotools.errors import ExpressionError
 from mmiotools.trace.header import PciDevice
+from mmiotools.typed import NamedTuple, TypeAlias
 
 #: Bytes of configuration space that a rule can name: those of PCI Express.
 _CONFIG_SIZE = 4096

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
 
 from mmiotools.engine.inject_carrier import Carrier
 from mmiotools.engine.inject_data import Delay, Hold, Spurious
 from mmiotools.engine.interface import Host
+from mmiotools.typed import Any, NamedTuple
 
 
 class _Held(NamedTuple):

@@ -7,7 +7,6 @@ same as one that gives its offsets.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from mmiotools.trace.address_space import Region
 from mmiotools.trace.arrays import flatnonzero, split
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.names import Names
+from mmiotools.typed import NamedTuple
 
 _NAME = r"[A-Za-z_]\w*(?:\[\w*\]|\.\w+)*"
 _PLACE = rf"(?P<first>{_NAME})(?:\s*-\s*(?P<last>{_NAME}))?(?P<rest>[^\s].*|\s.*|)"

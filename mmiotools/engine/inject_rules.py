@@ -11,7 +11,6 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 from mmiotools.engine.inject_data import (
     Action,
@@ -30,6 +29,7 @@ from mmiotools.engine.inject_data import (
 )
 from mmiotools.errors import ExpressionError
 from mmiotools.trace.header import PciDevice
+from mmiotools.typed import Any, NamedTuple
 
 #: Longest rule, in characters.
 MAX_TEXT = 1000

@@ -7,9 +7,9 @@ field `ax` is what the program had in that register when it came to the instruct
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from mmiotools.engine.cpu import IF, TF, Cpu, Memory, Operand
+from mmiotools.typed import NamedTuple
 
 _PREFIX = {1: b"", 2: b"\x66", 4: b"", 8: b"\x48"}
 

@@ -6,9 +6,10 @@ A device never sleeps and never reads real time; it keeps its own log of what it
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from mmiotools.trace.header import PciDevice
+from mmiotools.typed import Any, ClassVar, NamedTuple
 
 #: Name of the region that is a device's configuration space; the BARs are "BAR0" … "BAR5" and "ROM".
 CONFIG = "config"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator
-from typing import TypeAlias, TypeVar
+from typing import TypeVar  # that of mmiotools.typed makes no generic aliases
 
 from mmiotools.engine.bus import Bus, Ram
 from mmiotools.engine.cpu import DR6_B0, DR6_STEP, LINE, TF, Cpu, Instruction
@@ -23,6 +23,7 @@ from mmiotools.engine.mmu import (
     Paging,
 )
 from mmiotools.errors import Deadlock, RecursiveFault
+from mmiotools.typed import TypeAlias
 
 #: An instruction that faults more often than this without being finished will never be finished.
 FAULT_LIMIT = 50

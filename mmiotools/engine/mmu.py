@@ -10,10 +10,9 @@ nothing until their pages are touched or changed.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from mmiotools.errors import UsageError
 from mmiotools.trace.intervals import IntervalIndex
+from mmiotools.typed import NamedTuple
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT

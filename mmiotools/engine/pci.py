@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from mmiotools.engine.bus import RAM_SIZE
 from mmiotools.engine.cpu import IF, Cpu
@@ -14,6 +13,7 @@ from mmiotools.engine.machine import Machine
 from mmiotools.engine.mmu import OFFSET_MASK
 from mmiotools.errors import UsageError
 from mmiotools.trace.header import Bar
+from mmiotools.typed import Any
 
 #: Calls that can be made to fail, for a driver's error paths. `fault_page` is the engine's own: memory for the notes
 #: that it keeps of the pages it arms, all but the first.

@@ -9,13 +9,13 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
 
 from mmiotools.engine.cpu import Cpu, Operand
 from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, PageTable
 from mmiotools.engine.quirks import Quirks
 from mmiotools.errors import EngineFailure
 from mmiotools.trace.intervals import Interval, IntervalIndex, OverlapError
+from mmiotools.typed import NamedTuple, TypeAlias
 
 
 class ProbeError(Exception):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any, TypeAlias, TypeVar
 
 from mmiotools.engine.cpu import Cpu
 from mmiotools.engine.machine import Machine, Steps, Wait
 from mmiotools.errors import Deadlock
+from mmiotools.typed import Any, TypeAlias, TypeVar
 
 R = TypeVar("R")
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from mmiotools.engine.bus import Unclaimed
 from mmiotools.engine.explain import explain_recursion
@@ -23,6 +22,7 @@ from mmiotools.engine.schedule import Chooser, by_chance
 from mmiotools.engine.setup import OFF, Setup
 from mmiotools.engine.witness import Witness
 from mmiotools.errors import DriverError, EngineFailure, MmioToolsError
+from mmiotools.typed import Any
 
 _ENGINE = str(Path(__file__).parent) + os.sep
 

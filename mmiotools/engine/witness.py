@@ -7,7 +7,6 @@ judges: an access is owed an event until the tracer is told of one for it.
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
 
 from mmiotools.engine.cpu import TF, Cpu, Instruction
 from mmiotools.engine.kmmio import Kmmio
@@ -15,6 +14,7 @@ from mmiotools.engine.machine import Machine
 from mmiotools.engine.mmiotrace import MmioTrace
 from mmiotools.engine.mmu import PAGE_SHIFT
 from mmiotools.engine.probes import Access, Probe
+from mmiotools.typed import NamedTuple
 
 #: What is said when it was no quirk: the run ended before the step did; the probe was refused, as the log says.
 CUT_SHORT = "the end of the run"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from mmiotools.filters.registers import (
     check_names,
 )
 from mmiotools.trace.batch import Array, Batch, BoolArray
-from mmiotools.typed import NDArray
+from mmiotools.typed import TYPE_CHECKING, NDArray
 
 if TYPE_CHECKING:
     from mmiotools.trace.addrmap import AddressMap, Resolved

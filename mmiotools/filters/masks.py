@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from mmiotools.filters.grammar import parse
 from mmiotools.trace.matching import ALL_BITS, OP_LETTERS, Access, Accesses
 from mmiotools.trace.names import Names, Place
 from mmiotools.trace.tomlfile import read_toml
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray, TypeVar
 
 Rows = NDArray[np.bool_]
 T = TypeVar("T")

@@ -12,13 +12,13 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from mmiotools.events import Event, Kind, is_damage
 from mmiotools.filters.expr import seconds
 from mmiotools.trace.batch import DTYPES, MAX_EVENTS, Array, Batch, Column, Regions
+from mmiotools.typed import Any
 
 KNOWN = frozenset(DTYPES)
 POLL = b"# poll "

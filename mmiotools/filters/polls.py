@@ -7,7 +7,6 @@ first turn stays as it is, a NOTE stands for the turns that follow, and what end
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from mmiotools.filters import pollnote
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Array, Batch, BoolArray, Column, concatenate
 from mmiotools.trace.polls import stretches
+from mmiotools.typed import NamedTuple
 
 #: Longest loop, in accesses.
 MAX_PERIOD = 4

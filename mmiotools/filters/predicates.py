@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from mmiotools.typed import NamedTuple
 
 
 class Predicate(NamedTuple):

@@ -6,7 +6,6 @@ A name is resolved once a region: to the offsets at which it lies there. Rows ar
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from mmiotools.filters.expr import OPERATORS
 from mmiotools.filters.registers import AtRegister, RegisterMember, RegisterSpan, RegisterValue
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Array, Batch, BoolArray
-from mmiotools.typed import NDArray
+from mmiotools.typed import TYPE_CHECKING, NamedTuple, NDArray, Protocol
 
 if TYPE_CHECKING:
     from mmiotools.trace.address_space import Region

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from mmiotools.filters.patterns import MAX_SEARCHED
 from mmiotools.filters.window import Window
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, BoolArray
+from mmiotools.typed import NamedTuple
 
 
 class Chunk(NamedTuple):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from mmiotools.errors import UsageError
 from mmiotools.formats.base import EVERYTHING, Sniff, Writer
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
+from mmiotools.typed import BinaryIO
 
 _INSTALL = "pip install 'mmiotools[arrow]'"
 

@@ -7,9 +7,10 @@ import gzip
 import lzma
 import zlib
 from collections.abc import Callable
-from typing import Any, BinaryIO, Protocol
 
 import zstandard
+
+from mmiotools.typed import Any, BinaryIO, Protocol
 
 #: What a decoder raises on damaged data.
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.formats.text_numbers import hex_numbers, padded
 from mmiotools.trace.batch import DTYPES, EOL_NAMES, Batch, Regions
 from mmiotools.trace.header import TraceHeader
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, ClassVar, NDArray
 
 COLUMNS = ["Operation", "Seqn", "Address", "Value", "Value (Model)", "PC", "Size", "Timestamp", "Model"]
 _BEGIN = b"Operation\tSeqn\t"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, Array, Batch, BoolArray, unpack_opcode
 from mmiotools.trace.header import PciDevice, TraceHeader
+from mmiotools.typed import Any, BinaryIO
 
 COLUMNS = (
     "kind",

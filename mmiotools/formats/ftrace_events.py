@@ -7,7 +7,6 @@ spells it is not good, and is left to `ftrace_lines`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from mmiotools.formats.text_numbers import (
 )
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Regions
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 #: trace-cmd gives an event's name and colon so many characters.
 _PADDED = 22

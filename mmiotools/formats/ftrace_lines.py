@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable
 from enum import IntEnum
 from operator import ne
-from typing import Any, NamedTuple
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
 from mmiotools.trace.batch import Regions
+from mmiotools.typed import Any, NamedTuple
 
 
 class Role(IntEnum):

@@ -8,8 +8,6 @@ but what is between them, so that it is the same however the text was cut into b
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from mmiotools.events import Kind
@@ -17,7 +15,7 @@ from mmiotools.formats.ftrace_lines import LONGEST, Role
 from mmiotools.formats.lines import REACH
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Column
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray
 
 Mask = NDArray[np.bool_]
 

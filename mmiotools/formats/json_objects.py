@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+
+from mmiotools.typed import NamedTuple
 
 #: No object is longer; what is comes in pieces of PIECE, as broken.
 LONGEST, PIECE = 1 << 12, 1 << 16

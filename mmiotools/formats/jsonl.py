@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import DTYPES, EOL_LF, EOL_NAMES, Batch, unpack_opcode
 from mmiotools.trace.header import TraceHeader
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, BinaryIO, ClassVar, NDArray
 
 _SCHEMA_LINE = re.compile(rb'\s*\{\s*"schema"\s*:\s*"mmiotools\.trace/')
 _EVENT_LINE = re.compile(rb'^[ \t\r]*+\{\s*+"kind"\s*+:\s*+"[A-Z]', re.MULTILINE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import NoneType
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from mmiotools.formats.base import damaged
 from mmiotools.formats.jsonl_fields import Unfit, decode_extra, is_text, parse_hex
 from mmiotools.formats.jsonl_lines import KEPT, KIND
 from mmiotools.trace.batch import DTYPES, EOL_NAMES, Array, Batch, Column, Regions, pack_opcode
+from mmiotools.typed import Any
 
 FAMILY = "mmiotools.trace/"
 SCHEMA = FAMILY + "1"

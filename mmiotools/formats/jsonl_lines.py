@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from mmiotools.formats.source import ByteSource
+from mmiotools.typed import NamedTuple
 
 #: A line is no longer than this; of a longer one the beginning is kept and the rest only counted.
 LINE_LIMIT = 1 << 23

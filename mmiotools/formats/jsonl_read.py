@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from mmiotools.formats.text_numbers import Index
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, Regions
 from mmiotools.trace.header import TraceHeader
+from mmiotools.typed import Any
 
 _SCHEMA = re.compile(rb'\{\s*"schema"\s*:\s*"([^"]*)"')
 

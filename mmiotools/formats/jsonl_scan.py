@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from mmiotools.formats.line_columns import MARGIN
 from mmiotools.formats.text_numbers import LAST, Index, Mask, Words, characters, decimal_words, hex_before, u64
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import DTYPES, Regions
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 #: Fewer lines than this are read one by one.
 _WORTHWHILE = 64

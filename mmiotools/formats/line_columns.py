@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from mmiotools.formats.text_numbers import Index, Mask, Words
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Column
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NDArray
 
 #: A line this far into a block may be looked at from the right without looking before the block.
 MARGIN = 96

@@ -11,7 +11,6 @@ import gc
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, MAX_EVENTS, Batch, Regions
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, BinaryIO, ClassVar, NamedTuple, NDArray
 
 
 class Taken(NamedTuple):

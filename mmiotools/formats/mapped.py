@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.arrays import distinct
 from mmiotools.trace.batch import Batch, BoolArray, Regions
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray
 
 #: The region of accesses by virtual address: offsets in it are the addresses.
 VIRT = "virt"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmiotools.events import Event, Kind
+from mmiotools.typed import Any, NamedTuple
 
 END = 0x0A
 #: No string or dump in a record is longer: that is as much as the decoder of envytools takes.

@@ -5,7 +5,6 @@ formats/mmt-text.md.
 from __future__ import annotations
 
 import re
-from typing import ClassVar
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
@@ -16,6 +15,7 @@ from mmiotools.formats.mmt_layout import STAMP
 from mmiotools.formats.mmt_text_scan import scan
 from mmiotools.formats.text_numbers import Index
 from mmiotools.trace.batch import Regions
+from mmiotools.typed import ClassVar
 
 _N = rb"0[xX]([0-9a-fA-F]{1,16})"
 _STAMP = rb"--(\d{1,10})-- +"

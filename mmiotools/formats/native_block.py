@@ -5,7 +5,6 @@ without being made anew.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from mmiotools.formats.native_decode import dictionary
 from mmiotools.formats.native_pages import PageSet, pages_of
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Array, Batch
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 #: Of what a block says about itself without its columns: the least and the most of each, in the order of the index.
 _RANGES = {"time": (0, -1), "addr": (0, 0)}

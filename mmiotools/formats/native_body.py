@@ -5,9 +5,9 @@ with the places that several share all of these.
 from __future__ import annotations
 
 import zlib
-from typing import Any, NamedTuple
 
 from mmiotools.formats.native_layout import pack, unpack
+from mmiotools.typed import Any, NamedTuple
 
 #: The column without which a block is none: no row is known without a kind.
 NEEDED = "kind"

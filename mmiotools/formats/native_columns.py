@@ -7,7 +7,6 @@ signed ones are zigzagged first.
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 import numpy as np
@@ -24,7 +23,7 @@ from mmiotools.formats.native_planes import (
 from mmiotools.formats.native_zstd import THOROUGH, Effort, expand, expand_planes, squeeze
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Column
-from mmiotools.typed import NDArray
+from mmiotools.typed import TYPE_CHECKING, Any, NamedTuple, NDArray
 
 if TYPE_CHECKING:
     import zstandard

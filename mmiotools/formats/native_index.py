@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import zlib
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.formats.source import Extent
 from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.zones import Zones
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 _TYPES = {"q": np.int64, "Q": np.uint64}
 

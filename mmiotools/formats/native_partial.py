@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from mmiotools.formats.native_planes import (
 )
 from mmiotools.formats.native_zstd import Corrupt, expand, expand_planes
 from mmiotools.trace.batch import BoolArray, Column
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NDArray
 
 #: What a payload that checks out may still raise when it says nonsense.
 _NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)

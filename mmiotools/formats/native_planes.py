@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from mmiotools.formats.native_layout import ADDRESS, CONSTANT, DELTA, DICTIONARY
 from mmiotools.speed import compiled
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Column
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 U64 = NDArray[np.uint64]
 Array = NDArray[Any]

@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
 
 import numpy as np
 
@@ -47,7 +46,7 @@ from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NDArray, TypeVar
 
 R = TypeVar("R")
 

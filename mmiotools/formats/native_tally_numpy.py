@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from mmiotools.events import Kind
@@ -18,7 +16,7 @@ from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 _ENTRIES = np.dtype(
     [("addr", "u8"), ("map", "i8"), ("counts", "u8", 3), ("width", "u1"), ("has", "u1"), ("spare", "V6")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from itertools import pairwise
-from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -37,6 +36,7 @@ from mmiotools.formats.source import is_seekable
 from mmiotools.trace.arrays import distinct
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
 from mmiotools.trace.header import TraceHeader
+from mmiotools.typed import Any, BinaryIO, ClassVar
 
 #: Events in a block; and for how many a pipe is made to wait, whoever reads it.
 BLOCK, WAIT = MAX_EVENTS, 1 << 13

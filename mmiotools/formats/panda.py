@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from mmiotools.formats.line_format import LineFormat, LineWriter, Taken
 from mmiotools.formats.text_numbers import hex_numbers, padded
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import TraceHeader
+from mmiotools.typed import Any, BinaryIO, ClassVar
 
 _HEX = rb'"0x([0-9a-fA-F]{1,16})"'
 _OBJECT = re.compile(

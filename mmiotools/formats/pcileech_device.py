@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mmiotools.events import Event, Kind
+from mmiotools.typed import Any
 
 #: Type of a BAR → its low bits in a configuration space.
 _TYPES = {"io": 1, "mem32": 0, "mem64": 4}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, Batch, unpack_opcode
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.names import Names
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, BinaryIO, NDArray
 
 #: Events that are printed at once.
 _PAGE = 1 << 13

@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
-from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import ROM, PciDevice, TraceHeader
 from mmiotools.trace.names import Names
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, BinaryIO, NamedTuple, NDArray
 
 #: Rows that are printed at once.
 _PAGE = 1 << 13

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from mmiotools.trace.arrays import append, flatnonzero
 from mmiotools.trace.polls import TURNS
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 #: What a row does. WHILE and UNTIL are the two halves of a wait; TEXT is a line that is said in between.
 READ, ANY, WRITE, WHILE, UNTIL, TEXT = range(6)

@@ -6,8 +6,6 @@ which of them are certainly no accesses; all others are read one by one.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from mmiotools.formats.alike import alike, text_words
@@ -16,7 +14,7 @@ from mmiotools.formats.qemu_log_lines import KEYWORDS, TELLTALES
 from mmiotools.formats.qemu_log_stamps import pid_stamps
 from mmiotools.formats.text_numbers import Index, Mask, Words
 from mmiotools.trace.arrays import append, flatnonzero
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray
 
 #: Longest name of an event that is looked at on columns, and longest stamp.
 _LONGEST_NAME, _LONGEST_STAMP = 88, 28

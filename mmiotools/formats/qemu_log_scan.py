@@ -9,7 +9,6 @@ that does not fit goes there, and keeps its place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from mmiotools.formats.qemu_log_stamps import Stamps, iso_stamps, pid_stamps
 from mmiotools.formats.text_numbers import U64, Index, Mask, Words, characters, hex_before, u64
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 #: Fewer lines of a kind than this are read one by one.
 _WORTHWHILE = 16

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from mmiotools.formats.qemu_log_lines import LAST_SECOND, iso_seconds
@@ -19,7 +17,7 @@ from mmiotools.formats.text_numbers import (
     u64,
 )
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 _THOUSAND, _BILLION = u64(1000), u64(1_000_000_000)
 #: More seconds than one in this many lines are no log's.

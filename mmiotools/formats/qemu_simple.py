@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, ClassVar
 
 import numpy as np
 
@@ -34,6 +33,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
+from mmiotools.typed import BinaryIO, ClassVar
 
 #: Bytes of damage that one NOTE holds.
 _PIECE = 1 << 16

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from mmiotools.events import Event, Kind
@@ -15,7 +13,7 @@ from mmiotools.formats.qemu_simple_layout import DROPPED, HEAD_SIZE, LAYOUTS, ST
 from mmiotools.formats.text_numbers import U64, Index, Mask, Words
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch, Regions
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 #: Zeros before the records, so that words can be read backwards from anywhere.
 _BEFORE = 96

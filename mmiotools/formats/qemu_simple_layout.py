@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple
 
 import construct
 
 from mmiotools.errors import FormatError
 from mmiotools.events import Event, Kind
 from mmiotools.formats.qemu_events import region_name, short, text_of
+from mmiotools.typed import Any, NamedTuple
 
 MAGIC = 0xF2B177CB0AA429B4
 #: The number that stands for "no event" where an event's number would be: file headers have it.

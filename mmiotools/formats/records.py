@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from mmiotools.formats.base import damaged
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Batch
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray, Protocol
 
 Index = NDArray[np.int64]
 

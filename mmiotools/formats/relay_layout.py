@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from mmiotools.events import Event
+from mmiotools.typed import Any
 
 #: The top byte of a type word, and the one below it.
 MAGIC, VERSION = 0x6F, 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.line_format import LineFormat, Taken
 from mmiotools.formats.text_numbers import hex_numbers
 from mmiotools.trace.batch import Regions
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, ClassVar, NDArray
 
 _WIDTHS = {b"Byte": 1, b"UInt16": 2, b"UInt32": 4, b"UInt64": 8}
 _TYPES = {width: name.decode() for name, width in _WIDTHS.items()}

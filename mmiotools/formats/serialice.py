@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from mmiotools.formats.base import EVERYTHING
 from mmiotools.formats.line_format import LineFormat, Taken
 from mmiotools.formats.text_numbers import hex_numbers, padded
 from mmiotools.trace.batch import Regions
+from mmiotools.typed import Any, ClassVar
 
 _HEX = rb"([0-9a-fA-F]{1,16})"
 _IDS = rb"([0-9a-fA-F]{1,8})\.([0-9a-fA-F]{1,8})[ \t]+([RI.][H.][Q.][UDF.])[ \t]+"

@@ -6,12 +6,11 @@ No knowledge of lines or records here. Every decoder also says where the spellin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 U64 = NDArray[np.uint64]
 Index = NDArray[np.int64]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NDArray
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections import Counter
 from itertools import groupby
-from typing import BinaryIO
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.names import Names
-from mmiotools.typed import NDArray
+from mmiotools.typed import BinaryIO, NDArray
 
 #: Events that are printed at once.
 _PAGE = 1 << 13

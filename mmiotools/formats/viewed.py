@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.names import Names
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, BinaryIO, NamedTuple, NDArray
 
 #: Registers that are told apart; accesses to more are counted, and shown at their region alone.
 MAX_REGISTERS = 1 << 16

@@ -4,7 +4,9 @@ writes asks for it, and because what an object can is asked with the real `typin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
+
+from mmiotools.typed import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch

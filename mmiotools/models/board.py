@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from mmiotools.models.kinds import Model
 from mmiotools.models.learn import merge
 from mmiotools.models.stream import Vocabulary
+from mmiotools.typed import Any
 
 #: How far away a register is that a new one may be like, in bytes.
 _NEAR = 64

@@ -7,7 +7,6 @@ a table beside.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from mmiotools.errors import FormatError
 from mmiotools.models.card import Card
@@ -17,6 +16,7 @@ from mmiotools.models.spell import checked, spelled
 from mmiotools.models.stream import Place
 from mmiotools.trace.header import Bar, PciDevice
 from mmiotools.trace.tomlfile import read_toml
+from mmiotools.typed import Any
 
 SCHEMA = "mmiotools.card/1"
 

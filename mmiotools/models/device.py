@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import ClassVar, Protocol
 
 from mmiotools.engine.interface import CONFIG, Host, Seen
 from mmiotools.models.board import Board
@@ -11,6 +10,7 @@ from mmiotools.models.card import Card
 from mmiotools.models.stream import Place, Vocabulary
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.registry import API
+from mmiotools.typed import ClassVar, Protocol
 
 
 class Configuration(Protocol):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from mmiotools.models.stream import READ, WRITE, Stream
+from mmiotools.typed import Protocol
 
 
 class Strategy(Protocol):

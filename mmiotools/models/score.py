@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from mmiotools.models.holdout import gather
 from mmiotools.models.learn import Learned
@@ -16,6 +15,7 @@ from mmiotools.models.naive import LastValue, PlainRam, RegisterQueue, Sequence,
 from mmiotools.models.predict import Predictor, path_of
 from mmiotools.models.step import Step
 from mmiotools.models.stream import READ, WRITE, Stream, Vocabulary
+from mmiotools.typed import Any
 
 #: Confidences are compared with what was right in so many bins of equal width.
 BINS = 10

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from mmiotools.models.kinds.base import MAX_ENTRIES
 from mmiotools.models.stream import Place
+from mmiotools.typed import Any
 
 _PLACE = re.compile(r"(BAR[0-5]|ROM)\+(0[xX][0-9A-Fa-f]{1,16}|[0-9]{1,20})/([1248])")
 _MOST = 1 << 62

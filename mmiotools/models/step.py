@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from mmiotools.models.stream import READ, WRITE, Stream
+from mmiotools.typed import NamedTuple
 
 
 class Step(NamedTuple):

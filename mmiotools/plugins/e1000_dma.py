@@ -6,10 +6,9 @@ revision 4.0, sections 3.3 and 13.4. What the card does to its receive ring is n
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from mmiotools.engine.interface import Host
 from mmiotools.trace.registry import API
+from mmiotools.typed import ClassVar
 
 _CTRL, _RESET = 0x0000, 1 << 26
 _TDBAL, _TDBAH, _TDLEN, _TDH, _TDT = 0x3800, 0x3804, 0x3808, 0x3810, 0x3818

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from mmiotools.devices import make_device
 from mmiotools.devices.storage import ConfigSpace
@@ -21,6 +20,7 @@ from mmiotools.engine.setup import OPTIONS, Setup
 from mmiotools.errors import ExpressionError, UsageError
 from mmiotools.trace.names import Names
 from mmiotools.trace.tomlfile import read_toml
+from mmiotools.typed import Any, NamedTuple
 
 #: The keys of a scenario file besides those of `engine.setup.OPTIONS`, and what each must be.
 SCENARIO_KEYS: dict[str, tuple[type, str]] = {

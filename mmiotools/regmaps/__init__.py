@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 from mmiotools.errors import FormatError, UsageError
 from mmiotools.regmaps.source import Reader, Source, read_text
 from mmiotools.trace.names import Names
 from mmiotools.trace.registry import Registry
 from mmiotools.trace.regmap import Binding, RegisterMap
+from mmiotools.typed import NamedTuple
 
 #: In the order in which they look at a file; the plain table takes the least to be recognised.
 READERS: Registry[Reader] = Registry(

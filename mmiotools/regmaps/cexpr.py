@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from mmiotools.typed import NamedTuple
 
 MAX_DEPTH = 40
 _MASK = (1 << 64) - 1

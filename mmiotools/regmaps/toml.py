@@ -15,11 +15,11 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from mmiotools.errors import FormatError, UsageError
 from mmiotools.regmaps.source import Collector, Reader, Source, distinct, number
 from mmiotools.trace.regmap import NAME, Binding, Field, Register, RegisterMap
+from mmiotools.typed import Any
 
 _KEYS = {
     "title": str,

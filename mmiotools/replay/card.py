@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import ClassVar
 
 from mmiotools.devices.storage import ConfigSpace
 from mmiotools.engine.interface import CONFIG, Host, Plugin, Reading, Seen
@@ -20,6 +19,7 @@ from mmiotools.replay.window import Window
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.registry import API
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import ClassVar
 
 
 class MockCard:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from mmiotools.engine.interface import Host
 from mmiotools.replay.settings import WINDOW, Timing
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray
 
 #: How the source of entries ends that nobody named.
 GUESS = "by what it looks like"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray
 
 #: Entries of a list that are kept one by one; all are counted.
 KEEP = 1000

@@ -5,7 +5,6 @@ any time.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from mmiotools.trace.address_space import Region
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import ALL_BITS, Accesses, accesses_of
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray
 
 _KINDS = {"R": Kind.READ, "W": Kind.WRITE, "U": Kind.UNKNOWN}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 from mmiotools.models.card import Card, learn_card
 from mmiotools.models.predict import Predictor, path_of
@@ -13,6 +12,7 @@ from mmiotools.replay.policy import POLICIES, ByCpu, Policy
 from mmiotools.replay.settings import Settings, Tunable
 from mmiotools.trace.registry import API
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import ClassVar
 
 #: The policy that keeps the books.
 _BOOKS = "window"

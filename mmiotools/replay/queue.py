@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from mmiotools.replay.ledger import Done, Ledger
 from mmiotools.replay.places import ANY, Places
 from mmiotools.replay.policy import LastValues
 from mmiotools.trace.registry import API
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import ClassVar
 
 
 class Queue:

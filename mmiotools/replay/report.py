@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from mmiotools.errors import EXIT_INTERRUPTED, EXIT_OK
 from mmiotools.replay.interrupts import Delivered
@@ -14,6 +13,7 @@ from mmiotools.trace.header import PciDevice
 from mmiotools.trace.matching import Access, access_json
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import Any
 
 SCHEMA = "mmiotools.replay/1"
 

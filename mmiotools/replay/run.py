@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
 
 from mmiotools.drivers import Chosen, find_driver
 from mmiotools.engine.inject import Injector, Tally
@@ -30,6 +29,7 @@ from mmiotools.trace.header import PciDevice, TraceHeader
 from mmiotools.trace.intervals import OverlapError
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import Any, NamedTuple
 
 #: Accesses that a driver may make beyond those recorded, before it is taken for one that will never end.
 BEYOND = 1_000_000

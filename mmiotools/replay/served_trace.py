@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from mmiotools.events import Event, Kind
 from mmiotools.serve.function import Function
@@ -12,6 +11,7 @@ from mmiotools.trace.batch import Batch
 from mmiotools.trace.gather import gather
 from mmiotools.trace.header import PciDevice, TraceHeader
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import Any
 
 
 def served_header(tape: Tape, policy: str, transport: str) -> TraceHeader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
 
 from mmiotools.devices import DEVICES
 from mmiotools.engine.inject import Injector
@@ -12,6 +11,7 @@ from mmiotools.engine.interface import Device, Host
 from mmiotools.errors import MmioToolsError
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.registry import API
+from mmiotools.typed import Any, ClassVar
 
 
 class Shadow:

@@ -10,7 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Sequence
-from typing import IO, NamedTuple
+from typing import IO
 
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.replay.serving import Serving
@@ -23,6 +23,7 @@ from mmiotools.serve.qtest import QtestSocket
 from mmiotools.serve.stream import Stream
 from mmiotools.serve.vfio_user import VfioUser
 from mmiotools.trace.header import PciDevice
+from mmiotools.typed import NamedTuple
 
 #: Memory of the guest when the user asks for none.
 MEMORY = "512M"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from mmiotools.events import Kind
 from mmiotools.replay.settings import Timing
 from mmiotools.trace.polls import find_waits
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray
 
 _Key = tuple[str, int, int]
 #: Recorded times are cut to this many nanoseconds; a wait ends that much early rather than one read late.

@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from typing import NoReturn
+
+from mmiotools.typed import NoReturn
 
 
 def main(words: list[str]) -> NoReturn:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import select
 import time
-from typing import ClassVar, Protocol
 
 from mmiotools.engine.interface import Timed
 from mmiotools.serve.function import Function
 from mmiotools.serve.host import ServedHost
 from mmiotools.serve.stream import PeerGone, Stream
+from mmiotools.typed import ClassVar, Protocol
 
 
 class Connection(Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import bisect
 import mmap
 import os
-from typing import NamedTuple
 
 from mmiotools.errors import ProtocolError
+from mmiotools.typed import NamedTuple
 
 #: Parts that a guest may share; each is a mapping of this process, of which Linux allows 65,530.
 MAX_PARTS = 16384

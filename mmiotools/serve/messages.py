@@ -6,7 +6,8 @@ Layouts: PCI Local Bus Specification 3.0, section 6.8.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+
+from mmiotools.typed import NamedTuple
 
 _CAPABILITIES, _HAS_CAPABILITIES = 0x34, 0x10
 _STATUS = 0x06

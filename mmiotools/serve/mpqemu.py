@@ -8,7 +8,6 @@ where the BARs are. Interrupts do not reach a guest that runs without KVM by thi
 from __future__ import annotations
 
 import struct
-from typing import ClassVar, Protocol
 
 from mmiotools.errors import ProtocolError
 from mmiotools.serve.function import Function
@@ -16,6 +15,7 @@ from mmiotools.serve.host import ServedHost
 from mmiotools.serve.messages import Message
 from mmiotools.serve.stream import Stream, close_all
 from mmiotools.trace.registry import API
+from mmiotools.typed import ClassVar, Protocol
 
 _HEAD = struct.Struct("=i4xQ")
 _RET = struct.Struct("=i4xQQ")

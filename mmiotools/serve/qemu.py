@@ -12,9 +12,10 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import IO, NamedTuple
+from typing import IO
 
 from mmiotools.errors import QemuError, UsageError
+from mmiotools.typed import NamedTuple
 
 #: The binary that is run if neither an argument nor the environment variable QEMU names one.
 DEFAULT = "qemu-system-x86_64"

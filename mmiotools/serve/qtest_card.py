@@ -13,13 +13,13 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from mmiotools.engine.interface import Host, Step
 from mmiotools.errors import QemuError, UsageError
 from mmiotools.serve.qemu import Qemu, QemuProcess, find_qemu
 from mmiotools.serve.qtest import WINDOW, QtestSocket, read_command, write_command
 from mmiotools.trace.header import ROM, Bar, PciDevice
+from mmiotools.typed import NamedTuple
 
 #: How a device of QEMU's is written where a device is named.
 PREFIX = "qemu:"

@@ -13,13 +13,13 @@ import os
 import select
 import struct
 from collections.abc import Callable
-from typing import ClassVar
 
 from mmiotools.errors import ProtocolError
 from mmiotools.serve.function import Function
 from mmiotools.serve.host import ServedHost
 from mmiotools.serve.stream import MAX_FDS, Stream, close_all
 from mmiotools.trace.registry import API
+from mmiotools.typed import ClassVar
 
 _HEAD = struct.Struct("=HHIII")
 _REPLY, _NO_REPLY, _ERROR, _TYPE = 0x01, 0x10, 0x20, 0x0F

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from mmiotools.stats.register_table import RegisterTable
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Array, Batch
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH, Times
+from mmiotools.typed import Any, NamedTuple
 
 #: What `trace.tally.ENTRY` packs.
 ENTRIES = np.dtype(

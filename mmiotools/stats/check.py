@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from mmiotools.events import Kind, events_lost, is_damage
 from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, BoolArray
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NDArray
 
 SCHEMA = "mmiotools.check/1"
 PAGE = 1 << 12

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from mmiotools.events import Kind
 from mmiotools.stats.registers import Counts
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch, Regions
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NDArray
 
 _MERGE_AT = 1 << 17
 _U64 = NDArray[np.uint64]

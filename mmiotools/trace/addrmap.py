@@ -8,7 +8,6 @@ they pass; overlapping live maps, ranges used again and negative ids are legal.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from mmiotools.events import Kind
 from mmiotools.trace.address_space import TOP, AddressSpace, Region, Segments
 from mmiotools.trace.arrays import distinct
 from mmiotools.trace.batch import Batch, BoolArray
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray, TypeAlias
 
 #: Starts of segments, codes of the BARs there and where these start, (n,) each.
 Table: TypeAlias = tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint64]]

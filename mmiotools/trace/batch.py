@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmiotools.events import NOTHING, NUMERIC_FIELDS, Event, Kind, is_damage
 from mmiotools.trace.arrays import distinct, flatnonzero
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 Array = NDArray[Any]
 BoolArray = NDArray[np.bool_]

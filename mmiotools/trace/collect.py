@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, MAX_EVENTS, Batch, concatenate
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.matching import COLUMNS, Accesses, base_addresses, flat
+from mmiotools.typed import Any
 
 #: The columns of a batch that `collect` looks at; a reader may leave out the others, and times where nobody asks.
 COLLECTED = frozenset({"width", "map", "addr", "region", "offset", "value"})

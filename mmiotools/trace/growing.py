@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NDArray
 
 #: Rows that there is room for at first, and that are made room for on somebody's word; then twice as many, whenever
 #: they do not suffice.

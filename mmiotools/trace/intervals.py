@@ -16,9 +16,10 @@ from collections.abc import Iterator, Sequence
 from heapq import merge
 from itertools import accumulate, chain, repeat
 from operator import attrgetter
-from typing import Any, Generic, NamedTuple, TypeVar
 
 from sortedcontainers import SortedDict
+
+from mmiotools.typed import Any, Generic, NamedTuple, TypeVar
 
 V = TypeVar("V")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
-from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from mmiotools.trace.arrays import append, flatnonzero
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.hashing import HASHED, add_value, finish, place_sums, register_sums
 from mmiotools.trace.stable import stable_hash
-from mmiotools.typed import NamedTuple, NDArray, Record
+from mmiotools.typed import Any, NamedTuple, NDArray, Record, TypeAlias
 
 OP_LETTERS = {Kind.READ: "R", Kind.WRITE: "W", Kind.UNKNOWN: "U"}
 #: Every bit of a value counts.

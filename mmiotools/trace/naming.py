@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mmiotools.trace.address_space import Region
 from mmiotools.trace.matching import Access, Accesses
+from mmiotools.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # Only --regs pays for names of registers.

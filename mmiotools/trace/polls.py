@@ -8,12 +8,10 @@ twice: they may be a counter or a FIFO, where one read more or less is a differe
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray
 
 #: Equal reads before the changed one, at least.
 TURNS = 2

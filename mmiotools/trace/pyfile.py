@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from mmiotools.errors import UsageError
+from mmiotools.typed import Any
 
 
 def is_python_file(word: str) -> bool:

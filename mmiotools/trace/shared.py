@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Any, NamedTuple
 
 #: Each column has a TiB of the file, so that it can grow where it is. What nobody writes to takes no memory.
 APART = 1 << 40

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import mmap
 import os
-from typing import Any
 
 import numpy as np
 
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.shared import APART, Description, Place, Same
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NDArray
 
 #: Rows of one value that are written at a time.
 _CHUNK = 1 << 15

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+
+from mmiotools.typed import Any
 
 try:
     # hashlib has the same function, but loads OpenSSL with it, which takes longer than a small trace.

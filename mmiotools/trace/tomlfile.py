@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Any
 
 from mmiotools.errors import FormatError, UsageError
+from mmiotools.typed import Any
 
 #: Largest file that is read, in bytes.
 MAX_BYTES = 32 << 20

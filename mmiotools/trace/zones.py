@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
-from typing import NamedTuple
 
 import numpy as np
 
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.blocks import Pages, Zone
-from mmiotools.typed import NDArray
+from mmiotools.typed import NamedTuple, NDArray
 
 
 class Zones(NamedTuple):

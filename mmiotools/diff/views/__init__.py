@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mmiotools.trace.registry import Registry
+from mmiotools.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # The names are asked for where numpy is not wanted.

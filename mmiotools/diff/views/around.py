@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, pairwise
-from typing import NamedTuple
 
 from mmiotools.diff.hunks import VOLATILE, Comparison, Hunk
 from mmiotools.diff.views.base import Options
+from mmiotools.typed import NamedTuple
 
 
 class Placed(NamedTuple):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import ClassVar, Protocol
 
 from mmiotools.diff.hunks import VOLATILE, Comparison, Hunk
 from mmiotools.trace.address_space import register_name
 from mmiotools.trace.matching import Access
 from mmiotools.trace.naming import Naming
-from mmiotools.typed import Record
+from mmiotools.typed import ClassVar, Protocol, Record
 
 
 class Options(Record):

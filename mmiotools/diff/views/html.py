@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
-from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from mmiotools.diff.views.around import Placed, placed
 from mmiotools.diff.views.base import Options, place_text, printable, value_text
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.matching import Access, Accesses
+from mmiotools.typed import Any, ClassVar
 
 #: What a page holds of each class, so that a browser stays quick: hunks, accesses in them, accesses of one hunk.
 LIMITS = {DRIVER: (20_000, 200_000, 500), VOLATILE: (10_000, 50_000, 50)}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, ClassVar
 
 from mmiotools.diff.hunks import Comparison, Hunk
 from mmiotools.diff.views.base import Options
 from mmiotools.trace.matching import access_json
+from mmiotools.typed import Any, ClassVar
 
 SCHEMA = "mmiotools.diff/1"
 

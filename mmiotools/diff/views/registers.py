@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from mmiotools.diff.tally import SAME, Labels, label
 from mmiotools.diff.views.base import Options, paint, place_text, value_text
 from mmiotools.diff.views.table import table
 from mmiotools.trace.matching import Accesses
-from mmiotools.typed import NDArray
+from mmiotools.typed import ClassVar, NDArray
 
 Indexes = NDArray[np.int64]
 

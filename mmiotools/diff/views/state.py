@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from mmiotools.diff.views.table import table
 from mmiotools.events import Kind
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Accesses
-from mmiotools.typed import NDArray
+from mmiotools.typed import ClassVar, NDArray
 
 Indexes = NDArray[np.int64]
 

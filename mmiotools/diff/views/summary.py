@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from mmiotools.diff.hunks import KINDS, Comparison, volatile_hunks
 from mmiotools.diff.tally import tally
 from mmiotools.diff.views.base import Options, count_text, paint, place_text, printable
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.typed import NDArray
+from mmiotools.typed import ClassVar, NDArray
 
 
 class Summary:

@@ -6,12 +6,11 @@ from array import array
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from types import ModuleType
-from typing import Any, NamedTuple
 
 from mmiotools.diff.views.base import Options, access_text, printable
 from mmiotools.speed import compiled
 from mmiotools.trace.matching import Accesses, flat
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 #: Lines that are made at once.
 _AT_ONCE = 1 << 12

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
 
 import numpy as np
 
 from mmiotools.models.stream import Place
 from mmiotools.trace.arrays import append, flatnonzero
-from mmiotools.typed import NDArray
+from mmiotools.typed import Any, ClassVar, NDArray
 
 #: Events of one register that a model is tried on; of a busier register, the first ones.
 MAX_TRIED = 1 << 16

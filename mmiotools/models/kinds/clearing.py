@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
 
 import numpy as np
 
 from mmiotools.models.kinds.base import History, Model, Since, majority, mode
 from mmiotools.models.kinds.storage import bits_set, mask_of
+from mmiotools.typed import Any, ClassVar
 
 #: How often a bit must have been cleared as the kind says, and how rarely otherwise.
 _LEAST, _OTHERWISE = 1, 0.1

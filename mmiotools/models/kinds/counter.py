@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from mmiotools.models.kinds.base import History, Model, mode
+from mmiotools.typed import Any
 
 #: Reads that a counter must have, and how much of them must lie above the read before.
 _LEAST, _RISING = 5, 0.9

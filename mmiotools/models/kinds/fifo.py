@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
 
 import numpy as np
 
 from mmiotools.models.kinds.base import History, Model
 from mmiotools.models.stream import Place
+from mmiotools.typed import Any, ClassVar
 
 #: From so many different values in a row on, they are data.
 DATA = 4

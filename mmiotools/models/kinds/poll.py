@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
 
 import numpy as np
 
 from mmiotools.models.kinds.base import History, Model, Since, majority
 from mmiotools.models.kinds.fifo import DATA, Fifo
+from mmiotools.typed import Any, ClassVar
 
 #: Reads since a write that are told apart; the value then stays.
 _FAR = 1024

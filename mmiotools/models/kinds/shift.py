@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmiotools.models.kinds.base import MAX_ENTRIES, History, Model
 from mmiotools.models.kinds.storage import Storage
+from mmiotools.typed import Any, NamedTuple
 
 #: Writes that it takes to recognise one, and changes of the clock.
 _LEAST = 32

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from mmiotools.models.kinds.base import History, Model, Since, Words, mode
 from mmiotools.models.stream import Place
+from mmiotools.typed import Any
 
 _BITS = np.arange(64, dtype=np.uint64)
 
