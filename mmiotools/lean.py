@@ -23,8 +23,8 @@ _CORE = ("numeric", "fromnumeric", "function_base", "shape_base", "getlimits")
 #: What else something here uses: name → the module it lies in.
 _ELSEWHERE = {
     **dict.fromkeys(("bincount", "packbits", "unpackbits"), "numpy._core.multiarray"),
-    **dict.fromkeys(("intersect1d", "isin", "unique"), "numpy.lib._arraysetops_impl"),
-    **dict.fromkeys(("delete", "diff", "insert", "iterable", "median"), "numpy.lib._function_base_impl"),
+    **dict.fromkeys(("isin", "unique"), "numpy.lib._arraysetops_impl"),
+    **dict.fromkeys(("diff", "insert", "iterable", "median"), "numpy.lib._function_base_impl"),
     "tile": "numpy.lib._shape_base_impl",
     "abs": "numpy._core",
     "broadcast_to": "numpy.lib._stride_tricks_impl",

@@ -9,7 +9,7 @@ from types import ModuleType
 from mmiotools.errors import UsageError
 
 #: Of the compiled engine; an older one, left in a checkout, lacks functions.
-VERSION = 16
+VERSION = 17
 #: What MMIOTOOLS_ENGINE may say.
 ENGINES = ("auto", "compiled", "numpy")
 

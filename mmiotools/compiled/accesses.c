@@ -1,6 +1,8 @@
 /* Accesses as columns: hashed, compared. The twin is in trace/matching.py. */
 #include "accesses.h"
 
+#include <stdlib.h>
+
 typedef struct {
     Column op, width, identity, offset, value, has_value;
 } Accesses;
@@ -111,24 +113,82 @@ same_run(const Accesses *a, int64_t x, const Accesses *b, int64_t y, int64_t cou
     return 1;
 }
 
-/* same_runs(runs, (a, b, count), rows_a, columns_a, rows_b, columns_b, identities, keep) -> is all of it the same?
+/* One side of which runs are compared: rows, and which of them each of so many accesses is where that is not its own. */
+typedef struct {
+    Accesses from;
+    const int32_t *codes;
+    Py_ssize_t rows, count;
+} Half;
+
+static int
+hold_half(Buffers *buffers, PyObject *const columns[6], PyObject *codes, Half *half)
+{
+    half->codes = NULL;
+    half->count = half->rows;
+    if (half->rows < 0) {
+        PyErr_SetString(PyExc_ValueError, "no such rows");
+        return 0;
+    }
+    if (codes != Py_None) {
+        if ((half->codes = hold(buffers, codes, 0, 4, 0)) == NULL)
+            return 0;
+        half->count = buffers->views[buffers->held - 1].len / 4;
+    }
+    return hold_accesses(buffers, columns, half->rows, &half->from);
+}
+
+/* As same_run, of row x of the one and row y of the other. */
+static inline int
+same_rows(const Accesses *a, Py_ssize_t x, const Accesses *b, Py_ssize_t y, const Identities *identities, const Column *keep)
+{
+    const int32_t own = ITEM(int32_t, b->identity, y);
+    const int32_t *known = identities->same ? &own : IN_TABLE(identities->table, identities->items, own);
+    if (known == NULL)
+        return -1;
+    return ITEM(uint64_t, a->offset, x) == ITEM(uint64_t, b->offset, y) && ITEM(uint8_t, a->op, x) == ITEM(uint8_t, b->op, y) &&
+           ITEM(int16_t, a->width, x) == ITEM(int16_t, b->width, y) &&
+           ITEM(uint8_t, a->has_value, x) == ITEM(uint8_t, b->has_value, y) && ITEM(int32_t, a->identity, x) == *known &&
+           !((ITEM(uint64_t, a->value, x) ^ ITEM(uint64_t, b->value, y)) & ITEM(uint64_t, *keep, x));
+}
+
+/* As same_run, of accesses that are known by codes: `known` has for each row of A one of B that it is like, plus 1, or 0. */
+static int
+same_codes(const Half *a, int64_t x, const Half *b, int64_t y, int64_t count, const Identities *identities, const Column *keep,
+           uint32_t *known)
+{
+    for (int64_t n = 0; n < count; n++) {
+        const uint32_t one = (uint32_t)a->codes[x + n], other = (uint32_t)b->codes[y + n];
+        if (one >= (size_t)a->rows || other >= (size_t)b->rows)
+            return -1;
+        if (known[one] == other + 1)
+            continue;
+        const int same = same_rows(&a->from, one, &b->from, other, identities, keep);
+        if (same <= 0)
+            return same;
+        known[one] = other + 1;
+    }
+    return 1;
+}
+
+/* same_runs(runs, (a, b, count), (rows, columns, codes) of A, that of B, identities, keep) -> is all of it the same?
  *
- * Compares accesses a[i].. of A with b[i].. of B, count[i] of them, field by field. `identities` says which identity of
- * A each of B is, at the end what none is; `keep` which bits of A's values count; one may stand for all.
+ * Compares accesses a[i].. of A with b[i].. of B, count[i] of them, field by field. `codes` of both say which row of the columns
+ * each access is, or are None. `identities` says which identity of A each of B is, at the end what none is; `keep` which bits of
+ * the values of A's rows count; one may stand for all.
  */
 static PyObject *
 same_runs(PyObject *self, PyObject *args)
 {
-    PyObject *run[3], *in_a[6], *in_b[6], *table_object, *keep_object;
-    Py_ssize_t runs, rows_a, rows_b;
-    Accesses a, b;
+    PyObject *run[3], *in_a[6], *in_b[6], *codes_a, *codes_b, *table_object, *keep_object;
+    Py_ssize_t runs;
+    Half a, b;
     Column keep;
     const int64_t *ends[3];
     int same = 1;
     (void)self;
-    if (!PyArg_ParseTuple(args, "n(OOO)n(OOOOOO)n(OOOOOO)OO", &runs, &run[0], &run[1], &run[2], &rows_a, &in_a[0],
-                          &in_a[1], &in_a[2], &in_a[3], &in_a[4], &in_a[5], &rows_b, &in_b[0], &in_b[1], &in_b[2],
-                          &in_b[3], &in_b[4], &in_b[5], &table_object, &keep_object))
+    if (!PyArg_ParseTuple(args, "n(OOO)(n(OOOOOO)O)(n(OOOOOO)O)OO", &runs, &run[0], &run[1], &run[2], &a.rows, &in_a[0],
+                          &in_a[1], &in_a[2], &in_a[3], &in_a[4], &in_a[5], &codes_a, &b.rows, &in_b[0], &in_b[1],
+                          &in_b[2], &in_b[3], &in_b[4], &in_b[5], &codes_b, &table_object, &keep_object))
         return NULL;
     Buffers buffers = {.held = 0};
     const int32_t *table = hold(&buffers, table_object, 1, 4, 0);
@@ -137,25 +197,36 @@ same_runs(PyObject *self, PyObject *args)
     int good = table != NULL;
     for (int i = 0; good && i < 3; i++)
         good = (ends[i] = hold(&buffers, run[i], runs, 8, 0)) != NULL;
-    good = good && hold_accesses(&buffers, in_a, rows_a, &a) && hold_accesses(&buffers, in_b, rows_b, &b) &&
-           hold_column(&buffers, keep_object, rows_a, 8, &keep);
+    good = good && hold_half(&buffers, in_a, codes_a, &a) && hold_half(&buffers, in_b, codes_b, &b) &&
+           hold_column(&buffers, keep_object, a.rows, 8, &keep);
+    if (good && !a.codes != !b.codes) {
+        PyErr_SetString(PyExc_ValueError, "one side has codes, and the other one has not");
+        good = 0;
+    }
+    uint32_t *known = NULL;
+    if (good && a.codes && !(known = calloc((size_t)a.rows + 1, sizeof *known))) {
+        PyErr_NoMemory();
+        good = 0;
+    }
     if (good) {
         Py_BEGIN_ALLOW_THREADS
         identities.same = table[items - 1] == -1;
         for (Py_ssize_t i = 0; i < items - 1; i++)
             identities.same &= table[i] == i;
         for (Py_ssize_t i = 0; same > 0 && i < runs; i++) {
-            int64_t count = ends[2][i];
-            if (count < 0 || ends[0][i] < 0 || ends[1][i] < 0 || count > rows_a || count > rows_b ||
-                ends[0][i] > rows_a - count || ends[1][i] > rows_b - count)
+            const int64_t x = ends[0][i], y = ends[1][i], count = ends[2][i];
+            if (count < 0 || x < 0 || y < 0 || count > a.count || count > b.count || x > a.count - count || y > b.count - count)
                 same = -1;
+            else if (known)
+                same = same_codes(&a, x, &b, y, count, &identities, &keep, known);
             else
-                same = same_run(&a, ends[0][i], &b, ends[1][i], count, &identities, &keep);
+                same = same_run(&a.from, x, &b.from, y, count, &identities, &keep);
         }
         Py_END_ALLOW_THREADS
         if (same < 0)
-            PyErr_SetString(PyExc_IndexError, "a run or an identity lies outside");
+            PyErr_SetString(PyExc_IndexError, "a run, a code or an identity lies outside");
     }
+    free(known);
     let_go(&buffers);
     return good && same >= 0 ? PyBool_FromLong(same) : NULL;
 }
@@ -192,7 +263,53 @@ rows_like(PyObject *self, PyObject *args)
     return good ? PyLong_FromSsize_t(found) : NULL;
 }
 
+#define LOOK_UP(type)                                                       \
+    for (; at < count && (size_t)codes[at] < (size_t)items; at++)           \
+        ((type *)out)[at] = ((const type *)table)[codes[at]]
+
+/* look_up(table, size, codes, out)
+ *
+ * The items, of 1, 2, 4 or 8 bytes, that have these numbers in a table.
+ */
+static PyObject *
+look_up(PyObject *self, PyObject *args)
+{
+    PyObject *table_object, *codes_object, *out_object;
+    Py_ssize_t size, at = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OnOO", &table_object, &size, &codes_object, &out_object))
+        return NULL;
+    if (size != 1 && size != 2 && size != 4 && size != 8) {
+        PyErr_SetString(PyExc_ValueError, "no such size");
+        return NULL;
+    }
+    Buffers buffers = {.held = 0};
+    const uint8_t *table = hold(&buffers, table_object, 0, size, 0);
+    const Py_ssize_t items = table == NULL ? 0 : buffers.views[0].len / size;
+    const int32_t *codes = table == NULL ? NULL : hold(&buffers, codes_object, 0, 4, 0);
+    const Py_ssize_t count = codes == NULL ? 0 : buffers.views[1].len / 4;
+    uint8_t *out = codes == NULL ? NULL : hold(&buffers, out_object, count, size, 1);
+    if (out != NULL) {
+        Py_BEGIN_ALLOW_THREADS
+        if (size == 1) {
+            LOOK_UP(uint8_t);
+        } else if (size == 2) {
+            LOOK_UP(uint16_t);
+        } else if (size == 4) {
+            LOOK_UP(uint32_t);
+        } else {
+            LOOK_UP(uint64_t);
+        }
+        Py_END_ALLOW_THREADS
+        if (at < count)
+            PyErr_SetString(PyExc_IndexError, "a number is beyond the table");
+    }
+    let_go(&buffers);
+    return out != NULL && at == count ? Py_NewRef(Py_None) : NULL;
+}
+
 PyMethodDef accesses_functions[] = {
+    {"look_up", look_up, METH_VARARGS, "Items of a table."},
     {"rows_like", rows_like, METH_VARARGS, "Numbers with certain lowest bits."},
     {"hash_accesses", hash_accesses, METH_VARARGS, "One hash an access."},
     {"same_runs", same_runs, METH_VARARGS, "Are runs of accesses the same?"},

@@ -240,11 +240,11 @@ from_row(Column column, Py_ssize_t row)
 }
 
 /* A distinct row of a block as what is taken of each event that it stands for: its op is SKIPPED where that is none, and WRONG
- * where it is out of the ordinary.
+ * where it is out of the ordinary; `number` is which of those that were taken it is, -1 as long as it was not.
  */
 typedef struct {
     uint64_t offset, value, hash;
-    int32_t region;
+    int32_t region, number;
     int16_t width;
     uint8_t op;
 } Ready;
@@ -269,6 +269,7 @@ make_ready(const Stored *const from[TAKEN], Py_ssize_t rows, const Segments *seg
         const uint64_t number = (uint64_t)row, kind = number_of_row(from[KIND], number);
         const uint64_t address = number_of_row(from[ADDR], number);
         ready->op = kind > UNKNOWN && kind != DEVICE ? SKIPPED : WRONG;
+        ready->number = -1;
         if (kind > UNKNOWN || !find_segment(segments, address, &inside) || inside.code >= hashes->count)
             continue;
         ready->op = (uint8_t)kind;
@@ -292,24 +293,48 @@ all_have(const Stored *from, const Places *places, const Ready *ready, Py_ssize_
     return 1;
 }
 
-/* How many accesses there were, or -1 where one is out of the ordinary. */
+/* What is taken of the block, and where it is put: as many rows as there are accesses, or, with `codes`, a row for all that are
+ * alike, and for each access its number, counted from `base`.
+ */
+typedef struct {
+    Taken rows;
+    uint64_t *hash;
+    int32_t *codes, base;
+} Output;
+
+static inline void
+put_ready(const Ready *one, const Output *to, Py_ssize_t at)
+{
+    to->rows.op[at] = one->op;
+    to->rows.width[at] = one->width;
+    to->rows.region[at] = one->region;
+    to->rows.offset[at] = one->offset;
+    to->rows.value[at] = one->value;
+    to->hash[at] = one->hash;
+}
+
+/* How many accesses there were, or -1 where one is out of the ordinary; `rows` is how many rows they are. */
 static inline Py_ssize_t
-take_ready(const Places *places, const Ready *ready, Py_ssize_t start, Py_ssize_t stop, const Taken *to, uint64_t *hash)
+take_ready(const Places *places, Ready *ready, Py_ssize_t start, Py_ssize_t stop, const Output *to, Py_ssize_t *rows)
 {
     Py_ssize_t at = 0;
+    *rows = 0;
     for (Py_ssize_t row = start; row < stop; row++) {
-        const Ready *one = ready + place_of(places, row);
+        Ready *one = ready + place_of(places, row);
         if (one->op > UNKNOWN) {
             if (one->op == WRONG)
                 return -1;
             continue;
         }
-        to->op[at] = one->op;
-        to->width[at] = one->width;
-        to->region[at] = one->region;
-        to->offset[at] = one->offset;
-        to->value[at] = one->value;
-        hash[at++] = one->hash;
+        if (to->codes) {
+            if (one->number < 0) {
+                put_ready(one, to, *rows);
+                one->number = (int32_t)(*rows)++;
+            }
+            to->codes[at] = to->base + one->number;
+        } else
+            put_ready(one, to, (*rows)++);
+        at++;
     }
     return at;
 }
@@ -319,7 +344,7 @@ take_ready(const Places *places, const Ready *ready, Py_ssize_t start, Py_ssize_
  */
 static Py_ssize_t
 take_by_rows(const Block *block, const Stored *const from[TAKEN], Py_ssize_t start, Py_ssize_t stop,
-             const Segments *segments, const Hashes *hashes, const Taken *to, uint64_t *hash)
+             const Segments *segments, const Hashes *hashes, const Output *to, Py_ssize_t *made)
 {
     Places places;
     Py_ssize_t rows = block_rows(block, &places), taken = 0;
@@ -333,8 +358,8 @@ take_by_rows(const Block *block, const Stored *const from[TAKEN], Py_ssize_t sta
     for (int i = KIND + 1; taken >= 0 && i < TAKEN; i++)
         taken = all_have(from[i], &places, ready, start, stop) ? 0 : -1;
     if (taken >= 0)
-        taken = places.planes == 2 ? take_ready(&(Places){2, {places.plane[0], places.plane[1]}}, ready, start, stop, to, hash)
-                                   : take_ready(&places, ready, start, stop, to, hash);
+        taken = places.planes == 2 ? take_ready(&(Places){2, {places.plane[0], places.plane[1]}}, ready, start, stop, to, made)
+                                   : take_ready(&places, ready, start, stop, to, made);
     free(ready);
     return taken;
 }
@@ -342,7 +367,7 @@ take_by_rows(const Block *block, const Stored *const from[TAKEN], Py_ssize_t sta
 /* The same row by row; `known` is 0 where a code is beyond its dictionary. Room is n + 1 numbers and bytes for each column. */
 static Py_ssize_t
 take_one_by_one(const Stored *const from[TAKEN], Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop, const Segments *segments,
-                const Hashes *hashes, uint64_t *room, const Taken *to, uint64_t *hash, int *known)
+                const Hashes *hashes, uint64_t *room, const Output *to, int *known)
 {
     static const Py_ssize_t sizes[TAKEN] = {1, 1, 8, 8};
     Column columns[TAKEN], has[TAKEN];
@@ -357,42 +382,48 @@ take_one_by_one(const Stored *const from[TAKEN], Py_ssize_t n, Py_ssize_t start,
     if (!*known || !from[KIND] || from[KIND]->bitmap)
         return -1;
     const Rows rows = {columns[KIND], columns[WIDTH], has[WIDTH], columns[ADDR], has[ADDR], columns[VALUE], has[VALUE]};
-    const Py_ssize_t taken = take_rows(&rows, stop - start, segments, to, 0);
+    const Taken *made = &to->rows;
+    const Py_ssize_t taken = take_rows(&rows, stop - start, segments, made, 0);
     for (Py_ssize_t i = 0; i < taken; i++) {
-        if (to->region[i] >= hashes->count)
+        if (made->region[i] >= hashes->count)
             return -1;
-        hash[i] = hash_of(hashes->of[to->region[i]], to->op[i], to->width[i], to->offset[i], to->value[i], 1);
+        to->hash[i] = hash_of(hashes->of[made->region[i]], made->op[i], made->width[i], made->offset[i], made->value[i], 1);
+        if (to->codes)
+            to->codes[i] = to->base + (int32_t)i;
     }
     return taken;
 }
 
-/* take_stored(block, start, stop, segments, table, hashes, out) -> accesses taken, or -1
+/* take_stored(block, start, stop, segments, table, hashes, out, base, codes) -> (accesses taken, or -1; rows that they are)
  *
  * Does with the rows start..stop-1 of a block what `take_accesses` does from row 0 on, and hashes them. `hashes` has that of the
- * identity of each code; `out` has room for the hashes as well. Raises ValueError where a code is beyond its dictionary, and as
+ * identity of each code; `out` has room for the hashes as well. Unless `codes` is None, accesses that are alike may be one row,
+ * and it says for each which row it is, counted from `base`. Raises ValueError where a code is beyond its dictionary, and as
  * read_block does.
  */
 static PyObject *
 take_stored(PyObject *self, PyObject *args)
 {
     static const int wanted[TAKEN] = {OF_KIND, OF_WIDTH, OF_ADDR, OF_VALUE};
-    PyObject *capsule, *table[3], *hashes_object, *out[5], *hash_object;
-    Py_ssize_t n, start, stop, taken = -1;
+    PyObject *capsule, *table[3], *hashes_object, *out[5], *hash_object, *codes_object;
+    Py_ssize_t n, start, stop, base, rows = 0, taken = -1;
     Segments segments;
     const Stored *stored[TAKEN];
-    Taken to;
+    Output to = {.codes = NULL};
     int known = 1;
     (void)self;
-    if (!PyArg_ParseTuple(args, "Onnn(OOO)O(OOOOOO)", &capsule, &start, &stop, &segments.count, &table[0], &table[1],
-                          &table[2], &hashes_object, &out[0], &out[1], &out[2], &out[3], &out[4], &hash_object))
+    if (!PyArg_ParseTuple(args, "Onnn(OOO)O(OOOOOO)nO", &capsule, &start, &stop, &segments.count, &table[0], &table[1],
+                          &table[2], &hashes_object, &out[0], &out[1], &out[2], &out[3], &out[4], &hash_object, &base,
+                          &codes_object))
         return NULL;
     Block *block = block_of(capsule, &n);
     if (!block)
         return NULL;
-    if (start < 0 || stop < start || stop > n) {
+    if (start < 0 || stop < start || stop > n || base < 0 || base > INT32_MAX - MOST_ROWS) {
         PyErr_SetString(PyExc_ValueError, "no such rows");
         return NULL;
     }
+    to.base = (int32_t)base;
     Buffers buffers = {.held = 0};
     Hashes hashes = {hold(&buffers, hashes_object, 0, 8, 0), 0};
     int good = hashes.of != NULL;
@@ -400,12 +431,12 @@ take_stored(PyObject *self, PyObject *args)
     good = good && hold_segments(&buffers, table, &segments);
     for (int i = 0; good && i < TAKEN; i++)
         good = block_column(block, wanted[i], &stored[i]);
-    good = good && hold_taken(&buffers, out, stop - start, &to);
-    uint64_t *hash = good ? hold(&buffers, hash_object, stop - start, 8, 1) : NULL;
-    good = hash != NULL;
+    good = good && hold_taken(&buffers, out, stop - start, &to.rows) &&
+           (to.hash = hold(&buffers, hash_object, stop - start, 8, 1)) != NULL &&
+           (codes_object == Py_None || (to.codes = hold(&buffers, codes_object, stop - start, 4, 1)) != NULL);
     if (good) {
         Py_BEGIN_ALLOW_THREADS
-        taken = take_by_rows(block, stored, start, stop, &segments, &hashes, &to, hash);
+        taken = take_by_rows(block, stored, start, stop, &segments, &hashes, &to, &rows);
         Py_END_ALLOW_THREADS
     }
     if (good && taken == -2) {
@@ -415,14 +446,14 @@ take_stored(PyObject *self, PyObject *args)
             return PyErr_NoMemory();
         }
         Py_BEGIN_ALLOW_THREADS
-        taken = take_one_by_one(stored, n, start, stop, &segments, &hashes, room, &to, hash, &known);
+        rows = taken = take_one_by_one(stored, n, start, stop, &segments, &hashes, room, &to, &known);
         Py_END_ALLOW_THREADS
         free(room);
         if (!known)
             PyErr_SetString(PyExc_ValueError, "a code is beyond its dictionary");
     }
     let_go(&buffers);
-    return good && known ? PyLong_FromSsize_t(taken) : NULL;
+    return good && known ? Py_BuildValue("nn", taken, taken < 0 ? 0 : rows) : NULL;
 }
 
 PyMethodDef taking_functions[] = {

@@ -16,6 +16,7 @@ from mmiotools.diff.lcs import WHOLE_TABLE, common_subsequence
 from mmiotools.diff.runs import Rows, Runs
 from mmiotools.diff.stretches import common_ends, equal_runs
 from mmiotools.diff.walking import along_diagonal, walk
+from mmiotools.trace.arrays import steps
 from mmiotools.trace.polls import stretches
 from mmiotools.typed import NDArray
 
@@ -260,7 +261,7 @@ def _likely(left: Indexes, right: Indexes, size: Indexes, gap: Indexes) -> Index
     alo, ahi, blo, bhi = gap.tolist()
     for _ in range(_ROUNDS):
         shift = np.concatenate(([blo - alo], right[kept] - left[kept], [bhi - ahi]))
-        jump = np.abs(np.diff(shift))
+        jump = np.abs(steps(shift))
         good = np.minimum(jump[:-1], jump[1:]) <= _FAR * size[kept]
         if good.all():
             break

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 import numpy as np
 
 from mmiotools.speed import compiled
-from mmiotools.trace.arrays import flatnonzero
+from mmiotools.trace.arrays import append, flatnonzero, steps
 from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
@@ -154,7 +154,7 @@ def _grouped(hashes: Keys) -> tuple[Indexes, Keys, Indexes, Indexes]:
     fresh = np.ones(len(order), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
     first = flatnonzero(fresh)
-    return order, ordered[first], first, np.diff(first, append=len(order))
+    return order, ordered[first], first, steps(append(first, len(order)))
 
 
 def _places_of(order: Indexes, count: Indexes, groups: Indexes) -> Indexes:

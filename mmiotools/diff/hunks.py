@@ -8,7 +8,7 @@ import numpy as np
 
 from mmiotools.diff.pairing import Pairing, Side, pair_runs
 from mmiotools.diff.runs import Runs, ranges
-from mmiotools.trace.arrays import append, flatnonzero
+from mmiotools.trace.arrays import append, flatnonzero, steps
 from mmiotools.trace.matching import Accesses, all_same, same
 from mmiotools.typed import NamedTuple, NDArray, Record
 
@@ -188,7 +188,7 @@ def _split(
     fresh = np.ones(len(rows), np.bool_)
     fresh[1:] = (owner[1:] != owner[:-1]) | (given[1:] != given[:-1])
     first = flatnonzero(fresh)
-    size, own, ahead = np.diff(append(first, len(rows))), owner[first], rows[first] - start[owner[first]]
+    size, own, ahead = steps(append(first, len(rows))), owner[first], rows[first] - start[owner[first]]
     ends = []
     for low, high in ((a_start, a_stop), (b_start, b_stop)):
         # The empty side of an insertion or a deletion stays where it is.

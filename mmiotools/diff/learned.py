@@ -9,7 +9,7 @@ import numpy as np
 from mmiotools.diff.learn import Noise
 from mmiotools.events import Kind
 from mmiotools.filters.masks import FLOATING, Mask, access_line, mask_lines
-from mmiotools.trace.arrays import among, flatnonzero
+from mmiotools.trace.arrays import among, first_of_each, flatnonzero
 from mmiotools.trace.matching import Access, Accesses
 
 #: Longer blocks say too little about anything but the recordings at hand.
@@ -31,7 +31,7 @@ def _masks(noise: Noise, recordings: Sequence[Accesses]) -> Iterator[Mask]:
     for side in recordings:
         registers = side.register_keys()
         rows = flatnonzero(among(registers, wanted))
-        _, first = np.unique(registers[rows], return_index=True)
+        first, _ = first_of_each(registers[rows])
         for row in rows[first].tolist():
             examples.setdefault(int(registers[row]), side.access(row))
     found = [(examples[register], bits, why) for register, (bits, why) in varying.items()]
@@ -53,7 +53,7 @@ def _blocks(noise: Noise, recordings: Sequence[Accesses]) -> Iterator[tuple[list
         keep = noise.keep(side)
         keys = side.keys(keep)
         rows = flatnonzero(among(keys, np.array(sorted(wanted), np.uint64)))
-        _, first = np.unique(keys[rows], return_index=True)
+        first, _ = first_of_each(keys[rows])
         for row in rows[first].tolist():
             lines.setdefault(int(keys[row]), access_line(side.access(row), bool(keep[row])))
     for block in noise.blocks.added:

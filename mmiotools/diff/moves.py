@@ -12,7 +12,7 @@ import numpy as np
 from mmiotools.diff.anchors import kgrams, ranked_pairs, shared_places
 from mmiotools.diff.runs import Rows, ranges
 from mmiotools.speed import compiled
-from mmiotools.trace.arrays import flatnonzero
+from mmiotools.trace.arrays import flatnonzero, steps, without
 from mmiotools.typed import NDArray, Record
 
 Keys = NDArray[np.uint64]
@@ -61,7 +61,7 @@ def block_moves(a: Left, b: Left, k: int) -> tuple[Indexes, Indexes]:
         return none, none
     order = np.lexsort((left, right - left))
     left, right = left[order], right[order]
-    split = flatnonzero((np.diff(right - left) != 0) | (np.diff(left) > k)) + 1
+    split = flatnonzero((steps(right - left) != 0) | (steps(left) > k)) + 1
     first, last = np.concatenate(([0], split)), np.concatenate((split, [len(left)])) - 1
     size = left[last] + k - left[first]
     longest = np.argsort(-size, kind="stable")[:_BLOCKS]
@@ -98,7 +98,7 @@ def single_moves(a: Left, b: Left, alone_a: Mask, alone_b: Mask, place: Indexes)
     left, right = left[keep_a], right[keep_b]
     once_a, once_b = ranked_pairs(a.keys[left], b.keys[right], 1)
     pairs_a, pairs_b = left[once_a].tolist(), right[once_b].tolist()
-    left, right = np.delete(left, once_a), np.delete(right, once_b)
+    left, right = without(left, once_a), without(right, once_b)
     keys = np.concatenate((a.keys[left], b.keys[right]))
     where = np.concatenate((place[left], b.rows[right]))
     index = np.concatenate((left, right))
@@ -139,7 +139,7 @@ def _grow(a: Left, b: Left, i: int, j: int, n: int) -> tuple[int, int, int]:
     )
     if not good.all():
         bad = np.concatenate(([-1], flatnonzero(~good), [n]))
-        widest = int(np.argmax(np.diff(bad)))
+        widest = int(np.argmax(steps(bad)))
         start, stop = int(bad[widest]) + 1, int(bad[widest + 1])
         return i + start, j + start, stop - start
     room = min(_adjoining(a.rows, i + n - 1, 1), _adjoining(b.rows, j + n - 1, 1))

@@ -6,7 +6,7 @@ import numpy as np
 
 from mmiotools.diff.pairing import Pairing, Side, pair_runs
 from mmiotools.diff.runs import Runs
-from mmiotools.trace.arrays import flatnonzero
+from mmiotools.trace.arrays import flatnonzero, steps
 from mmiotools.trace.matching import Accesses
 from mmiotools.typed import NamedTuple, NDArray
 
@@ -95,9 +95,9 @@ def chain(partner: Indexes, changed: Indexes) -> tuple[Indexes, Indexes]:
 
 def runs(rows: Indexes, mates: Indexes | None = None) -> tuple[Indexes, Indexes]:
     """Runs of consecutive numbers (whose mates are consecutive too): first, and last + 1, of each."""
-    split = np.diff(rows) != 1
+    split = steps(rows) != 1
     if mates is not None:
-        split |= np.diff(mates) != 1
+        split |= steps(mates) != 1
     cuts = flatnonzero(split) + 1
     if not len(rows):
         return rows, rows

@@ -15,7 +15,7 @@ from mmiotools.diff.pairs import runs
 from mmiotools.diff.runs import ranges
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
-from mmiotools.trace.arrays import among, distinct, flatnonzero
+from mmiotools.trace.arrays import among, distinct, first_of_each, flatnonzero
 from mmiotools.trace.hashing import lowest_bits, rows_like
 from mmiotools.trace.matching import Accesses
 from mmiotools.typed import NamedTuple, NDArray, Record, TypeAlias
@@ -115,7 +115,7 @@ def poll_length(it: Open) -> Explained:
 def _of_reads(side: Accesses, rows: Indexes) -> tuple[Indexes, Indexes]:
     """Runs of consecutive rows that are reads alone: from and to."""
     starts, stops = runs(rows)
-    others = np.concatenate((np.zeros(1, np.int64), np.cumsum(side.op[rows] != Kind.READ)))
+    others = np.concatenate((np.zeros(1, np.int64), np.cumsum(side.picked(rows, "op")[0] != Kind.READ)))
     ends = np.cumsum(stops - starts)
     reads = others[ends] == others[ends - (stops - starts)]
     return starts[reads], stops[reads]
@@ -170,8 +170,9 @@ def ring_address(it: Open) -> Explained:
     such pages.
     """
     a, b = it.a, it.b
-    rows = it.changed[0]
-    rows = rows[_likely(a.value[rows], b.value[it.changed[1]]) & a.has_value[rows]]
+    rows, rows_b = it.changed
+    (old, has_value), (new,) = a.picked(rows, "value", "has_value"), b.picked(rows_b, "value")
+    rows = rows[_likely(old, new) & has_value]
     if not len(rows):
         return _NONE, _NONE
     mates = it.found.chain().partner(len(a))
@@ -182,7 +183,7 @@ def ring_address(it: Open) -> Explained:
         written_a, written_b = flatnonzero(own & (a.op == Kind.WRITE)), flatnonzero(other & (b.op == Kind.WRITE))
         known = flatnonzero(own & (mates >= 0))
         couples = _page_couples(a.value[known], b.value[mates[known]])
-        if couples is None or not len(np.intersect1d(written_a, known, True)):
+        if couples is None or not among(written_a, known).any():
             continue
         # What one side writes more often lies in the same pages.
         if not (_in_pages(a.value[written_a], couples.keys()) and _in_pages(b.value[written_b], couples.values())):
@@ -233,10 +234,10 @@ def read_value(it: Open) -> Explained:
     answer, not what the driver did.
     """
     rows = it.changed[0]
-    rows = rows[it.a.op[rows] == Kind.READ]
+    rows = rows[it.a.picked(rows, "op")[0] == Kind.READ]
     if not len(rows):
         return _NONE, _NONE
-    _, first, register = np.unique(it.a.register_keys(rows), return_index=True, return_inverse=True)
+    first, register = first_of_each(it.a.register_keys(rows))
     read = [set(_bytes(it.a, row)) for row in rows[first].tolist()]
     everything = set().union(*read)
     written = _written(it.a, everything) | _written(it.b, everything)
@@ -245,6 +246,7 @@ def read_value(it: Open) -> Explained:
 
 def _written(side: Accesses, places: set[Byte]) -> set[Byte]:
     """Which of these bytes are written (or may be, by accesses of unknown kind)."""
+    _, side = side.lookup()
     left, found = set(places), set[Byte]()
     # An access that begins up to its width before a byte may reach it.
     reach = range(max(1, int(side.width.max(initial=1))))
@@ -260,7 +262,7 @@ def _written(side: Accesses, places: set[Byte]) -> set[Byte]:
         if not len(rows):
             fresh = False
             continue
-        _, some = np.unique(side.register_keys(rows), return_index=True)
+        some, _ = first_of_each(side.register_keys(rows))
         found |= left.intersection(*[{place for row in rows[some].tolist() for place in _bytes(side, row)}])
         left -= found
         fresh = True
@@ -293,7 +295,8 @@ def repeated_block(it: Open) -> Explained:
     if not all(len(start) for start, _ in ends):
         return _NONE, _NONE
     rows = [ranges(start, stop - start) for start, stop in ends]
-    counters = np.intersect1d(_counters(it.a, rows[0]), _counters(it.b, rows[1]), True)
+    own, other = _counters(it.a, rows[0]), _counters(it.b, rows[1])
+    counters = own[among(own, other)]
     sides = [it.found.keys_a, it.found.keys_b]
     if len(counters):
         registers = it.a.register_keys(), it.b.register_keys()
@@ -325,11 +328,11 @@ def _blocks(rows: Indexes) -> tuple[Indexes, Indexes]:
 
 def _counters(side: Accesses, rows: Indexes) -> Keys:
     """Of the registers that are written in these rows, those to which one more is written from time to time."""
-    written = rows[side.op[rows] == Kind.WRITE]
+    written = rows[side.picked(rows, "op")[0] == Kind.WRITE]
     wanted = distinct(side.register_keys(written))
     if not len(wanted):
         return wanted
-    perhaps = rows_like(side.offset, lowest_bits(distinct(side.offset[written]).tolist()))
+    perhaps = rows_like(side.offset, lowest_bits(distinct(side.picked(written, "offset")[0]).tolist()))
     registers = side.register_keys(perhaps)
     here = among(registers, wanted)
     mine, at = perhaps[here], np.searchsorted(wanted, registers[here])

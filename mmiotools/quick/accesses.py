@@ -14,18 +14,18 @@ from mmiotools.formats.lines import blocks
 from mmiotools.formats.native_counting import read_blocks
 from mmiotools.formats.native_layout import UNKNOWN_COUNT
 from mmiotools.formats.native_stored import WRONG, Unfit, countable, extras_of, rare_rows
-from mmiotools.formats.native_table import read_table, sound_header
+from mmiotools.formats.native_table import Table, read_table, sound_header
 from mmiotools.formats.source import ByteSource, open_source
 from mmiotools.speed import compiled
 from mmiotools.trace.address_space import AddressSpace, Segments
 from mmiotools.trace.memory import keep_freed_memory
 from mmiotools.trace.shared import APART, Description, Place, Same
 from mmiotools.trace.stable import stable_hash
-from mmiotools.typed import Any
+from mmiotools.typed import Any, TypeAlias
 
 #: The columns that are taken, with their types, and the size of an item.
 _COLUMNS = {"op": ("u1", 1), "width": ("i2", 2), "region": ("i4", 4), "offset": ("u8", 8), "value": ("u8", 8)}
-_MADE = {"hashes": ("u8", 8), "identity": ("i4", 4)}
+_MADE = {"hashes": ("u8", 8), "identity": ("i4", 4), "codes": ("i4", 4)}
 #: Rows that are taken at once.
 _MOST = 1 << 16
 #: No line of an access is shorter.
@@ -38,6 +38,10 @@ _OTHER = 255
 _DEVICES = 256
 #: Of the kinds that are no accesses, those that say what lies where.
 _MAPPING = frozenset({Kind.MAP, Kind.UNMAP, Kind.DEVICE})
+#: put(segments, their table, hashes of regions, columns, base, codes) puts accesses into columns, the last of which is
+#: for their hashes: one row for each or, where `codes` is no None, for all that are alike; then that becomes the number
+#: of the row of each, the first new one being `base`. It returns how many accesses there were, and how many rows.
+_Put: TypeAlias = Callable[..., tuple[int, int]]
 #: Stand for a presence of all, and for a value of which every bit counts.
 _ALL, _EVERY = b"\1", array("Q", [(1 << 64) - 1])
 
@@ -68,13 +72,21 @@ def share_accesses(
         raise Unfit from error
 
 
-class _Taker:
-    """Takes accesses, in order, and the events between them that say what lies where."""
+class _Various(Exception):
+    """Too few accesses are alike for a table of them."""
 
-    def __init__(self, fast: ModuleType, columns: int, room: int) -> None:
+
+class _Taker:
+    """Takes accesses, in order, and the events between them that say what lies where.
+
+    coded  those that are alike are a row of a table
+    """
+
+    def __init__(self, fast: ModuleType, columns: int, room: int, *, coded: bool = False) -> None:
         self._fast = fast
         self._room = room
-        self._count = 0
+        self._coded = coded
+        self._count = self._rows = 0
         self._space = AddressSpace()
         self._segments: Segments | None = None
         self._table: tuple[Any, Any, Any] = (b"", b"", b"")
@@ -93,13 +105,11 @@ class _Taker:
             # Regions get their numbers in this order.
             self._space.segments("mem")
 
-    def take(self, rows: int, put: Callable[[int, tuple[Any, ...], array[int], tuple[Any, ...]], int]) -> None:
-        """put(segments, their table, hashes of regions, columns) takes at most so many accesses into columns, the last
-        of which is for their hashes.
-        """
-        if not rows:
+    def take(self, most: int, put: _Put) -> None:
+        """Take at most so many accesses. Raises _Various where too few are alike."""
+        if not most:
             return
-        if self._count + rows > self._room:
+        if self._count + most > self._room:
             raise Unfit
         segments = self._space.segments("mem")
         if segments is not self._segments:
@@ -108,14 +118,20 @@ class _Taker:
             self._table = array("Q", starts), array("i", codes), array("Q", bases)
             self._hashes = array("Q", [*(stable_hash(region.identity) for region in self._space.regions), 0])
         out = tuple(self._columns[name].room for name in (*_COLUMNS, "hashes"))
-        taken = put(len(segments.starts), self._table, self._hashes, out)
+        places = self._columns["codes"].room if self._coded else None
+        taken, rows = put(len(segments.starts), self._table, self._hashes, out, self._rows, places)
         if taken < 0:
             raise Unfit
         if not taken:
             return
-        for name in (*_COLUMNS, "hashes"):
-            self._columns[name].took(self._count, taken)
+        for name in (*_COLUMNS, "hashes") if rows else ():
+            self._columns[name].took(self._rows, rows)
+        if self._coded:
+            self._columns["codes"].took(self._count, taken)
+        self._rows += rows
         self._count += taken
+        if self._coded and self._rows > self._count // 2 + _MOST:
+            raise _Various
 
     def finish(self) -> Description:
         """Where all of it is."""
@@ -124,14 +140,16 @@ class _Taker:
         regions = self._space.regions
         identities: dict[tuple[Any, ...], int] = {}
         codes = [identities.setdefault(region.identity, len(identities)) for region in regions]
-        found: dict[str, Any] = {name: column.place(self._count) for name, column in self._columns.items()}
+        found: dict[str, Any] = {name: column.place(self._rows) for name, column in self._columns.items()}
         # Mostly each region has an identity of its own, and one column does for both.
         found["identity"] = found["region"]
         if codes != list(range(len(codes))):
-            found["identity"] = self._columns["region"].coded(self._count, codes, self._columns["identity"])
+            found["identity"] = self._columns["region"].coded(self._rows, codes, self._columns["identity"])
+        del found["codes"]
         found |= {"identities": list(identities), "regions": regions, "wide": {}, "number": None}
         found |= {"has_value": Same("?", True), "time": Same("i8", 0), "has_time": Same("?", False)}
-        return Description(self._count, found | {"address": None, "has_address": None})
+        found |= {"address": None, "has_address": None}
+        return Description(self._rows, found, self._columns["codes"].written(self._count) if self._coded else None)
 
 
 class _Column:
@@ -161,10 +179,14 @@ class _Column:
             if self._same in (b"", item) and self._alike(part, self._size):
                 self._same = item
                 return
-            for low in range(0, row, _MOST):
-                self._write(low, self._same * min(_MOST, row - low))
-            self._same = None
+            self._write_same(row)
         self._write(row, part)
+
+    def written(self, count: int) -> Place:
+        """Where its rows are, written even if they are the same."""
+        if self._same is not None:
+            self._write_same(count)
+        return Place(self._dtype, self._at, count)
 
     def place(self, count: int) -> Place | Same:
         """Where its rows are."""
@@ -187,6 +209,12 @@ class _Column:
             to._write(low, part.translate(table))
         return Place(self._dtype, to._at, count)
 
+    def _write_same(self, count: int) -> None:
+        """Write the rows so far, as one is not like the others."""
+        for low in range(0, count, _MOST):
+            self._write(low, (self._same or b"") * min(_MOST, count - low))
+        self._same = None
+
     def _write(self, row: int, part: bytes | memoryview) -> None:
         left, at = memoryview(part), self._at + row * self._size
         while left:
@@ -206,8 +234,17 @@ def _native(
     table = read_table(descriptor, size)
     if header.events not in (UNKNOWN_COUNT, table.events):
         raise Unfit
+    try:
+        return _blocks(fast, descriptor, table, _Taker(fast, columns, table.events, coded=True), told)
+    except _Various:
+        os.ftruncate(columns, 0)
+        return _blocks(fast, descriptor, table, _Taker(fast, columns, table.events), told)
+
+
+def _blocks(
+    fast: ModuleType, descriptor: int, table: Table, taker: _Taker, told: Callable[[int], object]
+) -> Description:
     offsets, firsts = [*table.columns["offset"], table.end], [*table.columns["first"], table.events]
-    taker = _Taker(fast, columns, table.events)
     for at, data in read_blocks(descriptor, offsets):
         if len(data) != offsets[at + 1] - offsets[at]:
             raise Unfit
@@ -221,7 +258,11 @@ def _take_block(fast: ModuleType, taker: _Taker, data: Any, first: int, n: int) 
     start = devices = 0
 
     def take(stop: int) -> None:
-        taker.take(stop - start, lambda *to: fast.take_stored(block, start, stop, *to))
+        def put(*to: Any) -> tuple[int, int]:
+            taken: tuple[int, int] = fast.take_stored(block, start, stop, *to)
+            return taken
+
+        taker.take(stop - start, put)
 
     for row, event in _rare(fast, block, n):
         if event.kind == Kind.DEVICE:
@@ -282,12 +323,14 @@ def _take_lines(
             size = _SCANNED[column]
             return memoryview(room[column])[start * size : stop * size]
 
-        def put(segments: int, table: tuple[Any, ...], hashes: array[int], out: tuple[Any, ...]) -> int:
+        def put(
+            segments: int, table: tuple[Any, ...], hashes: array[int], out: tuple[Any, ...], base: int, codes: None
+        ) -> tuple[int, int]:
             columns = (part(_KIND), part(_WIDTH), _ALL, part(_ADDR), _ALL, part(_VALUE), _ALL)
             taken: int = fast.take_accesses(stop - start, segments, columns, table, 0, out[:-1])
             if taken > 0:
                 fast.hash_accesses(taken, (*out[:-1], _ALL), _EVERY, hashes, out[-1])
-            return taken
+            return taken, taken
 
         taker.take(stop - start, put)
 

@@ -36,7 +36,37 @@ def distinct(numbers: NDArray[_Number]) -> NDArray[_Number]:
     return ordered[keep]
 
 
-def among(numbers: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def first_of_each(numbers: NDArray[_Number]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where each distinct number is for the first time, these ascending; and which of them each number is, (n,)."""
+    order = np.argsort(numbers, kind="stable")
+    ordered = numbers[order]
+    fresh = np.ones(len(order), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
+    which = np.empty(len(order), np.intp)
+    which[order] = np.cumsum(fresh) - 1
+    return order[fresh], which
+
+
+def steps(numbers: NDArray[_Number]) -> NDArray[_Number]:
+    """From each number to the next one, (n - 1,)."""
+    return numbers[1:] - numbers[:-1]
+
+
+def without(numbers: NDArray[_Scalar], places: NDArray[np.integer[Any]]) -> NDArray[_Scalar]:
+    """The numbers but for those at some places."""
+    keep = np.ones(len(numbers), np.bool_)
+    keep[places] = False
+    return numbers[keep]
+
+
+def repeated(number: Any, dtype: Any, count: int) -> NDArray[Any]:
+    """One number so many times, in the memory of one, which cannot be written to: np.broadcast_to."""
+    found = np.ndarray(count, dtype, np.array([number], dtype), strides=(0,))
+    found.flags.writeable = False
+    return found
+
+
+def among(numbers: NDArray[_Number], ordered: NDArray[_Number]) -> NDArray[np.bool_]:
     """Which of them are in an ascending sequence, (n,): np.isin without sorting them."""
     if not len(ordered):
         return np.zeros(len(numbers), np.bool_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmiotools.trace.arrays import repeated
 from mmiotools.typed import Any, NDArray
 
 #: Rows that there is room for at first, and that are made room for on somebody's word; then twice as many, whenever
@@ -41,7 +42,7 @@ class GrowingColumn:
     def whole(self) -> NDArray[Any]:
         """All rows. Where all are the same the column cannot be written to."""
         if not self._varies:
-            return np.broadcast_to(np.array(self._same or 0, self._dtype), self._length)
+            return repeated(self._same or 0, self._dtype, self._length)
         return self._stored(self._length)
 
     def _put(self, at: int, part: Any, size: int) -> None:

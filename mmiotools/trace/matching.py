@@ -14,11 +14,11 @@ import numpy as np
 from mmiotools.events import Kind
 from mmiotools.speed import compiled
 from mmiotools.trace.address_space import Region
-from mmiotools.trace.arrays import append, flatnonzero
+from mmiotools.trace.arrays import append, flatnonzero, repeated
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.hashing import HASHED, add_value, finish, place_sums, register_sums
 from mmiotools.trace.stable import stable_hash
-from mmiotools.typed import Any, NamedTuple, NDArray, Record, TypeAlias
+from mmiotools.typed import TYPE_CHECKING, Any, NamedTuple, NDArray, Record, TypeAlias, TypeVar
 
 OP_LETTERS = {Kind.READ: "R", Kind.WRITE: "W", Kind.UNKNOWN: "U"}
 #: Every bit of a value counts.
@@ -29,6 +29,7 @@ Rows = NDArray[np.intp] | slice
 _Row: TypeAlias = tuple[int, int, int, int, int, bool, int, bool, int]
 #: Texts that `spelled` keeps.
 _SPELLED = 1 << 16
+_Item = TypeVar("_Item", bound=np.generic)
 _LETTERS = {int(kind): letter for kind, letter in OP_LETTERS.items()}
 
 
@@ -70,6 +71,7 @@ class Accesses(Record):
     hashes    `keys()`, where they are known already
     number    int64, (n + 1,): what each access is called, counted in its whole trace, and then what the end is called;
               None where nothing was left out, so that position and number are the same
+    codes     int32, and `table`: see `coded`; None where each access has a row of its own
     """
 
     op: NDArray[np.uint8]
@@ -88,9 +90,51 @@ class Accesses(Record):
     wide: dict[int, int]
     number: NDArray[np.int64] | None = None
     hashes: NDArray[np.uint64] | None = None
+    codes: NDArray[np.int32] | None = None
+    table: Accesses | None = None
+
+    @classmethod
+    def coded(cls, codes: NDArray[np.int32], table: Accesses) -> Accesses:
+        """Accesses of which many are alike: of each its row, (n,), in a table of those that there are, of which each is
+        there, with their `hashes`. The table has no wide values, and no addresses but those of the regions. Columns are
+        made as they are asked for, and kept.
+        """
+        made = cls.__new__(cls)
+        object.__setattr__(made, "codes", codes)
+        object.__setattr__(made, "table", table)
+        return made
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, field: str) -> Any:
+            # Of those that are coded: whatever is not there yet.
+            if field not in self._fields:
+                raise AttributeError(field)
+            value = getattr(self.table, field)
+            if isinstance(value, np.ndarray):
+                value = self._looked_up(value)
+            object.__setattr__(self, field, value)
+            return value
 
     def __len__(self) -> int:
-        return len(self.op)
+        return len(self.op if self.codes is None else self.codes)
+
+    def lookup(self) -> tuple[NDArray[np.int32] | None, Accesses]:
+        """Which row of some accesses each of these is, (n,), None where it is the one in its place; and those, each of
+        which is among these.
+        """
+        return (None, self) if self.table is None else (self.codes, self.table)
+
+    def picked(self, rows: Rows, *names: str) -> list[NDArray[Any]]:
+        """Some rows of columns of these names, which are there. It is quick for few rows."""
+        if self.table is None or self.codes is None:
+            return [getattr(self, name)[rows] for name in names]
+        codes = self.codes[rows]
+        return [_of_codes(getattr(self.table, name), codes) for name in names]
+
+    def _looked_up(self, column: NDArray[_Item]) -> NDArray[_Item]:
+        """One of the rows that `lookup` gives, as one of these."""
+        return column if self.codes is None else _of_codes(column, self.codes)
 
     def access(self, index: int) -> Access:
         """The access at position `index`, counted from 0."""
@@ -132,11 +176,10 @@ class Accesses(Record):
     def _rows(self, start: int, stop: int) -> Iterator[_Row]:
         for low in range(start, stop, 4096):
             part = slice(low, min(low + 4096, stop))
-            columns = (self.op, self.width, self.identity, self.offset, self.value, self.has_value)
+            *numbers, region = [column.tolist() for column in self.picked(part, *COMPARED, "region")]
             known = (self.address, self.has_address)
             place = [repeat(0, part.stop - low) if column is None else column[part].tolist() for column in known]
-            numbers = [column[part].tolist() for column in (*columns, self.region)]
-            yield from zip(*numbers[:-1], *place, numbers[-1], strict=True)
+            yield from zip(*numbers, *place, region, strict=True)
 
     def _access(self, number: int, position: int, row: _Row) -> Access:
         op, width, identity, offset, value, has_value, address, has_address, code = row
@@ -158,18 +201,22 @@ class Accesses(Record):
         """Absolute addresses of all or some, and which of these have one; (n,) each."""
         if self.address is not None and self.has_address is not None:
             return self.address[rows], self.has_address[rows]
-        region = self.region[rows]
-        return base_addresses(self.regions, region) + self.offset[rows], np.ones(len(region), np.bool_)
+        region, offset = self.picked(rows, "region", "offset")
+        return base_addresses(self.regions, region) + offset, np.ones(len(region), np.bool_)
 
-    def register_keys(self, rows: Rows = slice(None)) -> NDArray[np.uint64]:
+    def register_keys(self, rows: Rows | None = None) -> NDArray[np.uint64]:
         """One 64-bit hash an access of what it touches: operation, width, region identity, offset; of all (n,), or
         of some rows.
         """
-        return finish(self._register_sums(rows))
+        if rows is not None:
+            return finish(self._register_sums(rows))
+        _, table = self.lookup()
+        return self._looked_up(finish(table._register_sums(slice(None))))
 
     def place_keys(self) -> NDArray[np.uint64]:
         """One 64-bit hash an access of where it is: region identity and offset; (n,)."""
-        return finish(place_sums(self._regions(slice(None)), self.offset))
+        _, table = self.lookup()
+        return self._looked_up(finish(place_sums(table._regions(table.identity), table.offset)))
 
     def keys(self, keep: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
         """One 64-bit hash an access of all that must agree; (n,). Equal keys are compared by field before use.
@@ -210,14 +257,14 @@ class Accesses(Record):
 
     def compared(self, part: slice = slice(None)) -> tuple[NDArray[Any], ...]:
         """The columns that tell whether two accesses are the same, as the compiled engine takes them."""
-        columns = (self.op, self.width, self.identity, self.offset, self.value, self.has_value)
-        return tuple(flat(column[part]) for column in columns)
+        return tuple(map(flat, self.picked(part, *COMPARED)))
 
     def _register_sums(self, rows: Rows) -> NDArray[np.uint64]:
-        return register_sums(self._regions(rows), self.offset[rows], self.op[rows], self.width[rows])
+        identity, offset, op, width = self.picked(rows, "identity", "offset", "op", "width")
+        return register_sums(self._regions(identity), offset, op, width)
 
-    def _regions(self, rows: Rows) -> NDArray[np.uint64]:
-        return np.asarray(self._hashes_of_regions()[self.identity[rows]], np.uint64)
+    def _regions(self, identity: NDArray[np.int32]) -> NDArray[np.uint64]:
+        return np.asarray(self._hashes_of_regions()[identity], np.uint64)
 
     def _hashes_of_regions(self) -> NDArray[np.uint64]:
         return np.array([*map(stable_hash, self.identities), 0], np.uint64)
@@ -252,6 +299,8 @@ def access_json(access: Access, side: str | None = None, register: str | None = 
     }
 
 
+#: The columns that tell whether two accesses are the same, as the compiled engine takes them.
+COMPARED = ("op", "width", "identity", "offset", "value", "has_value")
 #: The columns of `Accesses` and their types.
 COLUMNS = {
     "op": "u1",
@@ -282,7 +331,8 @@ def accesses_of(rows: Sequence[tuple[Kind, int | None, tuple[Any, ...], int, int
             wide[at] = value
         elif value is not None:
             columns["value"][at], columns["has_value"][at] = value, True
-    return Accesses(**columns, identities=identities, regions=[], wide=wide)
+    made: dict[str, Any] = {**columns, "identities": identities, "regions": [], "wide": wide}
+    return Accesses(**made)
 
 
 def base_addresses(regions: Sequence[Region], codes: NDArray[np.int32]) -> NDArray[np.uint64]:
@@ -312,10 +362,25 @@ def all_same(
     engine = compiled()
     if engine is None or a.wide or b.wide:
         return None
-    columns = tuple(map(np.ascontiguousarray, runs))
+    ends = tuple(map(np.ascontiguousarray, runs))
     kept = _EVERY if keep is None else flat(keep)
-    sides = len(a), a.compared(), len(b), b.compared()
-    return bool(engine.same_runs(len(runs[0]), columns, *sides, _codes_of(a, b), kept))
+    sides = a.lookup(), b.lookup()
+    if keep is not None or any(codes is None for codes, _ in sides):
+        sides = (None, a), (None, b)
+    halves = [(len(rows), rows.compared(), codes) for codes, rows in sides]
+    return bool(engine.same_runs(len(runs[0]), ends, *halves, _codes_of(a, b), kept))
+
+
+def _of_codes(column: NDArray[_Item], codes: NDArray[np.int32]) -> NDArray[_Item]:
+    """The items of these numbers of a column of one or more."""
+    if not column.strides[0]:
+        return repeated(column[0], column.dtype, len(codes))
+    engine = compiled()
+    if engine is None:
+        return column.take(codes)
+    found = np.empty(len(codes), column.dtype)
+    engine.look_up(column, column.itemsize, codes, found)
+    return found
 
 
 def _codes_of(a: Accesses, b: Accesses) -> NDArray[np.int32]:
@@ -336,10 +401,12 @@ def same(
     keep   for each access of a the bits of its value that count, as for `Accesses.keys`
     """
     equal = same_register(a, rows_a, b, rows_b)
-    differs = a.value[rows_a] ^ b.value[rows_b]
+    value_a, has_a = a.picked(rows_a, "value", "has_value")
+    value_b, has_b = b.picked(rows_b, "value", "has_value")
+    differs = value_a ^ value_b
     if keep is not None:
         differs &= keep[rows_a]
-    equal &= (differs == 0) & (a.has_value[rows_a] == b.has_value[rows_b])
+    equal &= (differs == 0) & (has_a == has_b)
     if a.wide or b.wide:
         # A wide value has no number in the column, so the comparison above takes it for an absent one.
         rows_a, rows_b = _numbers(rows_a), _numbers(rows_b)
@@ -357,13 +424,13 @@ def _numbers(rows: Rows) -> NDArray[np.intp]:
 
 def same_register(a: Accesses, rows_a: Rows, b: Accesses, rows_b: Rows) -> NDArray[np.bool_]:
     """Do accesses rows_a[i] of a and rows_b[i] of b touch one register with one operation and width? (n,) bool."""
-    identity = b.identity[rows_b]
+    identity_a, *touched_a = a.picked(rows_a, "identity", "offset", "op", "width")
+    identity_b, *touched_b = b.picked(rows_b, "identity", "offset", "op", "width")
     if a.identities != b.identities:
-        identity = _codes_of(a, b)[identity]
-    equal = a.offset[rows_a] == b.offset[rows_b]
-    equal &= a.op[rows_a] == b.op[rows_b]
-    equal &= a.width[rows_a] == b.width[rows_b]
-    equal &= a.identity[rows_a] == identity
+        identity_b = _codes_of(a, b)[identity_b]
+    equal = identity_a == identity_b
+    for one, other in zip(touched_a, touched_b, strict=True):
+        equal &= one == other
     return np.asarray(equal, np.bool_)
 
 

@@ -33,8 +33,9 @@ class Waits(NamedTuple):
 
 def stretches(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
     """[start, stop) of every run of True, (k, 2)."""
-    edges = flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
-    return edges.reshape(-1, 2)
+    inside = np.zeros(len(mask) + 2, np.bool_)
+    inside[1:-1] = mask
+    return flatnonzero(inside[1:] != inside[:-1]).reshape(-1, 2)
 
 
 def find_waits(

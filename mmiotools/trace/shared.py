@@ -24,9 +24,10 @@ class Same(NamedTuple):
 
 
 class Description(NamedTuple):
-    """What `sharing.map_accesses` makes accesses of: their number, and the fields of `Accesses`, columns as Places and
-    Sames.
+    """What `sharing.map_accesses` makes accesses of: the number of rows, and the fields of `Accesses`, columns as
+    Places and Sames; and the row that each access is, where several may be one.
     """
 
     length: int
     fields: dict[str, Any]
+    codes: Place | None = None

@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 
+from mmiotools.trace.arrays import repeated
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.shared import APART, Description, Place, Same
@@ -64,7 +65,7 @@ class _SharedColumn(GrowingColumn):
 
     def _put(self, at: int, part: Any, size: int) -> None:
         if not isinstance(part, np.ndarray):
-            part = np.broadcast_to(np.array(part, self._dtype), size)
+            part = repeated(part, self._dtype, size)
         for low in range(0, size, _CHUNK):
             left = np.ascontiguousarray(part[low : low + _CHUNK], self._dtype).view(np.uint8).data
             place = self._at + (at + low) * self._dtype.itemsize
@@ -83,8 +84,12 @@ def map_accesses(fd: int, description: Description) -> Accesses:
         if isinstance(value, Place):
             found[name] = _mapped(fd, value.at, np.dtype(value.dtype), value.length)
         elif isinstance(value, Same):
-            found[name] = np.broadcast_to(np.array(value.value, value.dtype), description.length)
-    return Accesses(**found)
+            found[name] = repeated(value.value, value.dtype, description.length)
+    rows = Accesses(**found)
+    if description.codes is None:
+        return rows
+    codes = description.codes
+    return Accesses.coded(_mapped(fd, codes.at, np.dtype(codes.dtype), codes.length), rows)
 
 
 def _mapped(fd: int, at: int, dtype: np.dtype[Any], length: int) -> NDArray[Any]:

@@ -274,7 +274,8 @@ def test_what_does_not_fit_is_refused() -> None:
         with pytest.raises((IndexError, ValueError)):
             sides = [c for c in (u8(0), np.zeros(1, np.int16), np.zeros(1, np.int32), keys[:1], keys[:1], u8(1))]
             runs = one * start, one * (start + shift), one * (count if count else -1)
-            FAST.same_runs(1, runs, 0, tuple(sides), 0, tuple(sides), np.zeros(1, np.int32), keys[:1])
+            side = 0, tuple(sides), None
+            FAST.same_runs(1, runs, side, side, np.zeros(1, np.int32), keys[:1])
     with pytest.raises(ValueError, match="no room"):
         FAST.equal_runs(keys, keys, 1, out, out + 1, out, 1, out[:0], out[:0], out[:0])
     for gap in ((-1, 1, 0, 1), (0, 9, 0, 1), (2, 1, 0, 1), (0, 1, 0, 9)):
@@ -283,6 +284,11 @@ def test_what_does_not_fit_is_refused() -> None:
     for count in (-1, 2, 1 << 62):
         with pytest.raises(ValueError):
             FAST.common_ends(keys, keys, count, np.zeros(4, np.int64), False, out)
+    for size, codes, room, error in ((8, [8], 8, IndexError), (8, [-1], 8, IndexError), (3, [0], 8, ValueError)):
+        with pytest.raises(error):
+            FAST.look_up(keys, size, np.array(codes, np.int32), bytearray(room))
+    with pytest.raises(ValueError):
+        FAST.look_up(keys, 8, np.zeros(2, np.int32), bytearray(15))
     with pytest.raises(ValueError):
         FAST.rows_like(keys, u8(0), None, np.zeros(8, np.int64))
     with pytest.raises(ValueError):
@@ -341,7 +347,8 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
         taken = tuple(some(dtype, 80) for dtype in ("u1", "i2", "i4", "u8", "u8"))
         runs = some("i8", 3) % 20, some("i8", 3) % 20, some("i8", 3)
         few, at, keys = rng.choice((3, 1, number())), rng.choice((0, 40, number())), (some("u8"), some("u8"))
-        sides = small, accesses(), small, accesses()
+        codes = [rng.choice((None, some("i4"), some("i4") % 40)) for _ in range(2)]
+        sides = [(small, accesses(), of) for of in rng.choice((codes, codes[:1] * 2, codes[1:] * 2))]
         room = bytearray(rng.choice((0, 99, 9999)))
         calls: tuple[tuple[Any, ...], ...] = (
             (engine.take_accesses, small, few, batch, table, at, taken),
@@ -349,6 +356,8 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
             (engine.same_runs, few, runs, *sides, some("i4", 3), some("u8")),
             (engine.sample_kgrams, keys[0], rng.choice((1, 8, number())), 3, few & (1 << 63) - 1, at, *out[:2]),
             (engine.equal_runs, *keys, few, *runs, number(), *out),
+            (engine.look_up, batch[3], rng.choice((1, 2, 4, 8, number())), some("i4") % 40, some("u8")),
+            (engine.look_up, batch[3], 8, some("i4"), some("u8")),
             (engine.rows_like, keys[0], some("u1", 65536) if few == 3 else some("u1"), some("u1"), some("i8")),
             (engine.rank_pairs, *keys, rng.choice((1, 3, 40)), *out[:2]),
             (engine.grow_blocks, *((some("i8"), key, some("u1")) for key in keys), runs, rng.choice((1, 3, 40))),

@@ -362,6 +362,8 @@ def fuzz(engine: Any, rounds: int, seed: int, look: Callable[[int, Any, Any, str
                 table,
                 room(),
                 tuple(map(room, _TAKEN)),
+                rng.choice((0, 0, 7, -1, (1 << 31) - 1, 1 << 62)),
+                rng.choice((None, room(4), room(4))),
             ),
         ):
             try:

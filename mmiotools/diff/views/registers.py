@@ -11,6 +11,7 @@ from mmiotools.diff.hunks import Comparison
 from mmiotools.diff.tally import SAME, Labels, label
 from mmiotools.diff.views.base import Options, paint, place_text, value_text
 from mmiotools.diff.views.table import table
+from mmiotools.trace.arrays import first_of_each
 from mmiotools.trace.matching import Accesses
 from mmiotools.typed import ClassVar, NDArray
 
@@ -72,7 +73,7 @@ class _Side:
         self._accesses = accesses
         self._counts = counts(codes, size)
         # Values are grouped with their registers, so that each is one of exactly one register.
-        _, places = np.unique(values, return_index=True)
+        places, _ = first_of_each(values)
         self._distinct = counts(codes[places], size)
         self._last = last(codes, at, size)
         differs = labels.kind != SAME if options.show_volatile else labels.driver

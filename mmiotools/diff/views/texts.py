@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from types import ModuleType
 
+import numpy as np
+
+from mmiotools.diff.runs import ranges
 from mmiotools.diff.views.base import Options, access_text, printable
 from mmiotools.speed import compiled
 from mmiotools.trace.matching import Accesses, flat
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import NamedTuple
 
 #: Lines that are made at once.
 _AT_ONCE = 1 << 12
@@ -46,18 +49,19 @@ def _compiled_texts(engine: ModuleType, side: Accesses, spans: Iterable[Span]) -
     for at, name in enumerate(names):
         total += len(name)
         ends[at] = total
-    columns: tuple[NDArray[Any], ...] = (side.op, side.width, side.region, side.offset, side.value, side.has_value)
-    taken = tuple([flat(column) for column in columns])
     room = bytearray()
     longest = max(map(len, names), default=0)
     for some in _together(spans):
-        starts, stops = array("q", [span.start for span in some]), array("q", [span.stop for span in some])
         signs = "".join([span.sign for span in some]).encode()
-        size = (sum(stops) - sum(starts)) * (_LINE + longest)
+        start, count = np.array([(span.start, span.stop - span.start) for span in some], np.int64).T
+        rows = ranges(start, count)
+        columns = tuple(map(flat, side.picked(rows, "op", "width", "region", "offset", "value", "has_value")))
+        size = len(rows) * (_LINE + longest)
         if len(room) < size:
             room = bytearray(size)
-        spelled = (starts, stops, signs)
-        written = engine.spell_accesses(len(some), spelled, len(side), taken, b"".join(names), ends, room)
+        stops = np.cumsum(count)
+        spelled = (stops - count, stops, signs)
+        written = engine.spell_accesses(len(some), spelled, len(rows), columns, b"".join(names), ends, room)
         text = str(memoryview(room)[:written], "utf-8").split("\n")
         text.pop()
         yield text
