@@ -66,7 +66,8 @@ class ByteSource:
         self._pending = b""
         self._compressed, self._fed = b"", 0
         self._decoder: Any = None
-        first = self._read_raw(_CHUNK)
+        # Of a file that can be read by position, as most are that are large, more need not be read here at all.
+        first = self._read_raw(_CHUNK if size is None else HEAD)
         # A slow pipe may give less than tells a compression; the end of the input gives nothing.
         while len(first) < _LONGEST_MAGIC and (more := self._read_raw(_CHUNK)):
             first += more

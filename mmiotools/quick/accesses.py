@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 from array import array
@@ -36,6 +37,7 @@ _KIND, _WIDTH, _START, _END, _ADDR, _VALUE = 0, 1, 6, 7, 8, 9
 _OTHER = 255
 #: A block is looked at once more for each device in it, so more of them would take long.
 _DEVICES = 256
+_LAST = max(Kind)
 #: Of the kinds that are no accesses, those that say what lies where.
 _MAPPING = frozenset({Kind.MAP, Kind.UNMAP, Kind.DEVICE})
 #: put(segments, their table, hashes of regions, columns, base, codes) puts accesses into columns, the last of which is
@@ -164,11 +166,11 @@ class _Column:
 
     @property
     def room(self) -> memoryview:
-        """Where rows are put first: memory that is at hand. Each page of the file is a new one, and takes twice as long
-        to get when it is mapped as when it is written.
+        """Where rows are put first: memory that is at hand, and takes none where no row is put. Each page of the file
+        is a new one, and takes twice as long to get when it is mapped as when it is written.
         """
         if self._room is None:
-            self._room = memoryview(bytearray(_MOST * self._size))
+            self._room = memoryview(mmap.mmap(-1, _MOST * self._size))
         return self._room
 
     def took(self, row: int, count: int) -> None:
@@ -282,7 +284,7 @@ def _rare(fast: ModuleType, block: object, n: int) -> Iterator[tuple[int, Event]
     if not rows:
         return
     for row, (kind, map_id, addr) in zip(rows, fast.take_rows(block, ("kind", "map", "addr"), rows), strict=True):
-        if kind > max(Kind):
+        if kind > _LAST:
             raise Unfit
         yield row, Event(Kind(kind), map=map_id, addr=addr, extra=extras.get(row, NOTHING))
 

@@ -93,9 +93,7 @@ def map_accesses(fd: int, description: Description) -> Accesses:
 
 
 def _mapped(fd: int, at: int, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
-    # All of it is looked at, so its pages are better mapped at once.
-    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-    memory = mmap.mmap(fd, length * dtype.itemsize, flags, mmap.PROT_READ, offset=at)
+    memory = mmap.mmap(fd, length * dtype.itemsize, mmap.MAP_SHARED, mmap.PROT_READ, offset=at)
     return np.frombuffer(memory, dtype, length)
 
 

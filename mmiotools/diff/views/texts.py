@@ -71,14 +71,15 @@ def _together(spans: Iterable[Span]) -> Iterator[list[Span]]:
     """The same spans, cut, so that some together have _AT_ONCE lines at most."""
     some: list[Span] = []
     room = _AT_ONCE
-    for start, stop, sign in spans:
-        while start < stop:
-            end = min(stop, start + room)
-            some.append(Span(start, end, sign))
-            room -= end - start
-            start = end
-            if not room:
-                yield some
-                some, room = [], _AT_ONCE
+    for span in spans:
+        start, stop, sign = span
+        while stop - start >= room:
+            some.append(Span(start, start + room, sign))
+            yield some
+            start += room
+            some, room = [], _AT_ONCE
+        if start < stop:
+            some.append(span if start == span.start else Span(start, stop, sign))
+            room -= stop - start
     if some:
         yield some

@@ -67,9 +67,9 @@ def _painted(texts: Iterable[str], what: str, hunk: Hunk, options: Options) -> I
 
 def _spans_of_a(place: Placed) -> Iterator[Span]:
     hunk, _, before, after = place
-    yield Span(before.start, before.stop, " ")
-    yield Span(hunk.a.start, hunk.a.stop, "-")
-    yield Span(after.start, after.stop, " ")
+    for lines, sign in ((before, " "), (hunk.a, "-"), (after, " ")):
+        if lines:
+            yield Span(lines.start, lines.stop, sign)
 
 
 def _changes(
