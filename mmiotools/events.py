@@ -5,11 +5,7 @@ Bulk data lives in `mmiotools.trace.batch` as columns; `Event` is the view that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import IntEnum
-from types import MappingProxyType
-
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, IntEnum, Mapping, MappingProxyType, NamedTuple
 
 
 class Kind(IntEnum):

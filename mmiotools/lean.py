@@ -11,12 +11,10 @@ from __future__ import annotations
 import os
 import sys
 from _thread import RLock
-from collections.abc import Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
 
-from mmiotools.typed import Any, cast
+from mmiotools.typed import Any, ModuleType, Sequence, cast
 
 #: The parts of numpy's core whose public names are numpy's own.
 _CORE = ("numeric", "fromnumeric", "function_base", "shape_base", "getlimits")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from functools import cache
-from types import ModuleType
 
 from mmiotools.errors import UsageError
+from mmiotools.small import cache
+from mmiotools.typed import ModuleType
 
 #: Of the compiled engine; an older one, left in a checkout, lacks functions.
 VERSION = 17

@@ -1,12 +1,26 @@
-"""What `typing` has, as far as it is needed while a command runs: importing `typing` takes longer than looking through
-a small file. Whoever checks types sees the real ones.
+"""What `typing`, `collections.abc` and `enum` have, as far as it is needed while a command runs: importing these takes
+longer than looking through a small file. Whoever checks types sees the real ones.
 """
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from collections.abc import Callable as Callable
+    from collections.abc import Collection as Collection
+    from collections.abc import Container as Container
+    from collections.abc import Generator as Generator
+    from collections.abc import Hashable as Hashable
+    from collections.abc import Iterable as Iterable
+    from collections.abc import Iterator as Iterator
+    from collections.abc import Mapping as Mapping
+    from collections.abc import Sequence as Sequence
+    from enum import IntEnum as IntEnum
+    from types import MappingProxyType as MappingProxyType
+    from types import ModuleType as ModuleType
     from typing import Any as Any
     from typing import BinaryIO as BinaryIO
     from typing import ClassVar as ClassVar
@@ -36,14 +50,29 @@ if TYPE_CHECKING:
             return self
 
 else:
-    from operator import itemgetter
+    try:
+        import _collections_abc as abc  # CPython has imported it as it started
+    except ImportError:
+        from collections import abc
+    Callable, Collection, Container, Generator = abc.Callable, abc.Collection, abc.Container, abc.Generator
+    Hashable, Iterable, Iterator, Mapping, Sequence = (
+        abc.Hashable,
+        abc.Iterable,
+        abc.Iterator,
+        abc.Mapping,
+        abc.Sequence,
+    )
 
     try:
         from _collections import _tuplegetter
     except ImportError:  # that of CPython, and only quicker
+        from operator import itemgetter
 
         def _tuplegetter(at: int, doc: str) -> property:
             return property(itemgetter(at), doc=doc)
+
+    #: As `types` has them.
+    ModuleType, MappingProxyType = type(sys), type(type.__dict__)
 
     # Of annotations, which nothing here looks at.
     Any = BinaryIO = ClassVar = NoReturn = Self = TypeAlias = object
@@ -144,6 +173,47 @@ else:
 
         def _replace(self, **changes: Any) -> Record:
             return type(self)(**{field: getattr(self, field) for field in self._fields} | changes)
+
+    class _Numbering(type):
+        def __new__(cls, name: str, bases: tuple[type, ...], inside: dict[str, Any]) -> type:
+            """A class derived from IntEnum: each of its numbers becomes the member of that name."""
+            if not bases:
+                return super().__new__(cls, name, (int,), inside)
+            numbers = {word: item for word, item in inside.items() if type(item) is int and word[0] != "_"}
+            made = super().__new__(cls, name, bases, {word: inside[word] for word in inside.keys() - numbers.keys()})
+            for word, number in numbers.items():
+                member = int.__new__(made, number)
+                member.name, member.value = word, number
+                setattr(made, word, member)
+            made.__members__ = MappingProxyType({word: getattr(made, word) for word in numbers})
+            made._of = {int(member): member for member in made}
+            return made
+
+        def __call__(cls, number: int) -> Any:
+            try:
+                return cls._of[number]
+            except KeyError:
+                raise ValueError(f"{number!r} is not a valid {cls.__name__}") from None
+
+        def __getitem__(cls, name: str) -> Any:
+            return cls.__members__[name]
+
+        def __iter__(cls) -> Iterator[Any]:
+            return iter(cls.__members__.values())
+
+        def __len__(cls) -> int:
+            return len(cls.__members__)
+
+    class IntEnum(metaclass=_Numbering):
+        """The base of classes of named numbers, none of which has two names, and nothing but names is said."""
+
+        __str__ = int.__repr__
+
+        def __repr__(self) -> str:
+            return f"<{type(self).__name__}.{self.name}: {self.value}>"
+
+        def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+            return type(self), (self.value,)
 
     class Generic:
         """The base of classes of anything."""

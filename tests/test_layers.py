@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: From the bottom up; a module imports from layers below its own, and from its own folder.
 LAYERS = (
     ("typed",),
-    ("lean",),
+    ("lean", "small"),
     ("errors", "events", "_speed"),
     ("speed",),
     ("trace",),

@@ -1,7 +1,10 @@
-"""`mmiotools.typed.NamedTuple` makes what `typing.NamedTuple` makes."""
+"""What `mmiotools.typed` makes is what the standard library makes."""
 
 from __future__ import annotations
 
+import copy
+import enum
+import json
 import pickle
 import re
 import typing
@@ -117,6 +120,34 @@ def test_a_record_is_made_once() -> None:
     assert not hasattr(kept, "__dict__")
 
 
+class Ground(typed.IntEnum):
+    """What is below."""
+
+    SAND = 3
+    CLAY = 1
+
+
+class Usual(enum.IntEnum):
+    SAND = 3
+    CLAY = 1
+
+
+def test_named_numbers() -> None:
+    for kind in (Ground, Usual):
+        sand = kind.SAND
+        assert sand == 3 and isinstance(sand, int) and sand is kind(3) is kind["SAND"] is kind(kind.SAND)
+        assert (sand.name, sand.value, type(sand.value), str(sand), f"{sand:02}") == ("SAND", 3, int, "3", "03")
+        assert repr(sand) == f"<{kind.__name__}.SAND: 3>"
+        assert (list(kind), len(kind), max(kind), dict(kind.__members__)) == ([3, 1], 2, 3, {"SAND": 3, "CLAY": 1})
+        assert pickle.loads(pickle.dumps(sand)) is copy.deepcopy(sand) is sand
+        assert {sand: "x"}[3] == "x" and json.dumps([sand]) == "[3]" and sand | kind.CLAY == 3
+        with pytest.raises(ValueError, match=f"2 is not a valid {kind.__name__}"):
+            kind(2)
+        with pytest.raises(KeyError):
+            kind["ROCK"]
+    assert Ground.__doc__ == "What is below."
+
+
 #: What `typed` has by its name alone: a protocol that is asked whether something has it has to be a real one, as has a
 #: type variable of which aliases are made.
 _NOT_QUITE = {"Protocol", "TypeVar"}
@@ -124,7 +155,8 @@ _NOT_QUITE = {"Protocol", "TypeVar"}
 
 def test_typing_is_imported_for_what_is_not_in_typed() -> None:
     package = Path(typed.__file__).parent
-    for path in package.rglob("*.py"):
-        names = re.findall(r"^from typing import (.*?)(?:  #|$)", path.read_text("utf-8"), re.MULTILINE)
+    for path in set(package.rglob("*.py")) - {Path(typed.__file__)}:
+        places = r"^from (?:typing|types|enum|collections\.abc) import (.*?)(?:  #|$)"
+        names = re.findall(places, path.read_text("utf-8"), re.MULTILINE)
         known = {name for line in names for name in line.split(", ") if hasattr(typed, name)}
         assert known <= _NOT_QUITE, path

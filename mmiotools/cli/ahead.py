@@ -8,14 +8,11 @@ import select
 import stat
 import struct
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
-from types import TracebackType
 
 from mmiotools.formats.parallel import workers_wanted
 from mmiotools.trace.in_c import dumps, loads, signal
 from mmiotools.trace.uninterrupted import uninterrupted
-from mmiotools.typed import BinaryIO, Generic, TypeAlias, TypeVar
+from mmiotools.typed import BinaryIO, Callable, Generic, Iterator, TypeAlias, TypeVar
 
 T = TypeVar("T")
 Told: TypeAlias = Callable[[int], None]
@@ -42,16 +39,14 @@ class Ahead(Generic[T]):
             self._pid = os.fork()
             if not self._pid:
                 os.close(ours)
-                _serve(read, self.columns, partial(_COUNT.pack_into, self._done, 0), theirs)
+                _serve(read, self.columns, lambda done: _COUNT.pack_into(self._done, 0, done), theirs)
         os.close(theirs)
         self._answer: BinaryIO = os.fdopen(ours, "rb")
 
     def __enter__(self) -> Ahead[T]:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 
 import click
 
@@ -15,6 +14,7 @@ from mmiotools.formats import open_trace
 from mmiotools.streams.unify import Unifier, with_last_line_ended
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Trace
+from mmiotools.typed import Iterator
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [

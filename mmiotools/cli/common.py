@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
 
 from mmiotools.errors import EXIT_DAMAGED, EXIT_OK, TargetCannotHold, UsageError, combine
 from mmiotools.events import Kind, events_lost, is_damage
 from mmiotools.formats import FORMATS, format_for_path, open_trace
+from mmiotools.small import Counter, contextmanager, suppress
 from mmiotools.trace.memory import keep_freed_memory
-from mmiotools.typed import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
+from mmiotools.typed import TYPE_CHECKING, Any, BinaryIO, Callable, Iterator, Mapping, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     # Not every command looks at columns, and only --regs pays for names of registers.
@@ -210,7 +208,7 @@ class Sink:
             run.say(message)
 
 
-@contextlib.contextmanager
+@contextmanager
 def open_output(
     run: Run,
     path: str | None,
@@ -233,7 +231,7 @@ def open_output(
         sink.close(run, strict)
 
 
-@contextlib.contextmanager
+@contextmanager
 def open_bytes(
     path: str | None,
     inputs: tuple[str | None, ...] = (),
@@ -274,7 +272,7 @@ def open_bytes(
         os.chmod(beside, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
         os.replace(beside, target)
     except BaseException as error:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.unlink(beside)
         if isinstance(error, OSError) and error.errno in _FULL:
             raise UsageError(f"{path}: {describe(error)}; nothing was written") from error
@@ -293,7 +291,7 @@ def _same_file(name: str | None, target: str) -> bool:
         return False
 
 
-@contextlib.contextmanager
+@contextmanager
 def _compressed(raw: BinaryIO, path: str) -> Iterator[BinaryIO]:
     from mmiotools.formats.source import compression_of, compressor
 

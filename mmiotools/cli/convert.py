@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
 
 import click
 
@@ -15,7 +14,7 @@ from mmiotools.cli.options import from_option, output_option, quiet_option, regs
 from mmiotools.cli.progress import files_progress
 from mmiotools.errors import EXIT_DAMAGED, UsageError
 from mmiotools.formats import FORMATS
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Iterator
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mmiotools.cli.common import Run, open_bytes
 from mmiotools.diff.groups import Group
 from mmiotools.diff.rules import RULES, Rule, check_rules
 from mmiotools.errors import UsageError
-from mmiotools.typed import TYPE_CHECKING, Record
+from mmiotools.typed import TYPE_CHECKING, Record, Sequence
 
 if TYPE_CHECKING:
     from mmiotools.diff.learn import Noise

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import click
 
 from mmiotools.cli.options import F, output_option, strict_option, to_option
 from mmiotools.diff.views import DEFAULT, VIEWS
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Callable
 
 
 def complete_rules(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

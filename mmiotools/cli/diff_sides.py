@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 from mmiotools.cli.ahead import Ahead, worth_reading_ahead
@@ -19,7 +18,7 @@ from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.shared import Description
 from mmiotools.trace.sharing import SharedColumns, map_accesses
-from mmiotools.typed import TYPE_CHECKING, Any, Record, TypeAlias
+from mmiotools.typed import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Record, Sequence, TypeAlias
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch

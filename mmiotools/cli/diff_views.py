@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from mmiotools.cli.common import Run, choose_format, default_format, open_bytes, open_output, want_color
@@ -14,7 +13,7 @@ from mmiotools.diff.views.base import Options, count_text
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.naming import Naming
-from mmiotools.typed import TYPE_CHECKING, Record
+from mmiotools.typed import TYPE_CHECKING, Iterable, Iterator, Record
 
 if TYPE_CHECKING:
     from mmiotools.cli.diff_sides import Side

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mmiotools.cli.common import Run, load_regs
 from mmiotools.cli.diff_noise import Told, learn_all
 from mmiotools.cli.diff_sides import Early, read_sides
@@ -12,7 +10,7 @@ from mmiotools.diff.classify import compare_noisy
 from mmiotools.diff.groups import Group, compare_groups
 from mmiotools.diff.hunks import DRIVER, differ
 from mmiotools.errors import UsageError
-from mmiotools.typed import TYPE_CHECKING
+from mmiotools.typed import TYPE_CHECKING, Sequence
 
 if TYPE_CHECKING:
     from mmiotools.cli.differing import Request

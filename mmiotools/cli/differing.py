@@ -4,8 +4,6 @@ imported here.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from mmiotools.cli.ahead import Ahead, worth_reading_ahead
 from mmiotools.speed import compiled
 from mmiotools.typed import TYPE_CHECKING, NamedTuple
@@ -48,21 +46,25 @@ class Request(NamedTuple):
 
 def compare_traces(request: Request) -> int:
     """Do it; the exit status."""
-    with ExitStack() as stack:
-        early = [stack.enter_context(_reading(path, request.from_format)) for path in _worth_it(request)]
-        from mmiotools.cli.diff_work import compare
+    if not _worth_it(request):
+        return _compare(request, ())
+    a, b = request.traces
+    with _reading(a, request.from_format) as one, _reading(b, request.from_format) as other:
+        return _compare(request, (one, other))
 
-        return compare(request, early)
+
+def _compare(request: Request, early: tuple[Ahead[Description], ...]) -> int:
+    from mmiotools.cli.diff_work import compare
+
+    return compare(request, early)
 
 
-def _worth_it(request: Request) -> tuple[str, ...]:
-    """The inputs to read at once: both, where nothing but their accesses is looked at."""
+def _worth_it(request: Request) -> bool:
+    """Are both inputs to be read at once? Where nothing but their accesses is looked at."""
     if compiled() is None or request.at is not None or request.as_trace is not None:
-        return ()
+        return False
     plain = len(request.traces) == 2 and not (request.repeat_a or request.repeat_b or request.groups)
-    if plain and all(map(worth_reading_ahead, request.traces)):
-        return request.traces
-    return ()
+    return plain and all(map(worth_reading_ahead, request.traces))
 
 
 def _reading(path: str, format_name: str | None) -> Ahead[Description]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -18,7 +17,7 @@ from mmiotools.formats import FORMATS
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Trace
 from mmiotools.trace.zones import Last
-from mmiotools.typed import TYPE_CHECKING, BinaryIO
+from mmiotools.typed import TYPE_CHECKING, BinaryIO, Iterable, Iterator
 
 if TYPE_CHECKING:
     from mmiotools.cli.filtering import Asked

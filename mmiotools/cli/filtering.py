@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator
 
 from mmiotools.cli.common import Run, load_regs, open_bytes
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
@@ -16,7 +15,7 @@ from mmiotools.filters.window import Window
 from mmiotools.formats import format_for_path
 from mmiotools.formats.native_magic import MAGIC
 from mmiotools.speed import compiled
-from mmiotools.typed import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from mmiotools.typed import TYPE_CHECKING, BinaryIO, Iterator, NamedTuple, cast
 
 if TYPE_CHECKING:
     import re

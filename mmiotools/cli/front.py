@@ -6,9 +6,8 @@ Only what is spelled as the tables below say; all else, errors included, is clic
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Callable, NamedTuple
 
 #: What the name of an argument ends in that may stand for many.
 _MANY = "..."

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
 import click
 
-from mmiotools.typed import ClassVar
+from mmiotools.typed import ClassVar, Iterator, Mapping, Sequence
 
 #: The heading of options that are in no group.
 OTHERS = "Other options"

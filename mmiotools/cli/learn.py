@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 import click
 
@@ -20,7 +19,7 @@ from mmiotools.models.stream import Place, join
 from mmiotools.trace.matching import Accesses
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape, load_tape
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Callable
 
 SCHEMA = "mmiotools.learn/1"
 

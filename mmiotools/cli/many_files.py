@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
 
 from mmiotools.errors import MmioToolsError, NotATrace, UsageError
 from mmiotools.formats import FORMATS, detect
 from mmiotools.formats.source import open_source, strip_compression
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Iterator, NamedTuple, Sequence
 
 #: Suffixes of formats that other files have, too.
 _COMMON = frozenset({".txt", ".log", ".csv", ".tsv", ".json", ".trace"})

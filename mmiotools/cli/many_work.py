@@ -8,7 +8,6 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
 
 from mmiotools.cli.common import Run
 from mmiotools.cli.many_files import Job
@@ -18,7 +17,7 @@ from mmiotools.formats.source import describe
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import Spread, Trace
 from mmiotools.trace.uninterrupted import uninterrupted
-from mmiotools.typed import TYPE_CHECKING, Any, TypeVar
+from mmiotools.typed import TYPE_CHECKING, Any, Callable, Iterator, Sequence, TypeVar
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import click
 from click.shell_completion import CompletionItem
 
 from mmiotools.formats import FORMATS
-from mmiotools.typed import Any, TypeVar
+from mmiotools.typed import Any, Callable, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 

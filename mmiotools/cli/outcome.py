@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 
 from mmiotools.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, MmioToolsError
+from mmiotools.typed import Callable
 
 
 def outcome(work: Callable[[], int | None]) -> int:

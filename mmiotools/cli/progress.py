@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
-from mmiotools.typed import TYPE_CHECKING, NamedTuple, TypeVar
+from mmiotools.small import contextmanager
+from mmiotools.typed import TYPE_CHECKING, Callable, Iterator, NamedTuple, Sequence, TypeVar
 
 if TYPE_CHECKING:
     from mmiotools.trace.header import Trace

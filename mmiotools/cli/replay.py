@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import partial
 
 import click
@@ -25,7 +24,7 @@ from mmiotools.record.plan import make_card
 from mmiotools.replay import Report, Tape, apply_to, load_tape, recorded_driver, replay
 from mmiotools.replay.run import replay_header
 from mmiotools.serve.qtest_card import PREFIX, QemuModel, QtestCard
-from mmiotools.typed import Any, ClassVar
+from mmiotools.typed import Any, ClassVar, Sequence
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [

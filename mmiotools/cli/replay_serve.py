@@ -7,7 +7,6 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
 
 from mmiotools.cli.common import Run, choose_format, open_output
 from mmiotools.cli.replay_terms import Terms, tell_rules
@@ -24,7 +23,7 @@ from mmiotools.replay.under_qemu import choose_transport, parse_command
 from mmiotools.serve import TRANSPORTS
 from mmiotools.serve.loop import Stop
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Iterator, NamedTuple, Sequence
 
 
 class Options(NamedTuple):

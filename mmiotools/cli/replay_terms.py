@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import click
@@ -16,7 +15,7 @@ from mmiotools.models.cardfile import read_card
 from mmiotools.replay import DEFAULT, POLICIES
 from mmiotools.replay.entries import AUTO
 from mmiotools.replay.settings import WINDOW, Settings, parse_timing
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Callable, Sequence
 
 
 def complete_policies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mmiotools.cli.common import Run, choose_format, default_format
 from mmiotools.errors import UsageError
 from mmiotools.formats import FORMATS
 from mmiotools.streams.unify import common_header
 from mmiotools.trace.header import Trace, TraceHeader
+from mmiotools.typed import Sequence
 
 
 def named_inputs(inputs: tuple[str, ...]) -> tuple[str, ...]:

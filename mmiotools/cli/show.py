@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
 
 import click
 
@@ -17,7 +16,7 @@ from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.matching import OP_LETTERS
 from mmiotools.trace.names import Found, Names
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Iterator, Mapping
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
 
 import click
 
@@ -18,7 +17,7 @@ from mmiotools.filters.patterns import compile_pattern
 from mmiotools.formats import FORMATS
 from mmiotools.streams.split import Cut, Writer, by_count, by_device, by_mark, by_size, by_time, write_parts
 from mmiotools.trace.header import Trace
-from mmiotools.typed import BinaryIO
+from mmiotools.typed import BinaryIO, Iterator
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
 EXAMPLES = [

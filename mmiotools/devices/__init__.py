@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mmiotools.engine.interface import Device
 from mmiotools.trace.pyfile import is_python_file, make_from_file
 from mmiotools.trace.registry import Registry
+from mmiotools.typed import Callable
 
 DEVICES: Registry[Callable[[], Device]] = Registry(
     "device",

@@ -19,9 +19,8 @@ mean, and the checksum).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Iterable
 
 WORDS = 64
 BUSY_NS = 2_000_000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 
 from mmiotools.diff.hunks import VOLATILE, Comparison, Hunk
@@ -12,7 +10,7 @@ from mmiotools.events import Event, Kind
 from mmiotools.filters.context import context_mask
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
-from mmiotools.typed import NDArray
+from mmiotools.typed import Iterable, Iterator, NDArray
 
 Indexes = NDArray[np.int64]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from mmiotools.diff.anchors import kgrams
@@ -16,7 +14,7 @@ from mmiotools.diff.rules import recurs
 from mmiotools.events import Kind
 from mmiotools.trace.arrays import among, distinct, flatnonzero
 from mmiotools.trace.matching import Accesses, same
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Sequence
 
 Keys = NDArray[np.uint64]
 Indexes = NDArray[np.int64]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from mmiotools.diff.hunks import Comparison, ReasonTable, Verdict, assemble
 from mmiotools.diff.pairing import Side, pair_runs
 from mmiotools.diff.rules import RULES, Open, Rule
 from mmiotools.trace.matching import Accesses
-from mmiotools.typed import TYPE_CHECKING
+from mmiotools.typed import TYPE_CHECKING, Sequence
 
 if TYPE_CHECKING:
     # Only a comparison with repeats or masks pays for what learns.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mmiotools.diff.grouping import VALUE, counts, group
 from mmiotools.diff.views.base import Options, access_text, paint
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Accesses
+from mmiotools.typed import Iterator
 
 #: Accesses that are put into words at a time.
 _CHUNK = 4096

@@ -7,7 +7,8 @@ that were seen to do that; longer stretches also when what lies between such blo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+
+from mmiotools.typed import Callable, Sequence
 
 Block = tuple[int, ...]
 #: Whether a stretch of `STRETCH` keys is one that is repeated.

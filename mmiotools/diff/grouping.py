@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Access, Accesses
-from mmiotools.typed import Any, NDArray, Record
+from mmiotools.typed import Any, NDArray, Record, Sequence
 
 Indexes = NDArray[np.int64]
 Array = NDArray[Any]

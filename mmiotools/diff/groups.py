@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
 
 from mmiotools.diff.classify import compare_noisy
 from mmiotools.diff.hunks import Comparison
 from mmiotools.diff.rules import RULES, Rule
 from mmiotools.trace.matching import Accesses
-from mmiotools.typed import TYPE_CHECKING, NamedTuple, NDArray
+from mmiotools.typed import TYPE_CHECKING, Iterator, NamedTuple, NDArray, Sequence
 
 if TYPE_CHECKING:
     from mmiotools.diff.learn import Noise

@@ -5,12 +5,10 @@ A version that has lost or gained a habit was changed, also where interrupts mak
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from mmiotools.trace.arrays import split
-from mmiotools.typed import Any, NDArray
+from mmiotools.typed import Any, NDArray, Sequence
 
 Keys = NDArray[np.uint64]
 Mask = NDArray[np.bool_]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.diff.pairing import Pairing, Side, pair_runs
 from mmiotools.diff.runs import Runs, ranges
 from mmiotools.trace.arrays import append, flatnonzero, steps
 from mmiotools.trace.matching import Accesses, all_same, same
-from mmiotools.typed import NamedTuple, NDArray, Record
+from mmiotools.typed import Iterator, NamedTuple, NDArray, Record
 
 Indexes = NDArray[np.int64]
 Reasons = NDArray[np.int32]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -16,7 +15,7 @@ from mmiotools.diff.varying import Values
 from mmiotools.filters.masks import NOTHING_SAID, Mask, MaskFile
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.matching import Accesses, accesses_of
-from mmiotools.typed import NDArray
+from mmiotools.typed import Iterator, NDArray, Sequence
 
 Indexes = NDArray[np.int64]
 Rows = NDArray[np.bool_]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-
 import numpy as np
 
 from mmiotools.diff.learn import Noise
@@ -11,6 +9,7 @@ from mmiotools.events import Kind
 from mmiotools.filters.masks import FLOATING, Mask, access_line, mask_lines
 from mmiotools.trace.arrays import among, first_of_each, flatnonzero
 from mmiotools.trace.matching import Access, Accesses
+from mmiotools.typed import Iterable, Iterator, Sequence
 
 #: Longer blocks say too little about anything but the recordings at hand.
 _LONGEST = 256

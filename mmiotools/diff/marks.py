@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.filters.patterns import MAX_SEARCHED
 from mmiotools.trace.batch import Batch
+from mmiotools.typed import Iterator
 
 
 class MarkFinder:

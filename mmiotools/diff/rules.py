@@ -5,8 +5,6 @@ Each looks at differences that nothing has explained yet and says of which it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-
 import numpy as np
 
 from mmiotools.diff.floating import LONGEST_ROUND
@@ -18,7 +16,7 @@ from mmiotools.events import Kind
 from mmiotools.trace.arrays import among, distinct, first_of_each, flatnonzero
 from mmiotools.trace.hashing import lowest_bits, rows_like
 from mmiotools.trace.matching import Accesses
-from mmiotools.typed import NamedTuple, NDArray, Record, TypeAlias
+from mmiotools.typed import Callable, Iterable, Iterator, NamedTuple, NDArray, Record, TypeAlias
 
 Indexes = NDArray[np.int64]
 Keys = NDArray[np.uint64]

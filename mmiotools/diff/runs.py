@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from mmiotools.trace.arrays import append, flatnonzero
-from mmiotools.typed import NDArray, Record
+from mmiotools.typed import NDArray, Record, Sequence
 
 Indexes = NDArray[np.int64]
 Rows = tuple[Indexes, Indexes, Indexes]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from inspect import isfunction
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from mmiotools.engine.interface import Driver
 from mmiotools.errors import UsageError
 from mmiotools.trace.pyfile import is_python_file, load_attribute
 from mmiotools.trace.registry import API, Registry
-from mmiotools.typed import Any, ClassVar, NamedTuple
+from mmiotools.typed import Any, Callable, ClassVar, Mapping, NamedTuple
 
 DRIVERS: Registry[Driver] = Registry(
     "driver",

@@ -9,14 +9,13 @@ INTMS alone in its interrupt handler: `DIFFERENCES`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
 
 from mmiotools.drivers import block_queues as q
 from mmiotools.drivers.block_queues import Controller, Failure, Memory, Pair, Request
 from mmiotools.drivers.differences import Difference
 from mmiotools.engine.interface import Kernel
 from mmiotools.trace.registry import API
-from mmiotools.typed import ClassVar, NamedTuple
+from mmiotools.typed import Callable, ClassVar, Mapping, NamedTuple
 
 MAPPED = 0x4000
 BLOCK = 512

@@ -10,14 +10,13 @@ so that one interrupt does for four: `DIFFERENCES`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
 
 from mmiotools.drivers import nic_hardware as hw
 from mmiotools.drivers.differences import Difference
 from mmiotools.drivers.nic_hardware import Failure, Hardware
 from mmiotools.engine.interface import Kernel
 from mmiotools.trace.registry import API
-from mmiotools.typed import ClassVar, NamedTuple
+from mmiotools.typed import Callable, ClassVar, Mapping, NamedTuple
 
 MAPPED = 0x20000
 DESCRIPTOR, BUFFER = 16, 2048

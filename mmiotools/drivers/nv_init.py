@@ -7,12 +7,10 @@ changed value, a removed read, two swapped writes, and a poll loop that looks fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from mmiotools.drivers.differences import Difference
 from mmiotools.engine.interface import Kernel
 from mmiotools.trace.registry import API
-from mmiotools.typed import ClassVar, NamedTuple
+from mmiotools.typed import Callable, ClassVar, Mapping, NamedTuple
 
 PMC_BOOT_0, PMC_INTR, PMC_INTR_EN, PMC_ENABLE = 0x000000, 0x000100, 0x000140, 0x000200
 PTIMER_NUMERATOR, PTIMER_DENOMINATOR, PTIMER_LOW, PTIMER_HIGH = 0x009200, 0x009210, 0x009400, 0x009410

@@ -12,12 +12,11 @@ A driver for several CPUs is a generator: it yields instructions, and is sent wh
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Generator, Mapping
 
 from mmiotools.engine.instructions import Load, Store
 from mmiotools.engine.interface import SmpKernel
 from mmiotools.trace.registry import API
-from mmiotools.typed import Any, ClassVar
+from mmiotools.typed import Any, Callable, ClassVar, Generator, Mapping
 
 MAPPED = 0x1000000
 SCRATCH, STRIDE = 0x600800, 16

@@ -18,12 +18,10 @@ Version 1 has one write, so that no two of its writes can be swapped; the versio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from mmiotools.drivers.differences import Difference
 from mmiotools.engine.interface import Kernel
 from mmiotools.trace.registry import API
-from mmiotools.typed import ClassVar
+from mmiotools.typed import Callable, ClassVar, Mapping
 
 STRAPS = 0x101000
 PCRTC_INTR = 0x600100

@@ -7,12 +7,10 @@ before each; version 2 fills the FIFO whenever the port interrupts. `DIFFERENCES
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from mmiotools.drivers.differences import Difference
 from mmiotools.engine.interface import Kernel
 from mmiotools.trace.registry import API
-from mmiotools.typed import ClassVar, NamedTuple
+from mmiotools.typed import Callable, ClassVar, Mapping, NamedTuple
 
 DATA, IER, IIR, FCR, LCR, MCR, LSR, MSR, SCR = 0, 1, 2, 2, 3, 4, 5, 6, 7
 DIVISOR_LOW, DIVISOR_HIGH = 0, 1

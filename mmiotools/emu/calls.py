@@ -7,13 +7,12 @@ opaque, and only its address is checked.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
 
 from mmiotools.emu.printk import format_text
 from mmiotools.emu.space import Space
 from mmiotools.engine.kernel import Kernel
 from mmiotools.errors import DriverError
-from mmiotools.typed import Protocol
+from mmiotools.typed import Callable, Iterator, Protocol
 
 #: The address of the device, in no memory.
 PDEV = 0xFFFF8880F0000000

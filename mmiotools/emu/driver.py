@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 
 from mmiotools.emu.calls import CALLS, PDEV
 from mmiotools.emu.elf import default_name, read_object
@@ -14,7 +13,7 @@ from mmiotools.engine import interface
 from mmiotools.engine.kernel import Kernel
 from mmiotools.errors import UsageError
 from mmiotools.trace.registry import API
-from mmiotools.typed import ClassVar
+from mmiotools.typed import Callable, ClassVar, Mapping
 
 PROBE = "mmio_driver_probe"
 _VERSION = re.compile(rf"{PROBE}(?:_([0-9A-Za-z.]+))?\Z")

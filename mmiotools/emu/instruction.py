@@ -6,8 +6,6 @@ on them, and what it wrote there is stored. Pages are checked first, so nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 from unicorn.x86_const import UC_X86_REG_RAX
 
 from mmiotools.emu.elf import PAGE
@@ -16,6 +14,7 @@ from mmiotools.emu.space import Space
 from mmiotools.engine.cpu import Cpu, Memory, Operand
 from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT
 from mmiotools.errors import DriverError
+from mmiotools.typed import Iterator, Sequence
 
 #: Accesses that the bus carries in one piece, bytes.
 _WHOLE = (1, 2, 4, 8, 16)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mmiotools.emu.elf import PAGE, ObjectFile, Section
 from mmiotools.engine.cpu import CODE_START
 from mmiotools.errors import UsageError
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Collection, Mapping, NamedTuple
 
 #: Where the kernel's functions are. They lie within 2 GiB of the driver, as -mcmodel=kernel wants it.
 STUBS_START = 0xFFFFFFFF81000000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import iced_x86
 from iced_x86 import (
     Code,
@@ -20,7 +18,7 @@ from iced_x86 import (
 from unicorn import x86_const
 
 from mmiotools.errors import DriverError
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Callable, NamedTuple
 
 LONGEST = 15
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+
+from mmiotools.typed import Callable
 
 _SPEC = re.compile(rb"%(?P<flags>[-+ #0]*)(?P<width>\*|\d{1,9})?(?:\.(?P<precision>\*|\d{1,9})?)?"
                    rb"(?P<length>hh|ll|[hlLqjzt])?(?P<kind>.)", re.DOTALL)

@@ -7,7 +7,6 @@ happen behind the fault engine's back; the pages of one instruction are shown as
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable
 
 from unicorn import Uc, UcError
 from unicorn.unicorn_const import (
@@ -29,7 +28,7 @@ from unicorn.x86_const import UC_X86_INS_IN, UC_X86_INS_OUT, UC_X86_REG_RIP
 from mmiotools.emu.elf import PAGE
 from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT
 from mmiotools.errors import DriverError
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Callable, Iterable, NamedTuple
 
 #: An instruction touches at most two operands, each on at most two pages.
 SCRATCH_PAGES = 4

@@ -6,14 +6,12 @@ through, and every value passes through here, whatever the instruction does with
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mmiotools.engine.bus import Target
 from mmiotools.engine.cpu import Cpu, Operand
 from mmiotools.engine.machine import Machine
 from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, PF_PROTECTION, PF_WRITE, WRITABLE
 from mmiotools.engine.probes import Access, Probe, ProbeSet
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Callable, NamedTuple
 
 _MASKS = {width: (1 << 8 * width) - 1 for width in range(1, 33)}
 _new = tuple.__new__

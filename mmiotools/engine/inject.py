@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
 
 from mmiotools.engine.inject_carrier import Carrier
@@ -19,7 +18,7 @@ from mmiotools.errors import ExpressionError, UsageError
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.intervals import IntervalIndex
 from mmiotools.trace.registry import API
-from mmiotools.typed import ClassVar, NamedTuple, TypeAlias
+from mmiotools.typed import Callable, ClassVar, Iterable, NamedTuple, TypeAlias
 
 #: Registers whose rules are remembered; beyond that they are looked up anew.
 _KNOWN = 1 << 16

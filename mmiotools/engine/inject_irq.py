@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 from mmiotools.engine.inject_carrier import Carrier
 from mmiotools.engine.inject_data import Delay, Hold, Spurious
 from mmiotools.engine.interface import Host
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Callable, Iterable, NamedTuple
 
 
 class _Held(NamedTuple):

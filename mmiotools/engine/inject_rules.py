@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 
 from mmiotools.engine.inject_data import (
@@ -29,7 +28,7 @@ from mmiotools.engine.inject_data import (
 )
 from mmiotools.errors import ExpressionError
 from mmiotools.trace.header import PciDevice
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Iterable, NamedTuple
 
 #: Longest rule, in characters.
 MAX_TEXT = 1000

@@ -6,10 +6,8 @@ field `ax` is what the program had in that register when it came to the instruct
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mmiotools.engine.cpu import IF, TF, Cpu, Memory, Operand
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Callable, NamedTuple
 
 _PREFIX = {1: b"", 2: b"\x66", 4: b"", 8: b"\x48"}
 

@@ -5,11 +5,10 @@ A device never sleeps and never reads real time; it keeps its own log of what it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 from mmiotools.trace.header import PciDevice
-from mmiotools.typed import Any, ClassVar, NamedTuple
+from mmiotools.typed import Any, Callable, ClassVar, Generator, Iterable, Iterator, Mapping, NamedTuple
 
 #: Name of the region that is a device's configuration space; the BARs are "BAR0" … "BAR5" and "ROM".
 CONFIG = "config"

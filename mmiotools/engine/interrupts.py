@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Callable, NamedTuple
 
 #: A line that stays up through this many calls of its handler is switched off, as kernels do when nobody cares.
 SPURIOUS_LIMIT = 100

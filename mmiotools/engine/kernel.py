@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
-
 from mmiotools.engine.bus import RAM_SIZE
 from mmiotools.engine.cpu import IF, Cpu, Instruction
 from mmiotools.engine.instructions import Alter, Copy, Fill, Load, Store, StoreImmediate
@@ -13,7 +11,7 @@ from mmiotools.engine.mmiotrace import MmioTrace
 from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE
 from mmiotools.engine.pci import PciKernel
 from mmiotools.engine.schedule import Chooser, OwnWait, Program, Scheduler, Stuck, Task, by_chance
-from mmiotools.typed import Any, NoReturn
+from mmiotools.typed import Any, Generator, Iterable, Mapping, NoReturn
 
 _PHYS_TOP = 1 << 52
 

@@ -7,7 +7,6 @@ generator of micro-steps, each `yield` a point where another CPU may come in bet
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator
 from typing import TypeVar  # that of mmiotools.typed makes no generic aliases
 
 from mmiotools.engine.bus import Bus, Ram
@@ -23,7 +22,7 @@ from mmiotools.engine.mmu import (
     Paging,
 )
 from mmiotools.errors import Deadlock, RecursiveFault
-from mmiotools.typed import TypeAlias
+from mmiotools.typed import Callable, Generator, TypeAlias
 
 #: An instruction that faults more often than this without being finished will never be finished.
 FAULT_LIMIT = 50

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
 
 from mmiotools.engine.cpu import Cpu
 from mmiotools.engine.kmmio import Kmmio
 from mmiotools.engine.probes import Access, Probe, ProbeError
 from mmiotools.events import NOTHING, Event, Kind
 from mmiotools.trace.header import PciDevice
-from mmiotools.typed import Any, TypeAlias
+from mmiotools.typed import Any, Callable, Iterable, Mapping, TypeAlias
 
 Emit: TypeAlias = Callable[[Event], None]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
 
 from mmiotools.engine.bus import RAM_SIZE
 from mmiotools.engine.cpu import IF, Cpu
@@ -13,7 +12,7 @@ from mmiotools.engine.machine import Machine
 from mmiotools.engine.mmu import OFFSET_MASK
 from mmiotools.errors import UsageError
 from mmiotools.trace.header import Bar
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Callable, Mapping
 
 #: Calls that can be made to fail, for a driver's error paths. `fault_page` is the engine's own: memory for the notes
 #: that it keeps of the pages it arms, all but the first.

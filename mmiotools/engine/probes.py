@@ -7,7 +7,6 @@ a probe costs the same whatever it spans.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mmiotools.engine.cpu import Cpu, Operand
@@ -15,7 +14,7 @@ from mmiotools.engine.mmu import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, PageTable
 from mmiotools.engine.quirks import Quirks
 from mmiotools.errors import EngineFailure
 from mmiotools.trace.intervals import Interval, IntervalIndex, OverlapError
-from mmiotools.typed import NamedTuple, TypeAlias
+from mmiotools.typed import Callable, Iterator, NamedTuple, TypeAlias
 
 
 class ProbeError(Exception):

@@ -5,10 +5,8 @@ Each can be switched on and off by itself. docs/quirks.md tells their stories.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from mmiotools.errors import UsageError
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Iterable, Iterator, NamedTuple
 
 SEED, MAINLINE, FIXED = "seed", "mainline", "fixed"
 COMPATS = (SEED, MAINLINE, FIXED)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator, Sequence
 
 from mmiotools.engine.cpu import Cpu
 from mmiotools.engine.machine import Machine, Steps, Wait
 from mmiotools.errors import Deadlock
-from mmiotools.typed import Any, TypeAlias, TypeVar
+from mmiotools.typed import Any, Callable, Generator, Iterator, Sequence, TypeAlias, TypeVar
 
 R = TypeVar("R")
 

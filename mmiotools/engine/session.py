@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +21,7 @@ from mmiotools.engine.schedule import Chooser, by_chance
 from mmiotools.engine.setup import OFF, Setup
 from mmiotools.engine.witness import Witness
 from mmiotools.errors import DriverError, EngineFailure, MmioToolsError
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Callable, Generator, Mapping
 
 _ENGINE = str(Path(__file__).parent) + os.sep
 

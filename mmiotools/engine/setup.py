@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mmiotools.engine.kmmio import EMULATE, POLICIES, STEP, STOP_THE_WORLD
 from mmiotools.engine.mmu import Paging, choose_paging
 from mmiotools.engine.quirks import COMPATS, FIXED, SEED, Quirks, choose_quirks
 from mmiotools.errors import UsageError
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Mapping
 
 #: What can be said for the engine: a policy, or that nothing is probed.
 OFF = "off"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mmiotools.engine.interface import CONFIG, Seen
 from mmiotools.events import ACCESSES, Event, Kind
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.intervals import IntervalIndex
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Hashable, Iterable, NamedTuple, Sequence
 
 #: Readings of UNKNOWN events followed at a time, and recorded accesses looked ahead to choose between two.
 _MAX_STATES = 64

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
 
 from mmiotools.events import Kind
 from mmiotools.filters import expr as tree
 from mmiotools.trace.blocks import Pages, Zone
+from mmiotools.typed import Callable
 
 #: Of one block: may it have what is looked for?
 Test = Callable[[Zone], bool]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from mmiotools.filters.expr import OPERATORS, Span
 from mmiotools.trace.batch import Array, BoolArray
-from mmiotools.typed import NDArray
+from mmiotools.typed import Iterable, NDArray
 
 #: From this many single numbers on, a set is looked up instead of compared one by one.
 _MANY = 8

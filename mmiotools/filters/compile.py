@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -24,7 +23,7 @@ from mmiotools.filters.registers import (
     check_names,
 )
 from mmiotools.trace.batch import Array, Batch, BoolArray
-from mmiotools.typed import TYPE_CHECKING, NDArray
+from mmiotools.typed import TYPE_CHECKING, Callable, NDArray
 
 if TYPE_CHECKING:
     from mmiotools.trace.addrmap import AddressMap, Resolved

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.filters.alive import CONTEXT, LASTING, LiveMaps
 from mmiotools.trace.batch import EOL_CRLF, EOL_NONE, Batch, BoolArray, Column, concatenate
+from mmiotools.typed import Iterator
 
 #: Batches of maps emitted again are not longer than this.
 _PIECE = 1 << 12

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
-
 from mmiotools.events import Kind
-from mmiotools.typed import Any, ClassVar, NamedTuple, Protocol, dataclass_transform
+from mmiotools.small import operator
+from mmiotools.typed import Any, Callable, ClassVar, NamedTuple, Protocol, dataclass_transform
 
 #: Bare words → the kinds that they select. `all` and `access` are shorthands.
 WORDS: dict[str, frozenset[Kind]] = {

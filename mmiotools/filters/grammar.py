@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mmiotools.errors import ExpressionError
 from mmiotools.filters import expr as tree
 from mmiotools.filters import registers
 from mmiotools.filters.lexer import Token, as_bytes, integer, nanoseconds, tokenize, unquote
-from mmiotools.typed import TYPE_CHECKING, TypeVar
+from mmiotools.typed import TYPE_CHECKING, Callable, TypeVar
 
 if TYPE_CHECKING:
     from mmiotools.trace.names import Names

@@ -10,7 +10,6 @@ order; one without a value may have any. `reason` again says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -22,7 +21,7 @@ from mmiotools.filters.grammar import parse
 from mmiotools.trace.matching import ALL_BITS, OP_LETTERS, Access, Accesses
 from mmiotools.trace.names import Names, Place
 from mmiotools.trace.tomlfile import read_toml
-from mmiotools.typed import Any, NamedTuple, NDArray, TypeVar
+from mmiotools.typed import Any, Callable, Iterable, Mapping, NamedTuple, NDArray, Sequence, TypeVar
 
 Rows = NDArray[np.bool_]
 T = TypeVar("T")

@@ -11,14 +11,13 @@ import binascii
 import json
 import re
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 
 from mmiotools.events import Event, Kind, is_damage
 from mmiotools.filters.expr import seconds
 from mmiotools.trace.batch import DTYPES, MAX_EVENTS, Array, Batch, Column, Regions
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Iterator
 
 KNOWN = frozenset(DTYPES)
 POLL = b"# poll "

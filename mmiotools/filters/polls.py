@@ -6,8 +6,6 @@ first turn stays as it is, a NOTE stands for the turns that follow, and what end
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 
 from mmiotools.events import Kind
@@ -15,7 +13,7 @@ from mmiotools.filters import pollnote
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Array, Batch, BoolArray, Column, concatenate
 from mmiotools.trace.polls import stretches
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Iterable, Iterator, NamedTuple
 
 #: Longest loop, in accesses.
 MAX_PERIOD = 4

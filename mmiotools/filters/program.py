@@ -4,14 +4,12 @@ events for Python.
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
-from operator import and_, not_, or_
 
 from mmiotools.events import Kind
 from mmiotools.filters import expr as tree
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.small import array, operator
+from mmiotools.typed import Any, NamedTuple, Sequence
 
 #: Field → the bits of its column, negative where it is signed.
 _BITS = {"width": 8, "addr": 64, "value": 64, "pc": 64, "map": -64, "time": -64, "pid": -64}
@@ -51,10 +49,10 @@ def selected(program: Program, columns: Sequence[Sequence[int | None]]) -> list[
     stack: list[list[bool]] = []
     for step in program.steps:
         if step == _NOT:
-            stack.append(list(map(not_, stack.pop())))
+            stack.append(list(map(operator.not_, stack.pop())))
         elif step in (_AND, _OR):
             second = stack.pop()
-            stack.append(list(map(and_ if step == _AND else or_, stack.pop(), second)))
+            stack.append(list(map(operator.and_ if step == _AND else operator.or_, stack.pop(), second)))
         else:
             number, *ranges = step
             known = {item: item is not None and _lies_in(item, *ranges) for item in set(columns[number])}

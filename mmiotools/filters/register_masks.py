@@ -5,8 +5,6 @@ A name is resolved once a region: to the offsets at which it lies there. Rows ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.filters import expr as tree
@@ -15,7 +13,7 @@ from mmiotools.filters.expr import OPERATORS
 from mmiotools.filters.registers import AtRegister, RegisterMember, RegisterSpan, RegisterValue
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Array, Batch, BoolArray
-from mmiotools.typed import TYPE_CHECKING, NamedTuple, NDArray, Protocol
+from mmiotools.typed import TYPE_CHECKING, Iterator, NamedTuple, NDArray, Protocol
 
 if TYPE_CHECKING:
     from mmiotools.trace.address_space import Region

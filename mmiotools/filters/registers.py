@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mmiotools.errors import ExpressionError
 from mmiotools.filters import expr as tree
 from mmiotools.filters.expr import OPERATORS
 from mmiotools.filters.lexer import Token
-from mmiotools.typed import TYPE_CHECKING, NamedTuple
+from mmiotools.typed import TYPE_CHECKING, Iterator, NamedTuple
 
 if TYPE_CHECKING:
     from mmiotools.filters.grammar import Parser

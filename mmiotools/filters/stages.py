@@ -7,7 +7,6 @@ One pass and flat memory; only `tail` keeps what it may still have to emit.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -20,7 +19,7 @@ from mmiotools.filters.patterns import MAX_SEARCHED
 from mmiotools.filters.window import Window
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, BoolArray
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Iterable, Iterator, NamedTuple
 
 
 class Chunk(NamedTuple):

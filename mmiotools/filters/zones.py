@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -16,6 +15,7 @@ from mmiotools.filters.window import Window
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Array, Batch, BoolArray
 from mmiotools.trace.zones import Choice, Last, Zones
+from mmiotools.typed import Callable
 
 _ACCESSES, _ALL = (1 << (Kind.UNKNOWN + 1)) - 1, (1 << len(Kind)) - 1
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from itertools import chain
 
 from mmiotools.errors import FormatError, NotATrace, UsageError
 from mmiotools.trace.registry import Registry
-from mmiotools.typed import TYPE_CHECKING, TypeVar
+from mmiotools.typed import TYPE_CHECKING, Callable, Iterator, TypeVar
 
 if TYPE_CHECKING:
     from mmiotools.events import Event

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 
 from mmiotools.errors import UsageError
 from mmiotools.formats.base import EVERYTHING, Sniff, Writer
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
-from mmiotools.typed import BinaryIO
+from mmiotools.typed import BinaryIO, Iterator
 
 _INSTALL = "pip install 'mmiotools[arrow]'"
 

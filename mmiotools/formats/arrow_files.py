@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +14,7 @@ from mmiotools.formats.base import damaged
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions, concatenate
 from mmiotools.trace.header import TraceHeader
-from mmiotools.typed import Any, BinaryIO
+from mmiotools.typed import Any, BinaryIO, Iterator
 
 #: Events in a row group of Parquet, and in a record batch of Arrow.
 GROUP = 1 << 17

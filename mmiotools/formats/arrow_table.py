@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,7 @@ from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import DTYPES, EOL_NAMES, Batch, Column, Regions, pack_opcode, unpack_opcode
 from mmiotools.trace.header import TraceHeader
-from mmiotools.typed import Any, NDArray
+from mmiotools.typed import Any, Mapping, NDArray
 
 #: Key of the metadata that holds the header, as JSON; and what its "schema" says.
 KEY = "mmiotools"

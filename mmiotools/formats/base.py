@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
-from collections.abc import Iterator
-from enum import IntEnum
 
 from mmiotools.events import Event, Kind
-from mmiotools.typed import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol
+from mmiotools.typed import TYPE_CHECKING, Any, BinaryIO, ClassVar, IntEnum, Iterator, Protocol
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from mmiotools.formats.source import ByteSource
     from mmiotools.trace.batch import Batch
     from mmiotools.trace.header import TraceHeader
@@ -37,6 +36,12 @@ class Writer(Protocol):
         """Write what is left. The stream stays open; it belongs to the caller."""
 
 
+def _none_lost() -> Counter[str]:
+    from collections import Counter  # takes a while, and who writes needs more than that
+
+    return Counter()
+
+
 #: Events that become text at once.
 _PAGE = 1 << 13
 
@@ -47,7 +52,7 @@ class BatchTexts:
     joins: ClassVar[bool] = True
 
     def __init__(self, out: BinaryIO) -> None:
-        self.lost: Counter[str] = Counter()
+        self.lost = _none_lost()
         self._out = out
 
     def pieces(self, batch: Batch) -> Iterator[bytes | memoryview]:
@@ -65,7 +70,7 @@ class BatchTexts:
     def prepare(self, batch: Batch) -> Any:
         """The text of a batch, and what is lost of it."""
         kept = self._out, self.lost
-        self._out, self.lost = io.BytesIO(), Counter()
+        self._out, self.lost = io.BytesIO(), _none_lost()
         self.write(batch)
         prepared = self._out.getvalue(), self.lost
         self._out, self.lost = kept

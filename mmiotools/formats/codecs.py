@@ -6,11 +6,10 @@ import bz2
 import gzip
 import lzma
 import zlib
-from collections.abc import Callable
 
 import zstandard
 
-from mmiotools.typed import Any, BinaryIO, Protocol
+from mmiotools.typed import Any, BinaryIO, Callable, Protocol
 
 #: What a decoder raises on damaged data.
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.formats.text_numbers import hex_numbers, padded
 from mmiotools.trace.batch import DTYPES, EOL_NAMES, Batch, Regions
 from mmiotools.trace.header import TraceHeader
-from mmiotools.typed import Any, ClassVar, NDArray
+from mmiotools.typed import Any, ClassVar, Iterator, NDArray, Sequence
 
 COLUMNS = ["Operation", "Seqn", "Address", "Value", "Value (Model)", "PC", "Size", "Timestamp", "Model"]
 _BEGIN = b"Operation\tSeqn\t"

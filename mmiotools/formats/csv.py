@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, Array, Batch, BoolArray, unpack_opcode
 from mmiotools.trace.header import PciDevice, TraceHeader
-from mmiotools.typed import Any, BinaryIO
+from mmiotools.typed import Any, BinaryIO, Iterator
 
 COLUMNS = (
     "kind",

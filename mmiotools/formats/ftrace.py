@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 
 from mmiotools.events import Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
@@ -15,7 +14,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import EOL_BYTES, Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
-from mmiotools.typed import BinaryIO, ClassVar
+from mmiotools.typed import BinaryIO, ClassVar, Iterator
 
 #: The beginning of the file `trace`. The mmiotrace tracer prints records of its own.
 _TRACER = re.compile(rb"# tracer: (?!mmiotrace\b)")

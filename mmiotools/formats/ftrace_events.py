@@ -6,8 +6,6 @@ spells it is not good, and is left to `ftrace_lines`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from mmiotools.formats.ftrace_lines import MAX_WIDTH, VIRTUAL, Role
@@ -26,7 +24,7 @@ from mmiotools.formats.text_numbers import (
 )
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Regions
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, Callable, NamedTuple, NDArray
 
 #: trace-cmd gives an event's name and colon so many characters.
 _PADDED = 22

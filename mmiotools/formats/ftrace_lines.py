@@ -7,14 +7,12 @@ This is the exact, slow path. `ftrace_scan` does the bulk of the usual events on
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from enum import IntEnum
 from operator import ne
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
 from mmiotools.trace.batch import Regions
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Callable, IntEnum, NamedTuple
 
 
 class Role(IntEnum):

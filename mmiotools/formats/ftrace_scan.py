@@ -7,7 +7,6 @@ time, its prefix. What is left to Python is to keep each line's own bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 from operator import ne
 
@@ -37,7 +36,7 @@ from mmiotools.formats.text_numbers import (
 from mmiotools.formats.text_numbers import LAST as LAST_CHARACTERS
 from mmiotools.trace.arrays import append, distinct, flatnonzero
 from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions, columnise
-from mmiotools.typed import Any, NDArray
+from mmiotools.typed import Any, Iterator, NDArray
 
 #: Fewer lines of a kind than this are read one by one.
 WORTHWHILE = 16

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Iterable, Iterator, NamedTuple
 
 #: No object is longer; what is comes in pieces of PIECE, as broken.
 LONGEST, PIECE = 1 << 12, 1 << 16

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 import numpy as np
@@ -18,7 +17,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import DTYPES, EOL_LF, EOL_NAMES, Batch, unpack_opcode
 from mmiotools.trace.header import TraceHeader
-from mmiotools.typed import Any, BinaryIO, ClassVar, NDArray
+from mmiotools.typed import Any, BinaryIO, ClassVar, Iterator, NDArray, Sequence
 
 _SCHEMA_LINE = re.compile(rb'\s*\{\s*"schema"\s*:\s*"mmiotools\.trace/')
 _EVENT_LINE = re.compile(rb'^[ \t\r]*+\{\s*+"kind"\s*+:\s*+"[A-Z]', re.MULTILINE)

@@ -11,10 +11,9 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
 
 from mmiotools.formats.extras import extra_fits
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Callable, Mapping, NamedTuple
 
 _HEX = re.compile(r"0[xX][0-9a-fA-F]{1,1024}\Z")
 _BDF = re.compile(r"([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])\Z")

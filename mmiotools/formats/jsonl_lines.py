@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mmiotools.formats.source import ByteSource
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Iterator, NamedTuple
 
 #: A line is no longer than this; of a longer one the beginning is kept and the rest only counted.
 LINE_LIMIT = 1 << 23

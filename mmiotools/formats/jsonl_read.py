@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 import numpy as np
@@ -21,7 +20,7 @@ from mmiotools.formats.text_numbers import Index
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, Regions
 from mmiotools.trace.header import TraceHeader
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Callable, Iterator, Sequence
 
 _SCHEMA = re.compile(rb'\{\s*"schema"\s*:\s*"([^"]*)"')
 

@@ -7,7 +7,6 @@ that the same keys stand at the same places, and only numbers, kinds and names o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from mmiotools.formats.line_columns import MARGIN
 from mmiotools.formats.text_numbers import LAST, Index, Mask, Words, characters, decimal_words, hex_before, u64
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import DTYPES, Regions
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, Iterable, NamedTuple, NDArray
 
 #: Fewer lines than this are read one by one.
 _WORTHWHILE = 64

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, MAX_EVENTS, Batch, Regions
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
-from mmiotools.typed import Any, BinaryIO, ClassVar, NamedTuple, NDArray
+from mmiotools.typed import Any, BinaryIO, ClassVar, Iterator, NamedTuple, NDArray, Sequence
 
 
 class Taken(NamedTuple):

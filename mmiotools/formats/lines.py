@@ -8,8 +8,6 @@ last line without end, and worker processes. Memory: a few blocks of about 2 MiB
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
@@ -17,7 +15,18 @@ from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.header import Spread, Tallied
 from mmiotools.trace.tally import Counted
-from mmiotools.typed import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from mmiotools.typed import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    NamedTuple,
+    Protocol,
+    Sequence,
+    TypeVar,
+)
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch, Regions
@@ -98,13 +107,15 @@ class LineBatches:
         self._hold = hold
         self._reach = reach
         self._notice = notice
+        self._regions: Regions | None = None
         self._batches = self._one_by_one()
 
-    @cached_property
-    def _regions(self) -> Regions:
-        from mmiotools.trace.batch import Regions
+    def _regions_so_far(self) -> Regions:
+        if self._regions is None:
+            from mmiotools.trace.batch import Regions
 
-        return Regions()
+            self._regions = Regions()
+        return self._regions
 
     def __iter__(self) -> Iterator[Batch]:
         return self._batches
@@ -226,9 +237,9 @@ class LineBatches:
         if len(block) >= MAX_LINE and not block.endswith(b"\n"):
             from mmiotools.trace.batch import Batch
 
-            yield Parsed(Batch.from_events([_too_long(block, line)], self._regions), 1)
+            yield Parsed(Batch.from_events([_too_long(block, line)], self._regions_so_far()), 1)
         else:
-            yield from self._parser(block, line, self._regions)
+            yield from self._parser(block, line, self._regions_so_far())
 
 
 def _too_long(line: bytes, number: int) -> Event:

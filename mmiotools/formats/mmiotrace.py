@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import partial
 
 from mmiotools.events import Event
 from mmiotools.formats.base import EVERYTHING, Sniff
@@ -16,7 +14,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.speed import compiled
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
-from mmiotools.typed import TYPE_CHECKING, BinaryIO, ClassVar
+from mmiotools.typed import TYPE_CHECKING, BinaryIO, ClassVar, Iterator
 
 if TYPE_CHECKING:
     from mmiotools.formats.mmiotrace_print import TextWriter
@@ -54,10 +52,12 @@ class Mmiotrace:
         """Batches of at most 64 Ki lines; one event a line, whatever the line holds."""
         header = TraceHeader(self.name, "boot", 6)
         fast = compiled()
-        counter = None if fast is None else partial(count, fast)
-        return header, LineBatches(
-            source, _parse, count=counter, hold=begun_at_the_end, reach=REACH, notice=partial(_notice, header)
-        )
+        counter = None if fast is None else lambda block, line: count(fast, block, line)
+
+        def notice(event: Event) -> None:
+            _notice(header, event)
+
+        return header, LineBatches(source, _parse, count=counter, hold=begun_at_the_end, reach=REACH, notice=notice)
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> TextWriter:
         """Lines onto `out`; as they were spelled where they were lines of this dialect."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import ModuleType
-
 import numpy as np
 
 from mmiotools.events import Kind
@@ -12,7 +9,7 @@ from mmiotools.formats.line_columns import Store
 from mmiotools.formats.mmiotrace_scan import complete
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Iterator, ModuleType
 
 #: The columns that the engine fills, in its order.
 _BYTES, _WORDS = ("kind", "width", "crlf"), ("time", "map", "pid", "start", "end", "addr", "value", "pc", "opcode")

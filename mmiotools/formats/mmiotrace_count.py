@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import Struct
-from types import ModuleType
 
 from mmiotools.formats.mmiotrace_lines import parse_alone
 from mmiotools.trace.tally import Counted, Times, kinds_of
+from mmiotools.typed import Iterator, ModuleType
 
 #: Lines that are not counted, of which places are taken note at once.
 _OTHERS = 1 << 13

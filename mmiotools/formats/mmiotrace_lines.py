@@ -7,14 +7,14 @@ every line that is in any way unusual to `parse_line`. `mmiotrace_render` is the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from functools import cache
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import damaged
 from mmiotools.formats.extras import extra_fits
 from mmiotools.formats.mmiotrace_render import DAMAGED, META, VERSION, render
+from mmiotools.small import cache
 from mmiotools.trace.header import Bar, PciDevice
+from mmiotools.typed import Callable, Sequence
 
 #: Seconds up to what 64 bits of nanoseconds hold.
 _TIME = rb"(\d{1,9}|[0-8]\d{9}|9[01]\d{8})\.(\d{1,9})"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import ModuleType
-
 import numpy as np
 
 from mmiotools.events import Event, Kind, is_damage
@@ -15,7 +12,7 @@ from mmiotools.formats.text_page import Bytes, Mask, Page, table_of
 from mmiotools.speed import compiled
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, Batch
-from mmiotools.typed import BinaryIO
+from mmiotools.typed import BinaryIO, Iterator, ModuleType
 
 #: What lines of READ, WRITE and UNKNOWN begin with; the last is longer.
 _OPS = table_of([b"R ", b"W ", b"\0\0"])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from mmiotools.events import Event, Kind, is_damage
 from mmiotools.trace.header import PciDevice
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Mapping
 
 VERSION = "20070824"
 #: Comment lines that carry what the text dialect has no record for.

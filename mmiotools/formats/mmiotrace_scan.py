@@ -8,8 +8,6 @@ lowest byte is the last character.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.events import Kind
@@ -39,7 +37,7 @@ from mmiotools.formats.text_numbers import (
 )
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions, columnise, pack_opcode
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, Iterator, NamedTuple, NDArray
 
 #: Fewer lines of a kind than this are read one by one.
 _WORTHWHILE = 16

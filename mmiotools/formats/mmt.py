@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, Regions, columnise
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
-from mmiotools.typed import Any, BinaryIO, ClassVar, NDArray
+from mmiotools.typed import Any, BinaryIO, ClassVar, Iterator, NDArray, Sequence
 
 _READS = np.array([ord("r"), ord("R")], np.uint8)
 #: Accesses by virtual address are the second half of the shapes.

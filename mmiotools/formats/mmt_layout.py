@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from mmiotools.events import Event, Kind
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Callable, Mapping, NamedTuple
 
 END = 0x0A
 #: No string or dump in a record is longer: that is as much as the decoder of envytools takes.

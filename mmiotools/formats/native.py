@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
-from mmiotools.typed import TYPE_CHECKING, BinaryIO, ClassVar
+from mmiotools.typed import TYPE_CHECKING, BinaryIO, ClassVar, Iterator
 
 if TYPE_CHECKING:
     from mmiotools.formats.native_write import NativeWriter

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
 
 from mmiotools.formats.native_layout import FRAME_SIZE, MAX_BODY, MAX_HEAD
 from mmiotools.formats.native_stored import Unfit
@@ -14,12 +13,11 @@ from mmiotools.formats.source import ByteSource, Extent
 from mmiotools.trace.header import Tallied
 from mmiotools.trace.in_c import part_in_c
 from mmiotools.trace.tally import Counted
-from mmiotools.typed import TYPE_CHECKING, Any, TypeVar
+from mmiotools.typed import TYPE_CHECKING, Any, Callable, Iterator, Sequence, TypeVar
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from mmiotools.formats.native_read import NativeReader
+    from mmiotools.typed import ModuleType
 
 R = TypeVar("R")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from mmiotools.events import Kind
@@ -19,7 +17,7 @@ from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Batch, BoolArray, Column, Regions
 from mmiotools.trace.zones import Zones
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, Callable, NamedTuple, NDArray
 
 #: Most columns of a block: each may be a few bytes in the file and half a megabyte here.
 MAX_COLUMNS = 256

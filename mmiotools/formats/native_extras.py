@@ -6,13 +6,13 @@ fit is named when it is written, not when it is read.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-
 from mmiotools.formats.extras import EXTRA_TYPES, USUAL_TYPES, extra_fits
 from mmiotools.formats.native_layout import MAX_OBJECTS, pack, unpack
 from mmiotools.formats.native_zstd import Corrupt, expand, squeeze
-from mmiotools.typed import Any
+from mmiotools.typed import TYPE_CHECKING, Any, Mapping
+
+if TYPE_CHECKING:
+    from collections import Counter
 
 Extras = dict[int, dict[str, Any]]
 
@@ -27,6 +27,8 @@ _FLAT = EXTRA_TYPES.keys() - {"meta"}
 
 def encode(extras: Extras) -> tuple[bytes, Counter[str]]:
     """The payload of the extras column, and how often what could not be stored."""
+    from collections import Counter  # takes a while, and who reads does without
+
     lost: Counter[str] = Counter()
     fitting = {row: extra if _well_formed(extra) else _without_misfits(extra, lost) for row, extra in extras.items()}
     try:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.batch import DTYPES, EOL_NONE, Array, Batch, BoolArray, Column, Regions
-from mmiotools.typed import Any, NDArray, TypeVar
+from mmiotools.typed import Any, Callable, NDArray, TypeVar
 
 T = TypeVar("T")
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
 
 from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.speed import compiled
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Callable, NamedTuple
 
 END = b"MMIOEND\n"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from mmiotools.events import Event
@@ -14,7 +12,7 @@ from mmiotools.formats.native_decode import Decoded
 from mmiotools.formats.native_layout import Frame
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, concatenate
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Sequence
 
 #: Events of a block that are known from elsewhere: their numbers in the file, (m,) ascending, and themselves.
 Apart = tuple[NDArray[np.int64], Batch]

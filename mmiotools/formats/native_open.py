@@ -5,7 +5,6 @@ and `native_counting`, and the reader itself is imported when its batches are wa
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
 
 from mmiotools.formats.native_layout import (
     FILE_HEADER_SIZE,
@@ -19,7 +18,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.speed import compiled
 from mmiotools.trace.header import Spread, Tallied, TraceHeader
 from mmiotools.trace.tally import Counted
-from mmiotools.typed import TYPE_CHECKING, Any, TypeVar
+from mmiotools.typed import TYPE_CHECKING, Any, Callable, Iterator, TypeVar
 
 if TYPE_CHECKING:
     from mmiotools.formats.native_read import NativeReader

@@ -5,14 +5,12 @@ A page is one address, until there are too many of them: then pages become large
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.formats.native_table import MAX_PAGES, MAX_SEEN
 from mmiotools.formats.native_zstd import squeeze
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, Iterator, NamedTuple, NDArray
 
 #: Most pages, and bytes of the sets of all blocks; pages of all the sets that are changed together.
 MOST, _MOST_SEEN, _TOGETHER = MAX_PAGES // 4, MAX_SEEN // 4, 1 << 20

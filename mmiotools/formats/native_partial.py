@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from mmiotools.formats.native_columns import Presence, unpack_planes
@@ -20,7 +18,7 @@ from mmiotools.formats.native_planes import (
 )
 from mmiotools.formats.native_zstd import Corrupt, expand, expand_planes
 from mmiotools.trace.batch import BoolArray, Column
-from mmiotools.typed import Any, NDArray
+from mmiotools.typed import Any, Callable, NDArray
 
 #: What a payload that checks out may still raise when it says nonsense.
 _NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 
 from mmiotools.formats.pace import Pace
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, concatenate
-from mmiotools.typed import NDArray
+from mmiotools.typed import Iterable, Iterator, NDArray
 
 #: Blocks that a worker reads at a time, and events in them where all may be kept, or one block.
 _TOGETHER, _EVENTS = 8, 1 << 16

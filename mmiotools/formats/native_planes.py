@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 import numpy as np
 
 from mmiotools.formats.native_layout import ADDRESS, CONSTANT, DELTA, DICTIONARY, ESCAPE, PLAIN
 from mmiotools.speed import compiled
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Column
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, IntEnum, NamedTuple, NDArray
 
 U64 = NDArray[np.uint64]
 Array = NDArray[Any]

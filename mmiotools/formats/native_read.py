@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 
@@ -46,7 +45,7 @@ from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import Spread, TraceHeader
 from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
-from mmiotools.typed import Any, NDArray, TypeVar
+from mmiotools.typed import Any, Callable, Iterator, NDArray, TypeVar
 
 R = TypeVar("R")
 

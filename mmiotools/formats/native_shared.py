@@ -6,8 +6,6 @@ Registers are used in the same ways again and again, so that a block of 65536 ev
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from mmiotools.formats.native_columns import Presence
@@ -17,7 +15,7 @@ from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_planes import U64, Array, chosen, distinct_rows, place_of
 from mmiotools.formats.native_zstd import Corrupt, expand_planes
 from mmiotools.trace.batch import Batch, BoolArray, Column
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, Callable, NamedTuple, NDArray
 
 #: How a column may have its numbers.
 _ENCODINGS = (PLAIN, DICTIONARY, ADDRESS)

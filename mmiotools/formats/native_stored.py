@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import zlib
-from array import array
-from types import ModuleType
 
 from mmiotools.events import NOTHING, Event, Kind
 from mmiotools.formats import native_extras
 from mmiotools.formats.native_zstd import DAMAGED, expand_planes, expand_whole
-from mmiotools.typed import Any, Self
+from mmiotools.small import array
+from mmiotools.typed import Any, Callable, ModuleType, Self
 
 #: The columns that are taken, with the bits of their types; any other makes a block unfit.
 BITS = {
@@ -201,6 +200,10 @@ class Rare:
         """One of them, by its place among them."""
         kind, *fields = self._fields[at]
         return Event._make((Kind(kind), *fields, self._extras.get(self.rows[at], NOTHING)))
+
+    def later(self, at: int) -> Callable[[], Event]:
+        """What makes one of them."""
+        return lambda: self.event(at)
 
     def map_id(self, at: int) -> int | None:
         """The map that one of them names."""

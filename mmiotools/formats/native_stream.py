@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial
 
 from mmiotools.formats.native_layout import (
     FRAME_SIZE,
@@ -14,7 +12,7 @@ from mmiotools.formats.native_layout import (
 from mmiotools.formats.native_magic import MAGIC, SYNC
 from mmiotools.formats.source import Extent
 from mmiotools.trace.header import TraceHeader
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Callable
 
 #: Bytes that are searched for marks at once.
 _WINDOW = 1 << 20
@@ -33,7 +31,8 @@ class Stream:
     @classmethod
     def of_extent(cls, extent: Extent) -> Stream:
         """A part of a file, which is read by position."""
-        stream = cls(partial(next, extent.chunks(), b""), extent.start)
+        chunks = extent.chunks()
+        stream = cls(lambda: next(chunks, b""), extent.start)
         stream._extent = extent
         return stream
 

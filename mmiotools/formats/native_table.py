@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import zlib
-from array import array
-from collections.abc import Iterator
 from itertools import accumulate, repeat
-from operator import lt
 
 from mmiotools.formats.native_layout import (
     END,
@@ -24,9 +21,10 @@ from mmiotools.formats.native_layout import (
     unpack_frame,
 )
 from mmiotools.formats.native_zstd import Corrupt, expand
+from mmiotools.small import array, operator
 from mmiotools.speed import compiled
 from mmiotools.trace.blocks import Pages, Zone
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Iterator, NamedTuple
 
 #: A block takes at least so many bytes: its frame, a head and a body.
 _LEAST = FRAME_SIZE + 2
@@ -113,7 +111,7 @@ def _pages(described: Any, seen: Any, blocks: int) -> Pages:
     if size > MAX_SEEN:
         raise Corrupt("an impossible number of pages")
     pages = running_sums(_numbers(expand(numbers, 8 * count)))
-    if not all(map(lt, pages, pages[1:])):
+    if not all(map(operator.lt, pages, pages[1:])):
         raise Corrupt("pages out of order")
     return Pages(shift, pages, expand(seen, size))
 

@@ -4,14 +4,12 @@ ordinary is left to who decodes it, who also says what is wrong with one that is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import Struct
-from types import ModuleType
 
 from mmiotools.events import NOTHING, Event, Kind
 from mmiotools.formats.native_stored import WRONG, Unfit, countable, extras_of
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH, Counted, Times
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Iterator, ModuleType
 
 #: A row that is no access: its number, time, map, address, kind, width, and which of these it has.
 _RARE = Struct("=qqqQBBB5x")

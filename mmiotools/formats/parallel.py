@@ -6,18 +6,16 @@ A worker has at most two pieces: the next one lies in its pipe when it is done w
 
 from __future__ import annotations
 
-import contextlib
 import marshal
 import os
 import select
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice, pairwise
 
 from mmiotools.errors import MmioToolsError
+from mmiotools.small import deque, suppress
 from mmiotools.trace.in_c import dumps, loads, signal
 from mmiotools.trace.uninterrupted import uninterrupted
-from mmiotools.typed import Any, NoReturn, TypeVar
+from mmiotools.typed import Any, Callable, Iterable, Iterator, NoReturn, TypeVar
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -84,11 +82,14 @@ def ordered_map(
     if not wanted:
         yield from map(function, chain(first, remaining))
         return
-    with contextlib.ExitStack() as stack:
-        pool: list[_Worker] = []
+    pool: list[_Worker] = []
+    try:
         for _ in range(wanted):
-            pool.append(stack.enter_context(_Worker(function, pool)))
+            pool.append(_Worker(function, pool))
         yield from _spread(pool, chain(first, remaining), ahead)
+    finally:
+        for worker in pool:
+            worker.end()
 
 
 def _spread(pool: list[_Worker], pieces: Iterator[Any], ahead: int) -> Iterator[Any]:
@@ -160,14 +161,12 @@ class _Worker:
         os.close(pieces)
         os.close(results)
 
-    def __enter__(self) -> _Worker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """Its end, whatever it is doing."""
         self.no_more()
         os.close(self.results)
         # Where nobody wants to be told of children that ended, it may be gone.
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        with suppress(ProcessLookupError, ChildProcessError):
             os.kill(self._process, signal.SIGKILL)
             os.waitpid(self._process, 0)
 
@@ -179,7 +178,7 @@ class _Worker:
         # Else each might wait for the other to read.
         early = self.answer() if self.asked and len(packed) > _FITS else {}
         self.asked.append(number)
-        with contextlib.suppress(OSError):  # it died, as whoever asks for the answer is told
+        with suppress(OSError):  # it died, as whoever asks for the answer is told
             _send(self._pieces, packed)
         return early
 
@@ -204,7 +203,7 @@ def _widen(pipe: int) -> None:
     """Let a pipe hold a result, where the system can: its worker goes on while the results before are waited for."""
     import fcntl  # not everywhere, but wherever there is fork
 
-    with contextlib.suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError):
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _WIDTH)
 
 
@@ -216,7 +215,7 @@ def _serve(function: Callable[[Any], Any], pieces: int, results: int, parents: l
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         for end in parents:
             os.close(end)
-        with contextlib.suppress(EOFError, OSError):
+        with suppress(EOFError, OSError):
             while True:
                 _send(results, _answer(function, _receive(pieces)))
         status = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 
 from mmiotools.errors import FormatError, UsageError
 from mmiotools.events import Event, Kind
@@ -15,7 +14,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
-from mmiotools.typed import Any, BinaryIO, ClassVar
+from mmiotools.typed import Any, BinaryIO, ClassVar, Iterator
 
 _RECORDS = re.compile(rb'"[Rr]ecords"\s*:\s*\[')
 _TRACE = re.compile(rb'"(?:bar_index|BARIndex)"\s*:')

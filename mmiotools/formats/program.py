@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 
 import numpy as np
@@ -26,7 +25,7 @@ from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import ROM, PciDevice, TraceHeader
 from mmiotools.trace.names import Names
-from mmiotools.typed import Any, BinaryIO, NamedTuple, NDArray
+from mmiotools.typed import Any, BinaryIO, Callable, Iterator, NamedTuple, NDArray, Sequence
 
 #: Rows that are printed at once.
 _PAGE = 1 << 13

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import numpy as np
 
 from mmiotools.events import Event
 from mmiotools.trace.batch import Batch, Column, Regions, columnise
+from mmiotools.typed import Callable
 
 #: Ports of a PC, and of every other machine that QEMU gives an I/O space, lie below.
 PORTS = 1 << 16

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.lines import LineBatches, Parsed, without_end
@@ -15,7 +14,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
-from mmiotools.typed import BinaryIO, ClassVar
+from mmiotools.typed import BinaryIO, ClassVar, Iterator
 
 _STAMP = rb"(?:\d{1,9}@\d{1,10}\.\d{6}:|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?Z )"
 _RECORD = re.compile(

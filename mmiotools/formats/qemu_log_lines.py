@@ -7,7 +7,6 @@ This is the exact, slow path. `qemu_log_scan` does the bulk on columns and leave
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from mmiotools.events import Event, Kind
@@ -16,7 +15,7 @@ from mmiotools.formats.mmiotrace_lines import parse_line as parse_comment
 from mmiotools.formats.mmiotrace_render import DAMAGED, META
 from mmiotools.formats.qemu_events import region_name, short, text_of
 from mmiotools.formats.qemu_log_print import render
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Callable
 
 _HEX = rb"(0x[0-9a-f]{1,16}|0)"
 _INT = rb"(-?\d{1,9})"

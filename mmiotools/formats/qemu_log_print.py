@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,7 +14,7 @@ from mmiotools.formats.qemu_events import full
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, Batch
 from mmiotools.trace.header import TraceHeader
-from mmiotools.typed import Any, BinaryIO, NDArray
+from mmiotools.typed import Any, BinaryIO, Iterator, Mapping, NDArray
 
 #: Names of a vfio region's last part, and the numbers of BARs.
 _BARS = {f"BAR{number}": number for number in range(6)} | {"ROM": 6}

@@ -8,8 +8,6 @@ that does not fit goes there, and keeps its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 
 from mmiotools.events import Event, Kind
@@ -23,7 +21,7 @@ from mmiotools.formats.qemu_log_stamps import Stamps, iso_stamps, pid_stamps
 from mmiotools.formats.text_numbers import U64, Index, Mask, Words, characters, hex_before, u64
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import EOL_CRLF, EOL_LF, MAX_EVENTS, Batch, Column, Regions
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, Iterable, Iterator, NamedTuple, NDArray
 
 #: Fewer lines of a kind than this are read one by one.
 _WORTHWHILE = 16

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -33,7 +32,7 @@ from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Regions
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
-from mmiotools.typed import BinaryIO, ClassVar
+from mmiotools.typed import BinaryIO, ClassVar, Iterator
 
 #: Bytes of damage that one NOTE holds.
 _PIECE = 1 << 16

@@ -8,7 +8,6 @@ between becomes damage, in pieces of bounded length, so that memory is flat what
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from mmiotools.formats.base import damaged
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import MAX_EVENTS, Batch
-from mmiotools.typed import Any, NamedTuple, NDArray, Protocol
+from mmiotools.typed import Any, Iterator, NamedTuple, NDArray, Protocol, Sequence
 
 Index = NDArray[np.int64]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -37,7 +36,7 @@ from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch, BoolArray, Regions, columnise
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
-from mmiotools.typed import Any, BinaryIO, ClassVar, NDArray
+from mmiotools.typed import Any, BinaryIO, ClassVar, Iterator, NDArray, Sequence
 
 #: The region of accesses that no live probe covers: offsets in it are virtual addresses.
 VIRT = "virt"

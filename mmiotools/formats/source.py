@@ -11,10 +11,9 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Iterator
 
 from mmiotools.errors import FormatError, NotATrace, UsageError
-from mmiotools.typed import Any, BinaryIO, NamedTuple
+from mmiotools.typed import Any, BinaryIO, Iterator, NamedTuple
 
 #: How much of the input formats see when they are asked whether it is theirs.
 HEAD = 1 << 16

@@ -5,12 +5,10 @@ No knowledge of lines or records here. Every decoder also says where the spellin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray, Sequence
 
 U64 = NDArray[np.uint64]
 Index = NDArray[np.int64]

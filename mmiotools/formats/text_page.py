@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
-from mmiotools.typed import Any, NDArray
+from mmiotools.typed import Any, NDArray, Sequence
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

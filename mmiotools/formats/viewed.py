@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 
 from mmiotools.errors import UsageError
@@ -14,7 +12,7 @@ from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.names import Names
-from mmiotools.typed import Any, BinaryIO, NamedTuple, NDArray
+from mmiotools.typed import Any, BinaryIO, Callable, Iterator, NamedTuple, NDArray
 
 #: Registers that are told apart; accesses to more are counted, and shown at their region alone.
 MAX_REGISTERS = 1 << 16

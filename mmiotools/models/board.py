@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from mmiotools.models.kinds import Model
 from mmiotools.models.learn import merge
 from mmiotools.models.stream import Vocabulary
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Iterable
 
 #: How far away a register is that a new one may be like, in bytes.
 _NEAR = 64

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mmiotools.errors import UsageError
@@ -10,6 +9,7 @@ from mmiotools.models.learn import Learned, learn
 from mmiotools.models.stream import Place, Stream, join
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import Callable, Sequence
 
 
 @dataclass(slots=True)

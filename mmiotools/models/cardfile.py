@@ -6,8 +6,6 @@ a table beside.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-
 from mmiotools.errors import FormatError
 from mmiotools.models.card import Card
 from mmiotools.models.kinds import KINDS
@@ -16,7 +14,7 @@ from mmiotools.models.spell import checked, spelled
 from mmiotools.models.stream import Place
 from mmiotools.trace.header import Bar, PciDevice
 from mmiotools.trace.tomlfile import read_toml
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Iterable, Iterator, Mapping
 
 SCHEMA = "mmiotools.card/1"
 

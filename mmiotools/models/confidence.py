@@ -10,11 +10,10 @@ far the confidences hold.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from math import exp, log
 
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Hashable, NamedTuple
 
 #: A model is perfect, good, fair or poor by the share of reads that it got wrong; "once" was tried once only, "unread"
 #: never, and a "clock" counts by uneven steps.

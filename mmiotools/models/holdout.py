@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +11,7 @@ from mmiotools.models.learn import learn
 from mmiotools.models.predict import Predictor, path_of
 from mmiotools.models.step import Step, perturbed, steps
 from mmiotools.models.stream import READ, WRITE, Stream
+from mmiotools.typed import Iterable, Iterator
 
 #: Parts of the only recording, and recordings that are held out of many.
 _PARTS, _RECORDINGS = 4, 8

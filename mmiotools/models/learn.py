@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from mmiotools.models.kinds.storage import Storage
 from mmiotools.models.kinds.volatile import Volatile
 from mmiotools.models.stream import READ, WRITE, Place, Stream
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.typed import NDArray
+from mmiotools.typed import Iterable, Iterator, NDArray
 
 _Rows = NDArray[np.intp]
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Mapping
 
 import numpy as np
 
 from mmiotools.models.stream import BREAK, READ, WRITE, Stream
 from mmiotools.trace.arrays import split
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, Mapping, NamedTuple, NDArray
 
 #: Accesses that are kept to be followed; models of registers are learned from all.
 MAX_ROWS = 1 << 21

@@ -9,14 +9,12 @@ answered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from mmiotools.models.board import Board
 from mmiotools.models.confidence import FAIR, UNSEEN, UNSEEN_LIKE, Cell, Evidence, Known, alone, beside, lost
 from mmiotools.models.learn import Learned
 from mmiotools.models.path import Follower, Found, Path
 from mmiotools.models.stream import READ, WRITE, Stream, Vocabulary
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Iterable, NamedTuple
 
 #: Where an answer came from.
 MODEL, PATH, PLAIN = "model", "path", "plain"

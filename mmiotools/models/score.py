@@ -6,7 +6,6 @@ and is right if that is the recorded value. No strategy ever sees a recorded ans
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mmiotools.models.holdout import gather
@@ -15,7 +14,7 @@ from mmiotools.models.naive import LastValue, PlainRam, RegisterQueue, Sequence,
 from mmiotools.models.predict import Predictor, path_of
 from mmiotools.models.step import Step
 from mmiotools.models.stream import READ, WRITE, Stream, Vocabulary
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Iterable
 
 #: Confidences are compared with what was right in so many bins of equal width.
 BINS = 10

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 from mmiotools.models.stream import READ, WRITE, Stream
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Iterator, NamedTuple
 
 
 class Step(NamedTuple):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, Iterable, Iterator, NamedTuple, NDArray
 
 #: What an access does; with the register's number times 4 it makes a symbol.
 READ, WRITE, UNKNOWN = 0, 1, 2

@@ -5,9 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-from array import array
-from collections.abc import Callable, Iterator
-from types import ModuleType
 
 from mmiotools.events import NOTHING, Event, Kind, is_damage
 from mmiotools.formats import FORMATS, detect
@@ -17,12 +14,13 @@ from mmiotools.formats.native_layout import UNKNOWN_COUNT
 from mmiotools.formats.native_stored import WRONG, Unfit, countable, extras_of, rare_rows
 from mmiotools.formats.native_table import Table, read_table, sound_header
 from mmiotools.formats.source import ByteSource, open_source
+from mmiotools.small import array
 from mmiotools.speed import compiled
 from mmiotools.trace.address_space import AddressSpace, Segments
 from mmiotools.trace.memory import keep_freed_memory
 from mmiotools.trace.shared import APART, Description, Place, Same
 from mmiotools.trace.stable import stable_hash
-from mmiotools.typed import Any, TypeAlias
+from mmiotools.typed import Any, Callable, Iterator, ModuleType, TypeAlias
 
 #: The columns that are taken, with their types, and the size of an item.
 _COLUMNS = {"op": ("u1", 1), "width": ("i2", 2), "region": ("i4", 4), "offset": ("u8", 8), "value": ("u8", 8)}

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from types import ModuleType
 
 from mmiotools.events import Event, Kind
 from mmiotools.filters import blocks
@@ -17,9 +13,10 @@ from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.native_stored import Rare, Rows, Stored, Unfit, joined
 from mmiotools.formats.native_table import Table, read_table, running_sums, sound_header
 from mmiotools.quick.sheets import Sheet, Sheets
+from mmiotools.small import array
 from mmiotools.speed import compiled
 from mmiotools.trace.memory import keep_freed_memory
-from mmiotools.typed import TYPE_CHECKING, NamedTuple
+from mmiotools.typed import TYPE_CHECKING, Callable, Iterable, Iterator, ModuleType, NamedTuple
 
 if TYPE_CHECKING:
     from mmiotools.formats.pace import Pace
@@ -267,7 +264,7 @@ class Selection:
         for at in which:
             kind = kinds[at]
             if kind in _OF_MAPS and (map_id := rare.map_id(at)) is not None:
-                maps.follow(map_id, partial(rare.event, at), kind == Kind.UNMAP, inside)
+                maps.follow(map_id, rare.later(at), kind == Kind.UNMAP, inside)
 
     def _cut(self, number: int, low: int, high: int, before: bool, maps: LiveMaps[Told]) -> tuple[Part, bool]:
         """What is kept of a block, and whether its last event is inside."""

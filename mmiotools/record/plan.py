@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from mmiotools.engine.setup import OPTIONS, Setup
 from mmiotools.errors import ExpressionError, UsageError
 from mmiotools.trace.names import Names
 from mmiotools.trace.tomlfile import read_toml
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Iterable, Mapping, NamedTuple, Sequence
 
 #: The keys of a scenario file besides those of `engine.setup.OPTIONS`, and what each must be.
 SCENARIO_KEYS: dict[str, tuple[type, str]] = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mmiotools.engine.interface import Device
 from mmiotools.engine.mmiotrace import VERSION
 from mmiotools.engine.session import Outcome, run_driver
@@ -15,6 +13,7 @@ from mmiotools.trace.batch import Batch
 from mmiotools.trace.gather import gather
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.intervals import OverlapError
+from mmiotools.typed import Callable
 
 
 def trace_header(plan: Plan) -> TraceHeader:

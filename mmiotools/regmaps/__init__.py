@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from mmiotools.regmaps.source import Reader, Source, read_text
 from mmiotools.trace.names import Names
 from mmiotools.trace.registry import Registry
 from mmiotools.trace.regmap import Binding, RegisterMap
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Callable, Iterable, NamedTuple
 
 #: In the order in which they look at a file; the plain table takes the least to be recognised.
 READERS: Registry[Reader] = Registry(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Mapping, NamedTuple
 
 MAX_DEPTH = 40
 _MASK = (1 << 64) - 1

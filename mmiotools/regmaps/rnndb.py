@@ -11,13 +11,13 @@ Reference: the rules-ng-ng documentation of envytools.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmiotools.regmaps.source import Collector, Reader, Source, distinct, number, read_text
 from mmiotools.regmaps.xmltree import Node, looks_like_xml, parse_xml
 from mmiotools.trace.regmap import MAX_ELEMENTS, Field, Register, RegisterMap, clean_name
+from mmiotools.typed import Iterator
 
 MAX_DEPTH = 16
 MAX_FILES = 256

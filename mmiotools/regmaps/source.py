@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmiotools.errors import FormatError, UsageError
 from mmiotools.trace.regmap import MAX_ELEMENTS, Binding, Field, Register, RegisterMap, fault_of
+from mmiotools.typed import Callable, Iterable
 
 #: Largest file that is read, in bytes; the largest vendor files that are known have a third of it.
 MAX_BYTES = 32 << 20

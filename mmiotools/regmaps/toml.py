@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import replace
 
 from mmiotools.errors import FormatError, UsageError
 from mmiotools.regmaps.source import Collector, Reader, Source, distinct, number
 from mmiotools.trace.regmap import NAME, Binding, Field, Register, RegisterMap
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Mapping
 
 _KEYS = {
     "title": str,

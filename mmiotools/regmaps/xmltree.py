@@ -5,11 +5,11 @@ Document types and entities are refused, so nothing expands and nothing is fetch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from xml.parsers import expat
 
 from mmiotools.errors import FormatError
 from mmiotools.regmaps.source import Source
+from mmiotools.typed import Iterator, Mapping
 
 MAX_NODES = 1 << 20
 MAX_DEPTH = 64

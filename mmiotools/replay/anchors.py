@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.trace.hashing import add_value, finish, register_sums
 from mmiotools.trace.stable import stable_hash
 from mmiotools.trace.tape import Row, Tape
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Sequence
 
 #: So many accesses in a row have to be the same, and so many of them different ones.
 LENGTH, DIFFERENT = 24, 6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
 
 from mmiotools.engine.interface import Device, Pipelined, Step
 from mmiotools.errors import EXIT_INTERRUPTED, EXIT_OK, MmioToolsError
@@ -14,6 +13,7 @@ from mmiotools.replay.masked import meanings
 from mmiotools.replay.report import RegisterScore, Report
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Row, Tape
+from mmiotools.typed import Iterable, Iterator
 
 _CHUNK = 4096
 _WIDTHS = (1, 2, 4, 8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 
 from mmiotools.errors import EXIT_INTERRUPTED, EXIT_USAGE
@@ -15,6 +14,7 @@ from mmiotools.serve.listen import Listener
 from mmiotools.serve.loop import Stop
 from mmiotools.serve.mpqemu import Mpqemu
 from mmiotools.serve.stream import Stream
+from mmiotools.typed import Callable
 
 #: What is behind the path of mpqemu at the path of the socket that QEMU's qtest may connect to.
 QTEST_SUFFIX = ".qtest"

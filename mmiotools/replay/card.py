@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 from mmiotools.devices.storage import ConfigSpace
 from mmiotools.engine.interface import CONFIG, Host, Plugin, Reading, Seen
@@ -19,7 +18,7 @@ from mmiotools.replay.window import Window
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.registry import API
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import ClassVar
+from mmiotools.typed import Callable, ClassVar
 
 
 class MockCard:

@@ -5,7 +5,6 @@ behaves like one.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from mmiotools.trace.address_space import register_name
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Sequence
 
 AUTO, NONE = "auto", "none"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmiotools.engine.interface import Host
+from mmiotools.typed import Iterator
 
 
 class CardHost:

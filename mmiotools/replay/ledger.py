@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left
-from collections.abc import Callable
 
 import numpy as np
 
+from mmiotools.small import array
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import NamedTuple, NDArray
+from mmiotools.typed import Callable, NamedTuple, NDArray
 
 #: Entries of a list that are kept one by one; all are counted.
 KEEP = 1000

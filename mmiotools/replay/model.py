@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mmiotools.models.card import Card, learn_card
 from mmiotools.models.predict import Predictor, path_of
 from mmiotools.models.stream import Place, Vocabulary
@@ -12,7 +10,7 @@ from mmiotools.replay.policy import POLICIES, ByCpu, Policy
 from mmiotools.replay.settings import Settings, Tunable
 from mmiotools.trace.registry import API
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import ClassVar
+from mmiotools.typed import Callable, ClassVar
 
 #: The policy that keeps the books.
 _BOOKS = "window"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from mmiotools.replay.ledger import Done, Ledger
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.registry import API, Registry
 from mmiotools.trace.tape import Row, Tape
-from mmiotools.typed import ClassVar
+from mmiotools.typed import Callable, ClassVar, Sequence
 
 
 class Policy(Protocol):

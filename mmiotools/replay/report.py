@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mmiotools.errors import EXIT_INTERRUPTED, EXIT_OK
@@ -13,7 +12,7 @@ from mmiotools.trace.header import PciDevice
 from mmiotools.trace.matching import Access, access_json
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Sequence
 
 SCHEMA = "mmiotools.replay/1"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-
 from mmiotools.drivers import Chosen, find_driver
 from mmiotools.engine.inject import Injector, Tally
 from mmiotools.engine.inject_data import Rule
@@ -29,7 +27,7 @@ from mmiotools.trace.header import PciDevice, TraceHeader
 from mmiotools.trace.intervals import OverlapError
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Callable, Mapping, NamedTuple, Sequence
 
 #: Accesses that a driver may make beyond those recorded, before it is taken for one that will never end.
 BEYOND = 1_000_000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mmiotools.events import Event, Kind
 from mmiotools.serve.function import Function
 from mmiotools.serve.host import ServedHost
@@ -11,7 +9,7 @@ from mmiotools.trace.batch import Batch
 from mmiotools.trace.gather import gather
 from mmiotools.trace.header import PciDevice, TraceHeader
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Callable
 
 
 def served_header(tape: Tape, policy: str, transport: str) -> TraceHeader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 
 from mmiotools.engine.inject import Injector, Tally
 from mmiotools.engine.inject_data import Rule
@@ -20,6 +19,7 @@ from mmiotools.serve.loop import LATE, STOPPED, Connection, Stop, serve
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
+from mmiotools.typed import Callable, Sequence
 
 #: Class codes of what drivers of these names are for: a guest finds some drivers by class, which a trace does not say.
 CLASSES = {

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from mmiotools.errors import UsageError
-from mmiotools.typed import TYPE_CHECKING
+from mmiotools.typed import TYPE_CHECKING, Callable
 
 if TYPE_CHECKING:
     from mmiotools.models.card import Card

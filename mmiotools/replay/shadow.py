@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from mmiotools.devices import DEVICES
 from mmiotools.engine.inject import Injector
 from mmiotools.engine.inject_rules import parse_rules
@@ -11,7 +9,7 @@ from mmiotools.engine.interface import Device, Host
 from mmiotools.errors import MmioToolsError
 from mmiotools.trace.header import PciDevice
 from mmiotools.trace.registry import API
-from mmiotools.typed import Any, ClassVar
+from mmiotools.typed import Any, ClassVar, Mapping
 
 
 class Shadow:

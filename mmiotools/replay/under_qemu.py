@@ -9,7 +9,6 @@ import shlex
 import socket
 import tempfile
 import time
-from collections.abc import Sequence
 from typing import IO
 
 from mmiotools.errors import EXIT_DIFFERENT, UsageError
@@ -23,7 +22,7 @@ from mmiotools.serve.qtest import QtestSocket
 from mmiotools.serve.stream import Stream
 from mmiotools.serve.vfio_user import VfioUser
 from mmiotools.trace.header import PciDevice
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import NamedTuple, Sequence
 
 #: Memory of the guest when the user asks for none.
 MEMORY = "512M"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.replay.settings import Timing
 from mmiotools.trace.polls import find_waits
 from mmiotools.trace.tape import Tape
-from mmiotools.typed import NamedTuple, NDArray
+from mmiotools.typed import Callable, Iterator, NamedTuple, NDArray
 
 _Key = tuple[str, int, int]
 #: Recorded times are cut to this many nanoseconds; a wait ends that much early rather than one read late.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 
 from mmiotools.events import Kind
 from mmiotools.replay.anchors import LENGTH, Anchors
@@ -15,7 +14,7 @@ from mmiotools.replay.waits import Waiting
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.registry import API
 from mmiotools.trace.tape import Row, Tape
-from mmiotools.typed import ClassVar
+from mmiotools.typed import Callable, ClassVar
 
 # Looking up a member of an enumeration is slow.
 _READ, _WRITE = int(Kind.READ), int(Kind.WRITE)

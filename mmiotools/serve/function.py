@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
-
 from mmiotools.engine.interface import CONFIG, Device
 from mmiotools.errors import UsageError
 from mmiotools.serve.messages import Messages, writable
+from mmiotools.typed import Callable, Container
 
 _COMMAND, _STATUS, _CLASS, _BARS, _HEADER_TYPE, _ROM, _LINE, _PIN = 0x04, 0x06, 0x08, 0x10, 0x0E, 0x30, 0x3C, 0x3D
 _COMMAND_BITS, _PIN_OFF = 0x0547, 1 << 10

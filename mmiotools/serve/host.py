@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from mmiotools.serve.memory import GuestMemory
+from mmiotools.typed import Callable
 
 
 class ServedHost:

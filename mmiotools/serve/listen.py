@@ -8,10 +8,10 @@ import select
 import socket
 import stat
 import time
-from collections.abc import Callable
 
 from mmiotools.errors import UsageError
 from mmiotools.serve.loop import Stop
+from mmiotools.typed import Callable
 
 _POLL = 0.05
 

@@ -5,9 +5,7 @@ Layouts: PCI Local Bus Specification 3.0, section 6.8.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Callable, Iterator, NamedTuple
 
 _CAPABILITIES, _HAS_CAPABILITIES = 0x34, 0x10
 _STATUS = 0x06

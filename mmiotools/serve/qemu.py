@@ -10,12 +10,11 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
 from functools import cache
 from typing import IO
 
 from mmiotools.errors import QemuError, UsageError
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Callable, NamedTuple, Sequence
 
 #: The binary that is run if neither an argument nor the environment variable QEMU names one.
 DEFAULT = "qemu-system-x86_64"

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Iterable, Iterator
 
 from mmiotools.errors import QemuError
 from mmiotools.serve.qemu import QemuProcess
+from mmiotools.typed import Callable, Iterable, Iterator
 
 #: Commands that may be under way without their answers; both sides' socket buffers hold far more.
 WINDOW = 256

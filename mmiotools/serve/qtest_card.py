@@ -12,14 +12,13 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
 
 from mmiotools.engine.interface import Host, Step
 from mmiotools.errors import QemuError, UsageError
 from mmiotools.serve.qemu import Qemu, QemuProcess, find_qemu
 from mmiotools.serve.qtest import WINDOW, QtestSocket, read_command, write_command
 from mmiotools.trace.header import ROM, Bar, PciDevice
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Iterable, Iterator, NamedTuple, Sequence
 
 #: How a device of QEMU's is written where a device is named.
 PREFIX = "qemu:"

@@ -12,14 +12,13 @@ import json
 import os
 import select
 import struct
-from collections.abc import Callable
 
 from mmiotools.errors import ProtocolError
 from mmiotools.serve.function import Function
 from mmiotools.serve.host import ServedHost
 from mmiotools.serve.stream import MAX_FDS, Stream, close_all
 from mmiotools.trace.registry import API
-from mmiotools.typed import ClassVar
+from mmiotools.typed import Callable, ClassVar
 
 _HEAD = struct.Struct("=HHIII")
 _REPLY, _NO_REPLY, _ERROR, _TYPE = 0x01, 0x10, 0x20, 0x0F

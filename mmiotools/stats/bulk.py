@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import numpy as np
 
 from mmiotools.events import Kind
@@ -12,7 +10,7 @@ from mmiotools.stats.register_table import RegisterTable
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Array, Batch
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH, Times
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, ModuleType, NamedTuple
 
 #: What `trace.tally.ENTRY` packs.
 ENTRIES = np.dtype(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from mmiotools.events import Kind, events_lost, is_damage
 from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, BoolArray
-from mmiotools.typed import Any, NDArray
+from mmiotools.typed import Any, Mapping, NDArray
 
 SCHEMA = "mmiotools.check/1"
 PAGE = 1 << 12

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.stats.registers import Counts
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch, Regions
-from mmiotools.typed import Any, NDArray
+from mmiotools.typed import Any, Mapping, NDArray
 
 _MERGE_AT = 1 << 17
 _U64 = NDArray[np.uint64]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-
 from mmiotools.events import Event, Kind, events_lost, is_damage
+from mmiotools.small import Counter
 from mmiotools.speed import compiled
 from mmiotools.stats.registers import Register, RegisterCounts
 from mmiotools.trace.address_space import AddressSpace, Region
 from mmiotools.trace.header import LiveMap, PciDevice
 from mmiotools.trace.tally import ENTRY, HAS_ADDR, HAS_MAP, HAS_WIDTH, Counted, Times
-from mmiotools.typed import TYPE_CHECKING, Any
+from mmiotools.typed import TYPE_CHECKING, Any, Iterable, Sequence
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch

@@ -7,7 +7,6 @@ those of the earlier input come first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +17,7 @@ from mmiotools.streams.unify import Unifier, with_last_line_ended
 from mmiotools.trace.arrays import distinct
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
 from mmiotools.trace.header import PciDevice
-from mmiotools.typed import NDArray
+from mmiotools.typed import Callable, Iterable, Iterator, NDArray, Sequence
 
 _FIRST = np.iinfo(np.int64).min
 _MAX_TIME = (1 << 63) - 1

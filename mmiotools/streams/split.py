@@ -7,7 +7,6 @@ one part; with `by_device`, events that are no accesses are in all parts that ar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -20,7 +19,7 @@ from mmiotools.trace.address_space import Region
 from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch, concatenate
-from mmiotools.typed import NDArray
+from mmiotools.typed import Callable, Iterable, Iterator, NDArray
 
 #: A cut: whether a new part begins, and the events that come next.
 Cut = tuple[bool, Batch]

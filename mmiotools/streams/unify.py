@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-
 import numpy as np
 
 from mmiotools.events import is_damage
 from mmiotools.trace.batch import DTYPES, EOL_LF, EOL_NONE, Batch, Column, Regions
 from mmiotools.trace.header import TraceHeader
-from mmiotools.typed import Any, NDArray
+from mmiotools.typed import Any, Callable, Iterable, Iterator, NDArray, Sequence
 
 #: Named columns that nobody knows are kept apart by type; a hostile input does not get more than these.
 _MAX_UNKNOWN = 256

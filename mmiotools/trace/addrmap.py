@@ -7,15 +7,13 @@ they pass; overlapping live maps, ranges used again and negative ids are legal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.trace.address_space import TOP, AddressSpace, Region, Segments
 from mmiotools.trace.arrays import distinct
 from mmiotools.trace.batch import Batch, BoolArray
-from mmiotools.typed import NamedTuple, NDArray, TypeAlias
+from mmiotools.typed import Iterator, NamedTuple, NDArray, TypeAlias
 
 #: Starts of segments, codes of the BARs there and where these start, (n,) each.
 Table: TypeAlias = tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint64]]

@@ -6,13 +6,12 @@ A stream is an iterator of batches. Batches are not changed once they were hande
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from mmiotools.events import NOTHING, NUMERIC_FIELDS, Event, Kind, is_damage
 from mmiotools.trace.arrays import distinct, flatnonzero
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, NDArray, Sequence
 
 Array = NDArray[Any]
 BoolArray = NDArray[np.bool_]

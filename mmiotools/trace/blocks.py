@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.small import array
+from mmiotools.typed import Any, Iterator, NamedTuple
 
 
 class Pages(NamedTuple):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from types import ModuleType
-
 import numpy as np
 
 from mmiotools.events import Kind
@@ -14,7 +11,7 @@ from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, MAX_EVENTS, Batch, concatenate
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.matching import COLUMNS, Accesses, base_addresses, flat
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Callable, Iterator, ModuleType
 
 #: The columns of a batch that `collect` looks at; a reader may leave out the others, and times where nobody asks.
 COLLECTED = frozenset({"width", "map", "addr", "region", "offset", "value"})

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mmiotools.events import Event
 from mmiotools.trace.batch import Batch, Regions, columnise
 from mmiotools.trace.uninterrupted import uninterrupted
+from mmiotools.typed import Callable
 
 #: Events that are handed on together.
 BATCH_EVENTS = 1024

@@ -6,13 +6,11 @@ hashes are as rare as chance, unless somebody makes them: who uses a hash compar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from mmiotools.speed import compiled
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.typed import NDArray
+from mmiotools.typed import NDArray, Sequence
 
 U64 = NDArray[np.uint64]
 

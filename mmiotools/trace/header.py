@@ -5,10 +5,8 @@ The events HEADER, DEVICE and MAP in the stream are the truth; the classes here 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-
 from mmiotools.events import Event, Kind
-from mmiotools.typed import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from mmiotools.typed import TYPE_CHECKING, Any, Callable, Generic, Iterator, Mapping, NamedTuple, Sequence, TypeVar
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch

@@ -9,17 +9,16 @@ it: lookups that take turns with changes never pay for it, and the worst run cos
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from heapq import merge
 from itertools import accumulate, chain, repeat
 from operator import attrgetter
 
 from sortedcontainers import SortedDict
 
-from mmiotools.typed import Any, Generic, NamedTuple, TypeVar
+from mmiotools.small import array
+from mmiotools.typed import Any, Generic, Iterator, NamedTuple, Sequence, TypeVar
 
 V = TypeVar("V")
 

@@ -6,7 +6,6 @@ map ids, absolute addresses, pc, pid and cpu do not count. A value that is absen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 
 import numpy as np
@@ -18,7 +17,18 @@ from mmiotools.trace.arrays import append, flatnonzero, repeated
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.hashing import HASHED, add_value, finish, place_sums, register_sums
 from mmiotools.trace.stable import stable_hash
-from mmiotools.typed import TYPE_CHECKING, Any, NamedTuple, NDArray, Record, TypeAlias, TypeVar
+from mmiotools.typed import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Iterator,
+    NamedTuple,
+    NDArray,
+    Record,
+    Sequence,
+    TypeAlias,
+    TypeVar,
+)
 
 OP_LETTERS = {Kind.READ: "R", Kind.WRITE: "W", Kind.UNKNOWN: "U"}
 #: Every bit of a value counts.

@@ -6,13 +6,11 @@ One `Names` serves a whole run. Of several maps that hold in a region the earlie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import numpy as np
 
 from mmiotools.trace.address_space import Region
 from mmiotools.trace.regmap import MAX_WIDTH, Field, Register, RegisterMap
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, Iterable, NamedTuple, NDArray, Sequence
 
 _U64 = NDArray[np.uint64]
 #: How many registers that begin before an offset are asked whether they reach it: registers that overlap are rare.

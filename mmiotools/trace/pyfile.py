@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
 from pathlib import Path
 
 from mmiotools.errors import UsageError
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Iterable
 
 
 def is_python_file(word: str) -> bool:

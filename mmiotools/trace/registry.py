@@ -7,10 +7,9 @@ A broken plug-in is listed with its reason and breaks nothing else. A built-in w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
 
 from mmiotools.errors import UsageError
-from mmiotools.typed import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from mmiotools.typed import TYPE_CHECKING, Any, Generic, Iterator, Mapping, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -7,11 +7,11 @@ that maps come from is `mmiotools.regmaps`; who asks the maps is `mmiotools.trac
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mmiotools.errors import UsageError
 from mmiotools.trace.address_space import Region
+from mmiotools.typed import Mapping
 
 #: A name that the filter language reads back: words joined by dots, each with a subscript if it likes.
 NAME = re.compile(r"[A-Za-z_]\w*(\[\w*\])?(\.\w+(\[\w*\])?)*", re.ASCII)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from mmiotools.small import cache
 from mmiotools.typed import Any
 
 try:
@@ -13,7 +12,7 @@ except ImportError:
     from hashlib import blake2b
 
 
-@lru_cache(1 << 12)
+@cache
 def stable_hash(identity: tuple[Any, ...]) -> int:
     """Of a tuple of words and numbers; the same in every process."""
     return int.from_bytes(blake2b(repr(identity).encode(), digest_size=8).digest(), "little")

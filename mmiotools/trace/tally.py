@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
 from struct import Struct
 
 from mmiotools.events import Event
-from mmiotools.typed import TYPE_CHECKING, NamedTuple
+from mmiotools.small import array
+from mmiotools.typed import TYPE_CHECKING, NamedTuple, Sequence
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +13,7 @@ from mmiotools.trace.batch import Batch
 from mmiotools.trace.collect import collect
 from mmiotools.trace.header import PciDevice, Trace
 from mmiotools.trace.matching import Access, Accesses
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, Iterator, NamedTuple, NDArray
 
 _CHUNK = 4096
 #: Chunks of rows that are kept.

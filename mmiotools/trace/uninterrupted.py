@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
+from mmiotools.small import contextmanager
 from mmiotools.trace.in_c import signal
+from mmiotools.typed import Iterator
 
 
-@contextlib.contextmanager
+@contextmanager
 def uninterrupted() -> Iterator[None]:
     """Ctrl-C waits until the block is done. A process that is forked in it ignores Ctrl-C from its first instruction
     on, where it sets SIGINT to be ignored and never leaves the block.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.blocks import Pages, Zone
-from mmiotools.typed import NamedTuple, NDArray
+from mmiotools.typed import Callable, Iterable, Iterator, NamedTuple, NDArray
 
 
 class Zones(NamedTuple):

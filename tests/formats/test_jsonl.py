@@ -136,7 +136,7 @@ EXTRAS = st.fixed_dictionaries(
 )
 EVENTS = st.builds(
     Event,
-    st.sampled_from(Kind),
+    st.sampled_from(list(Kind)),
     time=st.none() | I63,
     width=st.none() | st.integers(0, 255),
     map=st.none() | I63,

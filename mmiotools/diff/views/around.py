@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import chain, pairwise
 
 from mmiotools.diff.hunks import VOLATILE, Comparison, Hunk
 from mmiotools.diff.views.base import Options
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Iterator, NamedTuple
 
 
 class Placed(NamedTuple):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 from mmiotools.diff.hunks import VOLATILE, Comparison, Hunk
 from mmiotools.trace.address_space import register_name
 from mmiotools.trace.matching import Access
 from mmiotools.trace.naming import Naming
-from mmiotools.typed import ClassVar, Protocol, Record
+from mmiotools.typed import ClassVar, Iterator, Protocol, Record
 
 
 class Options(Record):

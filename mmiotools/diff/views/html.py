@@ -6,7 +6,6 @@ The page is a template with a style and a script, in the folder `diff/page`. The
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 
@@ -18,7 +17,7 @@ from mmiotools.diff.views.around import Placed, placed
 from mmiotools.diff.views.base import Options, place_text, printable, value_text
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.matching import Access, Accesses
-from mmiotools.typed import Any, ClassVar
+from mmiotools.typed import Any, ClassVar, Iterator
 
 #: What a page holds of each class, so that a browser stays quick: hunks, accesses in them, accesses of one hunk.
 LIMITS = {DRIVER: (20_000, 200_000, 500), VOLATILE: (10_000, 50_000, 50)}

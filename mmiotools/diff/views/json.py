@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 from mmiotools.diff.hunks import Comparison, Hunk
 from mmiotools.diff.views.base import Options
 from mmiotools.trace.matching import access_json
-from mmiotools.typed import Any, ClassVar
+from mmiotools.typed import Any, ClassVar, Iterator
 
 SCHEMA = "mmiotools.diff/1"
 

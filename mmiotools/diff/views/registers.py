@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.diff.grouping import REGISTER, VALUE, Groups, counts, first, group, last
@@ -13,7 +11,7 @@ from mmiotools.diff.views.base import Options, paint, place_text, value_text
 from mmiotools.diff.views.table import table
 from mmiotools.trace.arrays import first_of_each
 from mmiotools.trace.matching import Accesses
-from mmiotools.typed import ClassVar, NDArray
+from mmiotools.typed import ClassVar, Iterator, NDArray
 
 Indexes = NDArray[np.int64]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mmiotools.diff.hunks import Comparison, Hunk
 from mmiotools.diff.views.around import header, placed
 from mmiotools.diff.views.base import Options, access_text, mark_digits, paint, paint_line, printable, value_text
 from mmiotools.trace.matching import Access
-from mmiotools.typed import ClassVar
+from mmiotools.typed import ClassVar, Iterator
 
 #: Between the columns.
 _SIGNS = {"insert": ">", "delete": "<", "change": "|", "move": "~"}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.diff.hunks import KINDS, VOLATILE, Comparison
 from mmiotools.diff.tally import tally
 from mmiotools.diff.views.base import Options, count_text, paint, place_text
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.typed import ClassVar
+from mmiotools.typed import ClassVar, Iterator
 
 #: What a difference looks like in a bar, by kind; and a volatile one of any kind.
 _SIGNS = {"insert": "+", "delete": "-", "change": "~", "move": ">"}

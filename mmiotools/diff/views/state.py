@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.diff.grouping import LOCATION, group, last
@@ -14,7 +12,7 @@ from mmiotools.diff.views.table import table
 from mmiotools.events import Kind
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.matching import Accesses
-from mmiotools.typed import ClassVar, NDArray
+from mmiotools.typed import ClassVar, Iterator, NDArray
 
 Indexes = NDArray[np.int64]
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.diff.hunks import KINDS, Comparison, volatile_hunks
 from mmiotools.diff.tally import tally
 from mmiotools.diff.views.base import Options, count_text, paint, place_text, printable
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.typed import ClassVar, NDArray
+from mmiotools.typed import ClassVar, Iterator, NDArray
 
 
 class Summary:

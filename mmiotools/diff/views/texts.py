@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Iterator
 from itertools import chain
-from types import ModuleType
 
 import numpy as np
 
 from mmiotools.diff.runs import ranges
 from mmiotools.diff.views.base import Options, access_text, printable
+from mmiotools.small import array
 from mmiotools.speed import compiled
 from mmiotools.trace.matching import Accesses, flat
-from mmiotools.typed import NamedTuple
+from mmiotools.typed import Iterable, Iterator, ModuleType, NamedTuple
 
 #: Lines that are made at once.
 _AT_ONCE = 1 << 12

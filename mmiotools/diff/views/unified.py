@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from mmiotools.diff.hunks import Comparison, Hunk
 from mmiotools.diff.views.around import Placed, header, placed
 from mmiotools.diff.views.base import Options, fields_text, mark_digits, paint, paint_line, printable, value_text
 from mmiotools.diff.views.texts import Span, signed_texts
-from mmiotools.typed import ClassVar
+from mmiotools.typed import ClassVar, Iterable, Iterator
 
 #: Hunks whose lines are made together.
 _AT_ONCE = 256

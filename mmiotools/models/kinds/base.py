@@ -8,7 +8,6 @@ whose entries were each seen once explains nothing; an entry pays by being right
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from mmiotools.models.stream import Place
 from mmiotools.trace.arrays import append, flatnonzero
-from mmiotools.typed import Any, ClassVar, NDArray
+from mmiotools.typed import Any, ClassVar, Iterator, Mapping, NDArray
 
 #: Events of one register that a model is tried on; of a busier register, the first ones.
 MAX_TRIED = 1 << 16

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.models.kinds.base import History, Model, Since, majority, mode
 from mmiotools.models.kinds.storage import bits_set, mask_of
-from mmiotools.typed import Any, ClassVar
+from mmiotools.typed import Any, ClassVar, Iterator
 
 #: How often a bit must have been cleared as the kind says, and how rarely otherwise.
 _LEAST, _OTHERWISE = 1, 0.1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mmiotools.models.kinds.base import History, Model
+from mmiotools.typed import Iterator
 
 
 class Constant(Model):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.models.kinds.base import History, Model, mode
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Iterator
 
 #: Reads that a counter must have, and how much of them must lie above the read before.
 _LEAST, _RISING = 5, 0.9

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.models.kinds.base import History, Model
 from mmiotools.models.stream import Place
-from mmiotools.typed import Any, ClassVar
+from mmiotools.typed import Any, ClassVar, Iterator
 
 #: From so many different values in a row on, they are data.
 DATA = 4

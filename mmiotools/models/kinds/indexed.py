@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 from mmiotools.models.kinds.base import MAX_ENTRIES, History, Model, Since, looked_up, majority, mode
 from mmiotools.models.kinds.storage import Storage
 from mmiotools.models.stream import Place
-from mmiotools.typed import Any, ClassVar
+from mmiotools.typed import Any, ClassVar, Iterator
 
 #: From so many different answers on, a register written elsewhere is an index rather than a command.
 _ANSWERS = 4

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.models.kinds.base import History, Model, Since, majority
 from mmiotools.models.kinds.fifo import DATA, Fifo
-from mmiotools.typed import Any, ClassVar
+from mmiotools.typed import Any, ClassVar, Iterator
 
 #: Reads since a write that are told apart; the value then stays.
 _FAR = 1024

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
 
 from mmiotools.models.kinds.base import MAX_ENTRIES, History, Model
 from mmiotools.models.kinds.storage import Storage
-from mmiotools.typed import Any, NamedTuple
+from mmiotools.typed import Any, Iterator, NamedTuple, Sequence
 
 #: Writes that it takes to recognise one, and changes of the clock.
 _LEAST = 32

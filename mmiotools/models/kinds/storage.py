@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmiotools.models.kinds.base import History, Model, Since, Words, mode
 from mmiotools.models.stream import Place
-from mmiotools.typed import Any
+from mmiotools.typed import Any, Iterator
 
 _BITS = np.arange(64, dtype=np.uint64)
 
