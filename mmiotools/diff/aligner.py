@@ -16,8 +16,7 @@ from mmiotools.diff.lcs import WHOLE_TABLE, common_subsequence
 from mmiotools.diff.runs import Rows, Runs
 from mmiotools.diff.stretches import common_ends, equal_runs
 from mmiotools.diff.walking import along_diagonal, walk
-from mmiotools.trace.arrays import steps
-from mmiotools.trace.polls import stretches
+from mmiotools.trace.arrays import steps, stretches
 from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]

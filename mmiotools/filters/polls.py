@@ -10,9 +10,8 @@ import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.filters import pollnote
-from mmiotools.trace.arrays import flatnonzero
+from mmiotools.trace.arrays import flatnonzero, stretches
 from mmiotools.trace.batch import MAX_EVENTS, Array, Batch, BoolArray, Column, concatenate
-from mmiotools.trace.polls import stretches
 from mmiotools.typed import Iterable, Iterator, NamedTuple
 
 #: Longest loop, in accesses.

@@ -6,7 +6,7 @@ import numpy as np
 
 from mmiotools.formats.native_layout import ADDRESS, CONSTANT, DELTA, DICTIONARY, ESCAPE, PLAIN
 from mmiotools.speed import compiled
-from mmiotools.trace.arrays import distinct, flatnonzero
+from mmiotools.trace.arrays import distinct, flatnonzero, stretches
 from mmiotools.trace.batch import Column
 from mmiotools.typed import Any, IntEnum, NamedTuple, NDArray
 
@@ -143,14 +143,14 @@ def place_of(planes: list[Any], n: int) -> Array:
 
 def chosen(table: NDArray[np.bool_], places: Array) -> NDArray[np.bool_]:
     """table[places], (n,); quicker where it is true in a few runs. Raises ValueError for a place beyond it."""
-    edges = flatnonzero(np.diff(table, prepend=False, append=False))
+    runs = stretches(table)
     most = int(np.iinfo(places.dtype).max)
     if len(places) and int(places.max()) >= len(table):
         raise ValueError(_BEYOND)
-    if len(edges) > 2 * _RUNS:
+    if len(runs) > _RUNS:
         return table.take(places)
     found = np.zeros(len(places), np.bool_)
-    for low, stop in edges.reshape(-1, 2).tolist():
+    for low, stop in runs.tolist():
         if low <= most:
             found |= places - places.dtype.type(low) <= places.dtype.type(min(stop - 1, most) - low)
     return found

@@ -41,9 +41,9 @@ from mmiotools.formats.native_stream import Stream, take_header
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.formats.parallel import ordered_map
 from mmiotools.formats.source import ByteSource, Extent
+from mmiotools.trace.arrays import stretches
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import Spread, TraceHeader
-from mmiotools.trace.polls import stretches
 from mmiotools.trace.zones import Choice, Zones
 from mmiotools.typed import Any, Callable, Iterator, NDArray, TypeVar
 

@@ -17,6 +17,13 @@ def flatnonzero(mask: NDArray[Any]) -> NDArray[np.intp]:
     return mask.nonzero()[0]
 
 
+def stretches(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """[start, stop) of every run of True, (k, 2)."""
+    inside = np.zeros(len(mask) + 2, np.bool_)
+    inside[1:-1] = mask
+    return flatnonzero(inside[1:] != inside[:-1]).reshape(-1, 2)
+
+
 def append(numbers: NDArray[_Scalar], last: Any) -> NDArray[_Scalar]:
     """The numbers and one more, (n + 1,), which is made what they are. numpy's asks whether they are a matrix."""
     return np.concatenate((numbers, np.array([last], numbers.dtype)))

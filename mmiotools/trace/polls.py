@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmiotools.trace.arrays import flatnonzero
+from mmiotools.trace.arrays import stretches
 from mmiotools.typed import NamedTuple, NDArray
 
 #: Equal reads before the changed one, at least.
@@ -29,13 +29,6 @@ class Waits(NamedTuple):
         np.add.at(number, self.first, np.arange(1, len(self.first) + 1, dtype=np.int32))
         np.subtract.at(number, self.last + 1, np.arange(1, len(self.first) + 1, dtype=np.int32))
         return np.asarray(np.cumsum(number[:-1], dtype=np.int32) - 1, np.int32)
-
-
-def stretches(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """[start, stop) of every run of True, (k, 2)."""
-    inside = np.zeros(len(mask) + 2, np.bool_)
-    inside[1:-1] = mask
-    return flatnonzero(inside[1:] != inside[:-1]).reshape(-1, 2)
 
 
 def find_waits(
