@@ -6,7 +6,7 @@
 #endif
 
 /* Raised whenever a function is added or changed: one that was built for other sources is not used. */
-#define VERSION 17
+#define VERSION 18
 
 /* set_malloc(parameter, size): what mallopt does where the C library is glibc, else nothing; see trace/memory.py */
 static PyObject *
@@ -36,7 +36,8 @@ prepare(PyObject *module)
         PyModule_AddFunctions(module, accesses_functions) || PyModule_AddFunctions(module, taking_functions) || PyModule_AddFunctions(module, aligning_functions) ||
         PyModule_AddFunctions(module, moving_functions) || PyModule_AddFunctions(module, spelling_functions) ||
         PyModule_AddFunctions(module, block_functions) || PyModule_AddFunctions(module, block_tally_functions) ||
-        PyModule_AddFunctions(module, sharing_functions) || PyModule_AddFunctions(module, unpacking_functions))
+        PyModule_AddFunctions(module, sharing_functions) || PyModule_AddFunctions(module, unpacking_functions) ||
+        PyModule_AddFunctions(module, alike_functions))
         return -1;
     return PyModule_AddIntConstant(module, "VERSION", VERSION) || prepare_text(module);
 }

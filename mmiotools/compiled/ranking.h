@@ -24,15 +24,6 @@ typedef struct {
     int bits;
 } Table;
 
-/* An odd number to hash with, another in each process, so that nobody can make numbers that all fall into the same slots. */
-static inline uint64_t
-salted(uint64_t odd)
-{
-    static const char here;
-    uint64_t salt = (uint64_t)(uintptr_t)&here >> 12 ^ (uint64_t)(uintptr_t)&odd << 24;
-    return odd ^ (salt * odd & ~(uint64_t)1);
-}
-
 /* What a count is where there are more than are wanted, and where there is no memory. */
 enum { TOO_MANY = -1, NO_MEMORY = -2 };
 

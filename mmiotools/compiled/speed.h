@@ -82,13 +82,22 @@ hold_column(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t siz
     return 0;
 }
 
+/* An odd number to hash with, another in each process, so that nobody can make numbers that all fall into the same slots. */
+static inline uint64_t
+salted(uint64_t odd)
+{
+    static const char here;
+    uint64_t salt = (uint64_t)(uintptr_t)&here >> 12 ^ (uint64_t)(uintptr_t)&odd << 24;
+    return odd ^ (salt * odd & ~(uint64_t)1);
+}
+
 #define ITEM(type, column, row) (*(const type *)((column).first + (column).step * (row)))
 
 /* -- the parts: functions of each, and what it does when the module is made --------------------------------- */
 
 extern PyMethodDef text_functions[], column_functions[], row_functions[], tally_functions[], accesses_functions[], taking_functions[],
     aligning_functions[], moving_functions[], spelling_functions[], block_functions[], block_tally_functions[],
-    sharing_functions[], unpacking_functions[];
+    sharing_functions[], unpacking_functions[], alike_functions[];
 int prepare_text(PyObject *module);
 
 #endif

@@ -11,10 +11,11 @@ tally_grow(Tally *tally)
     for (size_t i = 0; i < (size_t)1 << tally->bits; i++) {
         const Entry *entry = &tally->entries[i];
         if (entry->has)
-            *tally_find(wider, bits, entry->addr, entry->map, entry->width, entry->has) = *entry;
+            *tally_find(wider, bits, tally->odd, entry->addr, entry->map, entry->width, entry->has) = *entry;
     }
     free(tally->entries);
-    *tally = (Tally){.entries = wider, .count = tally->count, .bits = bits};
+    tally->entries = wider;
+    tally->bits = bits;
     return 1;
 }
 

@@ -23,13 +23,15 @@ typedef struct {
 typedef struct {
     Entry *entries; /* a hash table of 1 << bits, at most half full */
     Py_ssize_t count;
+    uint64_t odd[3]; /* to hash with */
     int bits;
 } Tally;
 
 static inline int
 tally_start(Tally *tally)
 {
-    *tally = (Tally){.bits = 11};
+    *tally = (Tally){.bits = 11,
+                     .odd = {salted(0x9E3779B97F4A7C15u), salted(0xC2B2AE3D27D4EB4Fu), salted(0xD6E8FEB86659FD93u)}};
     tally->entries = calloc((size_t)1 << tally->bits, sizeof *tally->entries);
     return tally->entries != NULL;
 }
@@ -41,9 +43,9 @@ tally_same(const Entry *entry, uint64_t addr, int64_t map, uint8_t width, uint8_
 }
 
 static inline Entry *
-tally_find(Entry *entries, int bits, uint64_t addr, int64_t map, uint8_t width, uint8_t has)
+tally_find(Entry *entries, int bits, const uint64_t odd[3], uint64_t addr, int64_t map, uint8_t width, uint8_t has)
 {
-    uint64_t mixed = (addr ^ (uint64_t)map << 40 ^ (uint64_t)width << 56) * 0x9E3779B97F4A7C15u;
+    uint64_t mixed = addr * odd[0] + (uint64_t)map * odd[1] + width * odd[2];
     size_t at = (size_t)(mixed >> (64 - bits));
     while (entries[at].has && !tally_same(&entries[at], addr, map, width, has))
         at = (at + 1) & (((size_t)1 << bits) - 1);
@@ -61,12 +63,12 @@ PyObject *tally_finish(Tally *tally);
 static inline Entry *
 tally_entry(Tally *tally, uint64_t addr, int64_t map, uint8_t width, uint8_t has)
 {
-    Entry *entry = tally_find(tally->entries, tally->bits, addr, map, width, has);
+    Entry *entry = tally_find(tally->entries, tally->bits, tally->odd, addr, map, width, has);
     if (!entry->has) {
         if ((tally->count + 1) * 2 > (Py_ssize_t)1 << tally->bits) {
             if (!tally_grow(tally))
                 return NULL;
-            entry = tally_find(tally->entries, tally->bits, addr, map, width, has);
+            entry = tally_find(tally->entries, tally->bits, tally->odd, addr, map, width, has);
         }
         tally->count++;
         entry->addr = addr;

@@ -14,7 +14,10 @@ from mmiotools.formats.extras import extra_fits
 from mmiotools.formats.mmiotrace_render import DAMAGED, META, VERSION, render
 from mmiotools.small import cache
 from mmiotools.trace.header import Bar, PciDevice
-from mmiotools.typed import Callable, Sequence
+from mmiotools.typed import TYPE_CHECKING, Callable, Sequence
+
+if TYPE_CHECKING:
+    from mmap import mmap
 
 #: Seconds up to what 64 bits of nanoseconds hold.
 _TIME = rb"(\d{1,9}|[0-8]\d{9}|9[01]\d{8})\.(\d{1,9})"
@@ -295,7 +298,7 @@ def _unreadable(line: bytes, number: int, ended: bool) -> Event:
     return Event(Kind.NOTE, extra={"text": line})
 
 
-def parse_alone(block: bytes, spans: Sequence[tuple[int, int, int]], first_line: int) -> list[Event]:
+def parse_alone(block: bytes | mmap, spans: Sequence[tuple[int, int, int]], first_line: int) -> list[Event]:
     """The events of some lines of a block: of each its number from 0, and where its text begins and ends."""
     events = []
     for row, start, end in spans:

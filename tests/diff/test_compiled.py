@@ -143,6 +143,24 @@ _ROWS = st.lists(
 
 
 @needs_engine
+@given(st.lists(st.integers(0, 5000)), st.integers(1, 5000), st.booleans(), st.integers(0, 9))
+def test_rows_that_are_alike_have_one_number(numbers: list[int], different: int, many: bool, base: int) -> None:
+    numbers = [number % different for number in (numbers + list(range(different)) * many)]
+    columns = [np.array([number % size for number in numbers], dtype) for dtype, size in _SPLIT]
+    codes = np.full(len(numbers), -1, np.int32)
+    seen: dict[tuple[int, ...], int] = {}
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    expected = [base + seen.setdefault(row, len(seen)) for row in rows]
+    fresh = FAST.number_alike(len(numbers), tuple(columns), base, codes)
+    assert (fresh, codes.tolist()) == (len(seen), expected)
+    assert list(zip(*(column[:fresh].tolist() for column in columns), strict=True)) == list(seen)
+
+
+#: Types of op, width, region, offset and value, and of how many numbers a test has in each.
+_SPLIT = (("u1", 3), ("i2", 7), ("i4", 5), ("u8", 11), ("u8", 13))
+
+
+@needs_engine
 @given(_ROWS, st.data())
 def test_accesses_are_hashed_and_compared_alike(rows: list[Any], data: st.DataObject) -> None:
     a = matching.accesses_of(rows)
@@ -358,6 +376,7 @@ def fuzz(engine: Any, rounds: int, seed: int) -> None:
             (engine.equal_runs, *keys, few, *runs, number(), *out),
             (engine.look_up, batch[3], rng.choice((1, 2, 4, 8, number())), some("i4") % 40, some("u8")),
             (engine.look_up, batch[3], 8, some("i4"), some("u8")),
+            (engine.number_alike, small, taken, rng.choice((0, 7, number())), some("i4", 80)),
             (engine.rows_like, keys[0], some("u1", 65536) if few == 3 else some("u1"), some("u1"), some("i8")),
             (engine.rank_pairs, *keys, rng.choice((1, 3, 40)), *out[:2]),
             (engine.grow_blocks, *((some("i8"), key, some("u1")) for key in keys), runs, rng.choice((1, 3, 40))),
