@@ -61,8 +61,16 @@ class BatchTexts:
         """
         raise NotImplementedError
 
+    def begin(self) -> None:
+        """Called when there are events to write, before each time."""
+
     def write(self, batch: Batch) -> None:
         """Append a batch."""
+        if len(batch):
+            self.begin()
+        self._put(batch)
+
+    def _put(self, batch: Batch) -> None:
         for start in range(0, len(batch), _PAGE):
             for piece in self.pieces(batch.slice(start, start + _PAGE)):
                 self._out.write(piece)
@@ -71,7 +79,7 @@ class BatchTexts:
         """The text of a batch, and what is lost of it."""
         kept = self._out, self.lost
         self._out, self.lost = io.BytesIO(), _none_lost()
-        self.write(batch)
+        self._put(batch)
         prepared = self._out.getvalue(), self.lost
         self._out, self.lost = kept
         return prepared
@@ -79,6 +87,7 @@ class BatchTexts:
     def accept(self, prepared: Any) -> None:
         """Write it."""
         text, lost = prepared
+        self.begin()
         self._out.write(text)
         self.lost.update(lost)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from operator import itemgetter
 
 import numpy as np
 
 from mmiotools.events import Kind
-from mmiotools.formats.base import EVERYTHING, Sniff
+from mmiotools.formats.base import EVERYTHING, BatchTexts, Sniff
 from mmiotools.formats.jsonl_columns import SCHEMA
 from mmiotools.formats.jsonl_fields import TEXT_LIMIT, TEXTS, dumps, encode_extra, tag
 from mmiotools.formats.jsonl_read import is_foreign_line, read_stream
@@ -43,12 +42,11 @@ _TEMPLATES = {
 }
 
 
-class JsonlWriter:
+class JsonlWriter(BatchTexts):
     """Writes batches column by column: rows that have the same fields share one template."""
 
     def __init__(self, out: BinaryIO, header: TraceHeader) -> None:
-        self.lost: Counter[str] = Counter()
-        self._out = out
+        super().__init__(out)
         first: dict[str, Any] = {
             "schema": SCHEMA,
             "format": header.format,
@@ -59,13 +57,9 @@ class JsonlWriter:
             first["meta"] = tag(header.meta)
         out.write(dumps(first).encode() + b"\n")
 
-    def write(self, batch: Batch) -> None:
-        """Append a batch."""
-        if len(batch):
-            self._out.write("\n".join(self.lines(batch)).encode() + b"\n")
-
-    def close(self) -> None:
-        """Nothing is held back."""
+    def pieces(self, batch: Batch) -> Iterator[bytes]:
+        """The lines of some events."""
+        yield "\n".join(self.lines(batch)).encode() + b"\n"
 
     def lines(self, batch: Batch) -> list[str]:
         """One JSON object a row, without line ends."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import gc
 import re
-from collections import Counter
 
 import numpy as np
 
 from mmiotools.events import Event, Kind
-from mmiotools.formats.base import EVERYTHING, Sniff, damaged, own_spelling
+from mmiotools.formats.base import EVERYTHING, BatchTexts, Sniff, Writer, damaged, own_spelling
 from mmiotools.formats.line_columns import Lines, Place, Store
 from mmiotools.formats.lines import LineBatches, Parsed, by_line
 from mmiotools.formats.source import ByteSource
@@ -105,7 +104,7 @@ class LineFormat:
         """Batches of at most 64 Ki lines, one event a line."""
         return TraceHeader(self.name, self.clock, self.digits), LineBatches(source, self._block)
 
-    def writer(self, out: BinaryIO, header: TraceHeader) -> LineWriter:
+    def writer(self, out: BinaryIO, header: TraceHeader) -> Writer:
         """Lines onto `out`."""
         return LineWriter(out, self, own_spelling(header, self.name))
 
@@ -217,36 +216,36 @@ def _find(pattern: re.Pattern[bytes], block: bytes) -> list[tuple[bytes, ...]]:
             gc.enable()
 
 
-class LineWriter:
+class LineWriter(BatchTexts):
     """Writes events as lines. `own` says that `raw` and the text of notes are lines of this dialect."""
 
     def __init__(self, out: BinaryIO, dialect: LineFormat, own: bool) -> None:
-        self.lost: Counter[str] = Counter()
-        self._out = out
+        super().__init__(out)
         self._dialect = dialect
         self._own = own
         self._begun = False
 
-    def write(self, batch: Batch) -> None:
-        """Append a batch; what the dialect cannot say is counted in `lost`."""
+    def begin(self) -> None:
+        """The heading, once."""
+        if not self._begun and not self._own and self._dialect.heading is not None:
+            self._out.write(self._dialect.heading + self._dialect.line_end)
+        self._begun = True
+
+    def pieces(self, batch: Batch) -> Iterator[bytes]:
+        """The lines of some events; what the dialect cannot say is counted in `lost`."""
         lines = []
         for event in batch.events():
-            line = self._line(event)
-            if not self._begun and not self._own and self._dialect.heading is not None:
-                lines.append(self._dialect.heading + self._dialect.line_end)
-            self._begun = True
+            line = self.line(event)
             if line is None:
                 self.lost[event.kind.name] += 1
             elif self._own:
                 lines += [line, EOL_BYTES[EOL_NAMES.index(event.extra.get("eol", "lf"))]]
             else:
                 lines += [line, self._dialect.line_end]
-        self._out.write(b"".join(lines))
+        yield b"".join(lines)
 
-    def close(self) -> None:
-        """Nothing is held back."""
-
-    def _line(self, event: Event) -> bytes | None:
+    def line(self, event: Event) -> bytes | None:
+        """That of an event, without its end; None where the dialect cannot say it."""
         if self._own:
             raw = event.extra.get("raw")
             if isinstance(raw, bytes):

@@ -23,6 +23,11 @@ _OBJECT = re.compile(
 _DIGITS = rb'"0x(' + padded(8) + rb')"'
 _FRAME = re.compile(rb"[ \t]*[\[\]][ \t]*$|[ \t]*$")
 _NOBODY = "[NONE]"
+#: How it prints an object; each number has so many digits.
+_PRINTED = (
+    '{ "type": "%s", "guest_pc": "0x%0*x", "phys_addr": "0x%0*x", "virt_addr": "0x%0*x", '
+    '"size": "0x%0*x", "value": "0x%0*x", "device": "%s" },'
+)
 
 
 class Panda(LineFormat):
@@ -91,17 +96,10 @@ class Panda(LineFormat):
         extra, addr, value, width = event.extra, event.addr, event.value, event.width
         if event.kind > Kind.WRITE or addr is None or value is None or width is None:
             return None
-        digits = extra.get("digits", 8)
-        fields = {
-            "guest_pc": event.pc or 0,
-            "phys_addr": addr,
-            "virt_addr": extra.get("virt", 0),
-            "size": width,
-            "value": value,
-        }
-        told = ", ".join(f'"{name}": "0x{number:0{digits}x}"' for name, number in fields.items())
+        n = extra.get("digits", 8)
         letter = "R" if event.kind == Kind.READ else "W"
-        return f'{{ "type": "{letter}", {told}, "device": "{extra.get("device_name", _NOBODY)}" }},'.encode()
+        numbers = n, event.pc or 0, n, addr, n, extra.get("virt", 0), n, width, n, value
+        return (_PRINTED % (letter, *numbers, extra.get("device_name", _NOBODY))).encode()
 
     def writer(self, out: BinaryIO, header: TraceHeader) -> PandaWriter:
         """Lines onto `out`."""
@@ -112,13 +110,15 @@ class Panda(LineFormat):
         return True
 
 
-class PandaWriter(LineWriter):
+class PandaWriter:
     """Writes an array. One that comes whole, with its brackets, is written as it is; of any other, brackets and commas
     are set anew.
     """
 
     def __init__(self, out: BinaryIO, dialect: Panda, own: bool) -> None:
-        super().__init__(out, dialect, own)
+        self._lines = LineWriter(out, dialect, own)
+        self.lost = self._lines.lost
+        self._out, self._own = out, own
         self._whole: bool | None = None
         self._before = b""
 
@@ -128,15 +128,17 @@ class PandaWriter(LineWriter):
             first = batch.event(0)
             self._whole = self._own and (first.kind == Kind.NOTE)
         if self._whole:
-            super().write(batch)
+            self._lines.write(batch)
             return
+        parts = []
         for event in batch.events():
-            line = self._line(event) if event.kind <= Kind.WRITE else None
+            line = self._lines.line(event) if event.kind <= Kind.WRITE else None
             if line is not None:
-                self._out.write(self._before + b",\n" if self._before else b"[\n")
+                parts.append(self._before + b",\n" if self._before else b"[\n")
                 self._before = line.strip().removesuffix(b",").rstrip()
             elif event.kind != Kind.NOTE or event.damaged:
                 self.lost[event.kind.name] += 1
+        self._out.write(b"".join(parts))
 
     def close(self) -> None:
         """The last object and the closing bracket."""
