@@ -74,6 +74,8 @@ def _core() -> dict[str, Any]:
     names = vars(import_module("numpy._globals"))
     found = {name: names[name] for name in ("_CopyMode", "_NoValue")}
     vars(sys.modules["numpy"]).update(found)
+    # numpy's C code imports it, and would take a Ctrl-C meanwhile for its being broken.
+    import_module("datetime")
     for name in _DOCUMENTATION:
         sys.modules[name] = ModuleType(name)
     with _postponed(_SELDOM):

@@ -61,6 +61,20 @@ def test_commands_need_the_core_alone(top: Path, monkeypatch: pytest.MonkeyPatch
         assert "numpy.lib." not in done.stderr
 
 
+def test_what_c_code_imports_is_there_before_it() -> None:
+    """So that Ctrl-C cannot become an error of that import, which is no Ctrl-C any more."""
+    code = """
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy._core._multiarray_umath":
+            print("datetime" in sys.modules)
+sys.meta_path.insert(0, Watch())
+import numpy as np
+np.zeros
+"""
+    assert answer(code) == "True"
+
+
 def test_the_parts_are_those_of_the_whole() -> None:
     code = """
 import numpy as np
