@@ -110,8 +110,9 @@ else:
         known: dict[tuple[Any, ...], Any] = {}
 
         def cached(*given: Any) -> Any:
-            if given in known:
-                return known[given]
+            found = known.get(given, known)
+            if found is not known:
+                return found
             if len(known) >= _REMEMBERED:
                 known.clear()
             found = known[given] = function(*given)

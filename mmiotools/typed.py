@@ -192,7 +192,7 @@ else:
         def __call__(cls, number: int) -> Any:
             try:
                 return cls._of[number]
-            except KeyError:
+            except (KeyError, TypeError):
                 raise ValueError(f"{number!r} is not a valid {cls.__name__}") from None
 
         def __getitem__(cls, name: str) -> Any:

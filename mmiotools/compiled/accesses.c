@@ -130,6 +130,10 @@ hold_half(Buffers *buffers, PyObject *const columns[6], PyObject *codes, Half *h
         return 0;
     }
     if (codes != Py_None) {
+        if (half->rows > INT32_MAX) {
+            PyErr_SetString(PyExc_ValueError, "more rows than codes tell apart");
+            return 0;
+        }
         if ((half->codes = hold(buffers, codes, 0, 4, 0)) == NULL)
             return 0;
         half->count = buffers->views[buffers->held - 1].len / 4;

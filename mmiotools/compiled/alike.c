@@ -30,8 +30,9 @@ slot_of(const Unlike *from, Py_ssize_t row)
 {
     const uint64_t shape =
         (uint64_t)(uint32_t)from->region[row] << 24 ^ (uint64_t)(uint16_t)from->width[row] << 8 ^ from->op[row];
-    const uint64_t mixed = from->offset[row] * from->odd[0] + from->value[row] * from->odd[1] + shape * from->odd[2];
-    size_t at = (size_t)(mixed >> (64 - from->bits));
+    const uint64_t hash =
+        mixed(mixed(mixed(from->offset[row], from->odd[0]) + from->value[row], from->odd[1]) + shape, from->odd[2]);
+    size_t at = (size_t)(hash >> (64 - from->bits));
     while (from->slots[at] && !same_rows(from, from->slots[at] - 1, row))
         at = (at + 1) & (((size_t)1 << from->bits) - 1);
     return &from->slots[at];

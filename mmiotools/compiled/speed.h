@@ -82,13 +82,25 @@ hold_column(Buffers *buffers, PyObject *object, Py_ssize_t count, Py_ssize_t siz
     return 0;
 }
 
-/* An odd number to hash with, another in each process, so that nobody can make numbers that all fall into the same slots. */
+/* An odd number to hash with, another in each process, so that who makes a trace does not know what falls into the same slots:
+ * the highest bits of what was multiplied with it.
+ */
 static inline uint64_t
 salted(uint64_t odd)
 {
     static const char here;
     uint64_t salt = (uint64_t)(uintptr_t)&here >> 12 ^ (uint64_t)(uintptr_t)&odd << 24;
     return odd ^ (salt * odd & ~(uint64_t)1);
+}
+
+/* What several numbers are hashed with, one after the other: of a sum of products, numbers that differ in their highest bits
+ * alone would have few.
+ */
+static inline uint64_t
+mixed(uint64_t number, uint64_t odd)
+{
+    number *= odd;
+    return number ^ number >> 32;
 }
 
 #define ITEM(type, column, row) (*(const type *)((column).first + (column).step * (row)))

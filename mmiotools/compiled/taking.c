@@ -385,7 +385,8 @@ take_one_by_one(const Stored *const from[TAKEN], Py_ssize_t n, Py_ssize_t start,
     const Taken *made = &to->rows;
     const Py_ssize_t taken = take_rows(&rows, stop - start, segments, made, 0);
     for (Py_ssize_t i = 0; i < taken; i++) {
-        if (made->region[i] >= hashes->count)
+        /* It may have been overwritten, where two columns are one. */
+        if ((size_t)made->region[i] >= (size_t)hashes->count)
             return -1;
         to->hash[i] = hash_of(hashes->of[made->region[i]], made->op[i], made->width[i], made->offset[i], made->value[i], 1);
         if (to->codes)
@@ -419,11 +420,12 @@ take_stored(PyObject *self, PyObject *args)
     Block *block = block_of(capsule, &n);
     if (!block)
         return NULL;
-    if (start < 0 || stop < start || stop > n || base < 0 || base > INT32_MAX - MOST_ROWS) {
+    if (start < 0 || stop < start || stop > n || base < 0 ||
+        (codes_object != Py_None && base > INT32_MAX - MOST_ROWS)) {
         PyErr_SetString(PyExc_ValueError, "no such rows");
         return NULL;
     }
-    to.base = (int32_t)base;
+    to.base = codes_object == Py_None ? 0 : (int32_t)base;
     Buffers buffers = {.held = 0};
     Hashes hashes = {hold(&buffers, hashes_object, 0, 8, 0), 0};
     int good = hashes.of != NULL;

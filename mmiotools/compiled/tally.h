@@ -45,8 +45,8 @@ tally_same(const Entry *entry, uint64_t addr, int64_t map, uint8_t width, uint8_
 static inline Entry *
 tally_find(Entry *entries, int bits, const uint64_t odd[3], uint64_t addr, int64_t map, uint8_t width, uint8_t has)
 {
-    uint64_t mixed = addr * odd[0] + (uint64_t)map * odd[1] + width * odd[2];
-    size_t at = (size_t)(mixed >> (64 - bits));
+    uint64_t hash = mixed(mixed(mixed(addr, odd[0]) + (uint64_t)map, odd[1]) + width, odd[2]);
+    size_t at = (size_t)(hash >> (64 - bits));
     while (entries[at].has && !tally_same(&entries[at], addr, map, width, has))
         at = (at + 1) & (((size_t)1 << bits) - 1);
     return &entries[at];

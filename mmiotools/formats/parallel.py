@@ -88,8 +88,17 @@ def ordered_map(
             pool.append(_Worker(function, pool))
         yield from _spread(pool, chain(first, remaining), ahead)
     finally:
-        for worker in pool:
-            worker.end()
+        _end(pool)
+
+
+def _end(pool: list[_Worker]) -> None:
+    """The end of all, even if one of them cannot be waited for."""
+    while pool:
+        try:
+            pool.pop().end()
+        except BaseException:
+            _end(pool)
+            raise
 
 
 def _spread(pool: list[_Worker], pieces: Iterator[Any], ahead: int) -> Iterator[Any]:
@@ -143,7 +152,7 @@ def _ready(pool: list[_Worker]) -> list[_Worker]:
 
 
 class _Worker:
-    """A forked process that answers pieces in order. A context manager: leaving it ends the process."""
+    """A forked process that answers pieces in order, until its `end`."""
 
     def __init__(self, function: Callable[[Any], Any], older: list[_Worker]) -> None:
         #: The numbers of the pieces that are not answered yet.

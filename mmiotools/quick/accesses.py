@@ -95,9 +95,14 @@ def _take_block(fast: ModuleType, taker: Taker, data: Any, first: int, n: int) -
     start = devices = 0
 
     def take(stop: int) -> None:
-        def put(*to: Any) -> tuple[int, int]:
-            taken: tuple[int, int] = fast.take_stored(block, start, stop, *to)
-            return taken
+        def put(
+            segments: int, table: tuple[Any, ...], hashes: array[int], out: tuple[Any, ...], base: int, codes: Any
+        ) -> tuple[int, int]:
+            taken, made = fast.take_stored(block, start, stop, segments, table, hashes, out, base, codes)
+            if codes is not None and made == taken:
+                # It may be that the block does not say what recurs.
+                made = _rows(fast, taken, hashes, out, base, codes)
+            return taken, made
 
         taker.take(stop - start, put)
 
@@ -122,6 +127,16 @@ def _rare(fast: ModuleType, block: object, n: int) -> Iterator[tuple[int, Event]
         if kind > _LAST:
             raise Unfit
         yield row, Event(Kind(kind), map=map_id, addr=addr, extra=extras.get(row, NOTHING))
+
+
+def _rows(fast: ModuleType, taken: int, hashes: array[int], out: tuple[Any, ...], base: int, codes: Any) -> int:
+    """Of accesses that were taken, in `out` one row for those that are alike, if there is room for their codes, and the
+    hashes of the rows; how many these are.
+    """
+    made: int = taken if codes is None or taken < 0 else fast.number_alike(taken, out[:-1], base, codes)
+    if made > 0:
+        fast.hash_accesses(made, (*out[:-1], _ALL), _EVERY, hashes, out[-1])
+    return made
 
 
 # -- text ------------------------------------------------------------------------------------------------------
@@ -183,10 +198,7 @@ def _take_lines(
         ) -> tuple[int, int]:
             columns = (part(_KIND), part(_WIDTH), _ALL, part(_ADDR), _ALL, part(_VALUE), _ALL)
             taken: int = fast.take_accesses(stop - start, segments, columns, table, 0, out[:-1])
-            made = taken if codes is None or taken < 0 else fast.number_alike(taken, out[:-1], base, codes)
-            if made > 0:
-                fast.hash_accesses(made, (*out[:-1], _ALL), _EVERY, hashes, out[-1])
-            return taken, made
+            return taken, _rows(fast, taken, hashes, out, base, codes)
 
         taker.take(stop - start, put)
 

@@ -116,6 +116,13 @@ class Accesses(Record):
 
     if not TYPE_CHECKING:
 
+        def _replace(self, **changes: Any) -> Accesses:
+            # What has a row of its own in each column has no codes.
+            return super()._replace(**changes, codes=None, table=None)
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Accesses.coded, (self.codes, self.table)) if self.table is not None else super().__reduce__()
+
         def __getattr__(self, field: str) -> Any:
             # Of those that are coded: whatever is not there yet.
             if field not in self._fields:
@@ -161,8 +168,8 @@ class Accesses(Record):
     def take(self, rows: NDArray[np.intp]) -> Accesses:
         """The accesses at these positions, ascending; they keep their numbers."""
         number = np.arange(len(self) + 1) if self.number is None else self.number
-        columns = {name: getattr(self, name) for name in COLUMNS}
-        columns = {name: None if column is None else column[rows] for name, column in columns.items()}
+        known = [name for name in COLUMNS if getattr(self.lookup()[1], name) is not None]
+        columns = dict.fromkeys(COLUMNS) | dict(zip(known, self.picked(rows, *known), strict=True))
         wide = {int(np.searchsorted(rows, row)): value for row, value in self.wide.items() if row in rows}
         kept = append(number[rows], number[-1])
         return Accesses(**columns, identities=self.identities, regions=self.regions, wide=wide, number=kept)

@@ -135,7 +135,19 @@ def test_a_long_trace(folder: Path) -> None:
     events += [Event(Kind.READ, 1000, 4, 1, 0x100000, value=at, pc=0, pid=0) for at in range(100_000)]
     events += [Event(Kind.WRITE, 1000, 2, 1, 0x800000, value=1, pc=0, pid=0)] * 3
     for name in ("native", "mmiotrace"):
-        assert_the_same(written(folder, events, name, 65_536))
+        path = written(folder, events, name, 65_536)
+        assert shared(path).codes is None
+        assert_the_same(path)
+
+
+@pytest.mark.parametrize("name", ["native", "mmiotrace"])
+def test_what_recurs_is_a_row_of_a_table(folder: Path, name: str) -> None:
+    events = [Event(Kind.DEVICE, extra=CARD.extra())]
+    events += [Event(Kind.READ, 1000, 4, 1, 0x100000, value=at % 7, pc=0, pid=0) for at in range(5_000)]
+    path = written(folder, events, name, 5_000)
+    found = shared(path)
+    assert found.table is not None and len(found.table) == 7
+    assert_the_same(path)
 
 
 @pytest.mark.parametrize("name", ["native", "mmiotrace"])

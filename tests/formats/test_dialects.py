@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmiotools.events import Kind
-from mmiotools.formats import FORMATS
+from mmiotools.formats import FORMATS, open_trace
 from mmiotools.formats.base import Sniff, read_all
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.batch import MAX_EVENTS, Batch
@@ -143,3 +143,21 @@ def test_damage_never_raises_and_nothing_is_lost(name: str, changes: list[tuple[
 @given(data=st.binary(min_size=1, max_size=300))
 def test_any_bytes_can_be_asked_about(name: str, data: bytes) -> None:
     FORMATS.get(name).sniff(data)
+
+
+@pytest.mark.parametrize("name", ["conware", "jsonl", "mmiotrace", "qemu-log", "renode", "serialice"])
+@pytest.mark.parametrize("source", [*DIALECTS.values(), "mmiotrace/nvme-linux6.1.mmiotrace"])
+def test_what_is_prepared_elsewhere_is_written_as_the_rest(name: str, source: str) -> None:
+    """Batch by batch, as processes do it, or all at once."""
+    trace = open_trace(str(SAMPLES / source))
+    batches = list(trace.batches)
+    here, there = io.BytesIO(), io.BytesIO()
+    one, other = (FORMATS.get(name).writer(out, trace.header) for out in (here, there))
+    for batch in batches:
+        one.write(batch)
+        for low in range(0, len(batch), 7):
+            part = other.prepare(batch.slice(low, low + 7))  # type: ignore[attr-defined]
+            other.accept(part)  # type: ignore[attr-defined]
+    for writer in (one, other):
+        writer.close()
+    assert (here.getvalue(), one.lost) == (there.getvalue(), other.lost)

@@ -142,3 +142,22 @@ def state(pid: str) -> str:
 
 def test_small_inputs_start_no_process() -> None:
     assert set(ordered_map(lambda number: os.getpid(), range(parallel.ALONE))) == {os.getpid()}
+
+
+def test_all_workers_end_though_one_cannot_be_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pids = set()
+    results = ordered_map(lambda number: os.getpid(), range(1000))
+    for _ in range(20):
+        pids.add(next(results))
+    wait, waited = os.waitpid, []
+
+    def interrupted(pid: int, options: int) -> object:
+        waited.append(wait(pid, options))
+        if len(waited) == 1:
+            raise KeyboardInterrupt
+        return waited[-1]
+
+    monkeypatch.setattr(os, "waitpid", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        results.close()  # type: ignore[attr-defined]
+    assert {pid for pid, _ in waited} == pids - {os.getpid()} and len(waited) == 2

@@ -361,7 +361,7 @@ def fuzz(engine: Any, rounds: int, seed: int, look: Callable[[int, Any, Any, str
                 1,
                 table,
                 room(),
-                tuple(map(room, _TAKEN)),
+                rng.choice((tuple(map(room, _TAKEN)), tuple(map(room, _TAKEN)), (room(),) * len(_TAKEN))),
                 rng.choice((0, 0, 7, -1, (1 << 31) - 1, 1 << 62)),
                 rng.choice((None, room(4), room(4))),
             ),
