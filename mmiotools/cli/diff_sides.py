@@ -12,10 +12,10 @@ from mmiotools.cli.diff_views import Wanted
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.formats import open_trace
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.header import TraceHeader
-from mmiotools.trace.matching import Accesses
 from mmiotools.trace.shared import Description
 from mmiotools.trace.sharing import SharedColumns, map_accesses
 from mmiotools.typed import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Record, Sequence, TypeAlias

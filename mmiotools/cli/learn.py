@@ -16,7 +16,7 @@ from mmiotools.models.kinds import KINDS
 from mmiotools.models.score import MODEL, MODELS, NAIVE, SEQUENCE_LAST, Judge, Score
 from mmiotools.models.step import perturbed, steps
 from mmiotools.models.stream import Place, join
-from mmiotools.trace.matching import Accesses
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape, load_tape
 from mmiotools.typed import Any, Callable

@@ -10,11 +10,11 @@ from mmiotools.cli.common import Run, load_regs, want_color
 from mmiotools.cli.info_screen import seconds
 from mmiotools.cli.options import color_option, from_option, quiet_option, regs_option
 from mmiotools.events import Event, Kind
+from mmiotools.trace.accesses import OP_LETTERS
 from mmiotools.trace.address_space import register_name
 from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import PciDevice
-from mmiotools.trace.matching import OP_LETTERS
 from mmiotools.trace.names import Found, Names
 from mmiotools.typed import Any, Iterator, Mapping
 

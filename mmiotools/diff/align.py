@@ -7,8 +7,9 @@ import numpy as np
 from mmiotools.diff.aligner import Aligner
 from mmiotools.diff.runs import Runs
 from mmiotools.diff.sliding import join
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.trace.matching import Accesses, all_same, same
+from mmiotools.trace.matching import all_same, same
 from mmiotools.typed import NDArray, Record
 
 Keys = NDArray[np.uint64]

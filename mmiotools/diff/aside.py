@@ -12,8 +12,9 @@ from mmiotools.diff.learn import Noise
 from mmiotools.diff.pairs import Pairs, pair, runs
 from mmiotools.diff.rules import recurs
 from mmiotools.events import Kind
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.arrays import among, distinct, flatnonzero
-from mmiotools.trace.matching import Accesses, same
+from mmiotools.trace.matching import same
 from mmiotools.typed import NDArray, Sequence
 
 Keys = NDArray[np.uint64]

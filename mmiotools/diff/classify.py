@@ -7,7 +7,7 @@ import numpy as np
 from mmiotools.diff.hunks import Comparison, ReasonTable, Verdict, assemble
 from mmiotools.diff.pairing import Side, pair_runs
 from mmiotools.diff.rules import RULES, Open, Rule
-from mmiotools.trace.matching import Accesses
+from mmiotools.trace.accesses import Accesses
 from mmiotools.typed import TYPE_CHECKING, Sequence
 
 if TYPE_CHECKING:

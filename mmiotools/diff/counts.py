@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mmiotools.diff.grouping import VALUE, counts, group
 from mmiotools.diff.views.base import Options, access_text, paint
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.trace.matching import Accesses
 from mmiotools.typed import Iterator
 
 #: Accesses that are put into words at a time.

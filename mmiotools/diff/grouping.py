@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmiotools.trace.accesses import Access, Accesses
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.trace.matching import Access, Accesses
 from mmiotools.typed import Any, NDArray, Record, Sequence
 
 Indexes = NDArray[np.int64]

@@ -7,7 +7,7 @@ import numpy as np
 from mmiotools.diff.classify import compare_noisy
 from mmiotools.diff.hunks import Comparison
 from mmiotools.diff.rules import RULES, Rule
-from mmiotools.trace.matching import Accesses
+from mmiotools.trace.accesses import Accesses
 from mmiotools.typed import TYPE_CHECKING, Iterator, NamedTuple, NDArray, Sequence
 
 if TYPE_CHECKING:

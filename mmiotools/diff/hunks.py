@@ -6,8 +6,9 @@ import numpy as np
 
 from mmiotools.diff.pairing import Pairing, Side, pair_runs
 from mmiotools.diff.runs import Runs, ranges
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.arrays import append, flatnonzero, steps
-from mmiotools.trace.matching import Accesses, all_same, same
+from mmiotools.trace.matching import all_same, same
 from mmiotools.typed import Iterator, NamedTuple, NDArray, Record
 
 Indexes = NDArray[np.int64]

@@ -13,8 +13,8 @@ from mmiotools.diff.pairs import Pairs, pair, runs
 from mmiotools.diff.runs import gaps
 from mmiotools.diff.varying import Values
 from mmiotools.filters.masks import NOTHING_SAID, Mask, MaskFile
+from mmiotools.trace.accesses import Accesses, accesses_of
 from mmiotools.trace.arrays import distinct, flatnonzero
-from mmiotools.trace.matching import Accesses, accesses_of
 from mmiotools.typed import Iterator, NDArray, Sequence
 
 Indexes = NDArray[np.int64]

@@ -7,8 +7,8 @@ import numpy as np
 from mmiotools.diff.learn import Noise
 from mmiotools.events import Kind
 from mmiotools.filters.masks import FLOATING, Mask, access_line, mask_lines
+from mmiotools.trace.accesses import Access, Accesses
 from mmiotools.trace.arrays import among, first_of_each, flatnonzero
-from mmiotools.trace.matching import Access, Accesses
 from mmiotools.typed import Iterable, Iterator, Sequence
 
 #: Longer blocks say too little about anything but the recordings at hand.

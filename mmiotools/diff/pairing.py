@@ -8,8 +8,9 @@ from mmiotools.diff.align import align
 from mmiotools.diff.aligner import Aligner
 from mmiotools.diff.moves import Left, block_moves, not_in_run, single_moves
 from mmiotools.diff.runs import Runs, ranges
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.trace.matching import Accesses, same, same_register
+from mmiotools.trace.matching import same, same_register
 from mmiotools.typed import NDArray, Record
 
 Indexes = NDArray[np.int64]

@@ -6,8 +6,8 @@ import numpy as np
 
 from mmiotools.diff.pairing import Pairing, Side, pair_runs
 from mmiotools.diff.runs import Runs
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.arrays import flatnonzero, steps
-from mmiotools.trace.matching import Accesses
 from mmiotools.typed import NamedTuple, NDArray
 
 Keys = NDArray[np.uint64]

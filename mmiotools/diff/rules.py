@@ -13,9 +13,9 @@ from mmiotools.diff.pairs import runs
 from mmiotools.diff.runs import ranges
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.arrays import among, distinct, first_of_each, flatnonzero
 from mmiotools.trace.hashing import lowest_bits, rows_like
-from mmiotools.trace.matching import Accesses
 from mmiotools.typed import Callable, Iterable, Iterator, NamedTuple, NDArray, Record, TypeAlias
 
 Indexes = NDArray[np.int64]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mmiotools.events import Kind
+from mmiotools.trace.accesses import ALL_BITS, Accesses
 from mmiotools.trace.arrays import among, distinct, flatnonzero, split
-from mmiotools.trace.matching import ALL_BITS, Accesses
 from mmiotools.typed import NamedTuple, NDArray
 
 Keys = NDArray[np.uint64]

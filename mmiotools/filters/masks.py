@@ -18,7 +18,7 @@ from mmiotools.errors import ExpressionError, UsageError
 from mmiotools.events import Kind
 from mmiotools.filters.expr import Member, Span
 from mmiotools.filters.grammar import parse
-from mmiotools.trace.matching import ALL_BITS, OP_LETTERS, Access, Accesses
+from mmiotools.trace.accesses import ALL_BITS, OP_LETTERS, Access, Accesses
 from mmiotools.trace.names import Names, Place
 from mmiotools.trace.tomlfile import read_toml
 from mmiotools.typed import Any, Callable, Iterable, Mapping, NamedTuple, NDArray, Sequence, TypeVar

@@ -11,9 +11,9 @@ import numpy as np
 from mmiotools.events import Kind
 from mmiotools.filters.masks import Mask, MaskFile
 from mmiotools.replay.ledger import Done
+from mmiotools.trace.accesses import ALL_BITS, Accesses, accesses_of
 from mmiotools.trace.address_space import Region
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.trace.matching import ALL_BITS, Accesses, accesses_of
 from mmiotools.trace.tape import Tape
 from mmiotools.typed import NamedTuple, NDArray
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from mmiotools.errors import EXIT_INTERRUPTED, EXIT_OK
 from mmiotools.replay.interrupts import Delivered
 from mmiotools.replay.ledger import KEEP, Done, Ledger, Parting
+from mmiotools.trace.accesses import Access, access_json
 from mmiotools.trace.address_space import Region, register_name
 from mmiotools.trace.header import PciDevice
-from mmiotools.trace.matching import Access, access_json
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape
 from mmiotools.typed import Any, Sequence

@@ -6,11 +6,11 @@ import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.speed import compiled
+from mmiotools.trace.accesses import COLUMNS, Accesses, base_addresses, flat
 from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, MAX_EVENTS, Batch, concatenate
 from mmiotools.trace.growing import GrowingColumn
-from mmiotools.trace.matching import COLUMNS, Accesses, base_addresses, flat
 from mmiotools.typed import Any, Callable, Iterator, ModuleType
 
 #: The columns of a batch that `collect` looks at; a reader may leave out the others, and times where nobody asks.

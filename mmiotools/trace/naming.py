@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mmiotools.trace.accesses import Access, Accesses
 from mmiotools.trace.address_space import Region
-from mmiotools.trace.matching import Access, Accesses
 from mmiotools.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

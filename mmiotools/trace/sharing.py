@@ -7,9 +7,9 @@ import os
 
 import numpy as np
 
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.arrays import repeated
 from mmiotools.trace.growing import GrowingColumn
-from mmiotools.trace.matching import Accesses
 from mmiotools.trace.shared import APART, Description, Place, Same
 from mmiotools.typed import Any, NDArray
 

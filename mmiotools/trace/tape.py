@@ -8,11 +8,11 @@ import numpy as np
 
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
+from mmiotools.trace.accesses import Access, Accesses
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.collect import collect
 from mmiotools.trace.header import PciDevice, Trace
-from mmiotools.trace.matching import Access, Accesses
 from mmiotools.typed import Any, Iterator, NamedTuple, NDArray
 
 _CHUNK = 4096

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from mmiotools.diff.hunks import Comparison, Hunk
 from mmiotools.events import Event, Kind
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.collect import collect
-from mmiotools.trace.matching import Accesses
 
 MAP = Event(Kind.MAP, map=1, addr=0x1000, extra={"virt": 0, "length": 0x1000})
 KINDS = {"R": Kind.READ, "W": Kind.WRITE, "U": Kind.UNKNOWN}

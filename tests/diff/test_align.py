@@ -7,7 +7,7 @@ import pytest
 from diff_helpers import recording, writes
 
 from mmiotools.diff.align import align
-from mmiotools.trace.matching import Accesses
+from mmiotools.trace.accesses import Accesses
 
 
 def partners(a: Accesses, b: Accesses) -> list[int]:

@@ -18,8 +18,9 @@ from mmiotools.diff.views import VIEWS
 from mmiotools.diff.views.base import Options
 from mmiotools.events import Kind
 from mmiotools.speed import compiled
+from mmiotools.trace.accesses import COLUMNS, Accesses, accesses_of
 from mmiotools.trace.address_space import Region
-from mmiotools.trace.matching import COLUMNS, Accesses, accesses_of, all_same, same
+from mmiotools.trace.matching import all_same, same
 
 REGIONS = [Region("card/BAR0", ("8086:100e", 0, "BAR0"), "mem", 0x1000, 0x100, None, None)]
 rows = st.lists(

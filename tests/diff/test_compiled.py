@@ -19,16 +19,17 @@ from mmiotools.diff.hunks import compare, differ
 from mmiotools.diff.views import texts
 from mmiotools.diff.views.base import Options
 from mmiotools.events import Event, Kind
+from mmiotools.trace import accesses as accesses_module
 from mmiotools.trace import collect as collecting
 from mmiotools.trace import hashing, matching
+from mmiotools.trace.accesses import ALL_BITS, Accesses, accesses_of
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.collect import collect
 from mmiotools.trace.header import Bar, PciDevice
-from mmiotools.trace.matching import ALL_BITS, Accesses
 
 FAST = speed.compiled.__wrapped__()
 needs_engine = pytest.mark.skipif(FAST is None, reason="the compiled engine was not built")
-USERS = (anchors, hashing, lcs, moves, stretches, texts, collecting, matching)
+USERS = (accesses_module, anchors, hashing, lcs, moves, stretches, texts, collecting, matching)
 
 
 @contextlib.contextmanager
@@ -163,13 +164,13 @@ _SPLIT = (("u1", 3), ("i2", 7), ("i4", 5), ("u8", 11), ("u8", 13))
 @needs_engine
 @given(_ROWS, st.data())
 def test_accesses_are_hashed_and_compared_alike(rows: list[Any], data: st.DataObject) -> None:
-    a = matching.accesses_of(rows)
+    a = accesses_of(rows)
     keep = np.array([data.draw(st.sampled_from([0, 1, int(ALL_BITS)])) for _ in rows], np.uint64)
     for kept in (None, keep):
         ours, theirs = both(lambda kept=kept: a.keys(kept))
         assert alike(ours, theirs)
     changed = [data.draw(st.just(row) | _ROWS.map(lambda other, row=row: other[0] if other else row)) for row in rows]
-    b = matching.accesses_of(changed)
+    b = accesses_of(changed)
     everything = slice(0, len(rows))
     zero = np.zeros(1, np.int64)
     for kept in (None, keep):
@@ -272,8 +273,8 @@ def test_subsequences_are_alike(a: Any, b: Any, letters: int, often: int) -> Non
 @needs_engine
 @given(_ROWS, _ROWS, _ROWS, st.integers(0, 3))
 def test_hunks_are_alike(one: list[Any], two: list[Any], three: list[Any], often: int) -> None:
-    a = matching.accesses_of(one + two * often + three)
-    b = matching.accesses_of(two + one * often + three)
+    a = accesses_of(one + two * often + three)
+    b = accesses_of(two + one * often + three)
     ours, theirs = both(lambda: list(compare(a, b).hunks))
     assert ours == theirs
 

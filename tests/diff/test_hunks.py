@@ -8,7 +8,7 @@ from diff_helpers import edited_pairs, keys, patched, recording, shape, writes
 from hypothesis import given, settings
 
 from mmiotools.diff.hunks import compare, differ
-from mmiotools.trace.matching import Accesses
+from mmiotools.trace.accesses import Accesses
 
 
 @settings(max_examples=300)

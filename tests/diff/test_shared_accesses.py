@@ -18,10 +18,10 @@ from mmiotools.formats import FORMATS, native_write, open_trace
 from mmiotools.formats.native_stored import Unfit
 from mmiotools.quick.accesses import share_accesses
 from mmiotools.speed import compiled
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.collect import COLLECTED, collect
 from mmiotools.trace.header import Bar, PciDevice, TraceHeader
-from mmiotools.trace.matching import Accesses
 from mmiotools.trace.sharing import map_accesses
 
 pytestmark = [

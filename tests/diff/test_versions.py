@@ -13,8 +13,8 @@ from mmiotools.diff.learn import Noise, learn
 from mmiotools.diff.learned import learned_lines
 from mmiotools.filters.masks import read_masks
 from mmiotools.formats import open_trace
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.collect import collect
-from mmiotools.trace.matching import Accesses
 
 VERSIONS = Path(__file__).resolve().parents[2] / "samples" / "versions" / "e1000"
 

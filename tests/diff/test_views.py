@@ -12,9 +12,9 @@ from mmiotools.diff.hunks import Comparison, compare
 from mmiotools.diff.views import DEFAULT, VIEWS
 from mmiotools.diff.views.base import Options
 from mmiotools.events import Event, Kind
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.collect import collect
-from mmiotools.trace.matching import Accesses
 
 BARS = [{"number": 0, "addr": 0xFEBC0000, "size": 0x20000, "flags": 0}]
 CARD = Event(Kind.DEVICE, extra={"bdf": 0x18, "vendor": 0x8086, "device": 0x100E, "bars": BARS})

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mmiotools.events import Event, Kind
+from mmiotools.trace.accesses import Accesses, access_json
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.collect import collect
 from mmiotools.trace.header import Bar, PciDevice
-from mmiotools.trace.matching import Accesses, access_json
 
 
 def accesses(base: int, *events: Event, map_id: int = 1) -> Accesses:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmiotools.events import Kind
+from mmiotools.trace.accesses import accesses_of
 from mmiotools.trace.growing import GrowingColumn
-from mmiotools.trace.matching import accesses_of
 from mmiotools.trace.sharing import SharedColumns, map_accesses
 
 _PARTS = st.lists(st.one_of(st.none(), st.integers(0, 3), st.lists(st.integers(0, 3), min_size=1, max_size=5)))

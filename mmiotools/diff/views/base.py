@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from mmiotools.diff.hunks import VOLATILE, Comparison, Hunk
+from mmiotools.trace.accesses import Access
 from mmiotools.trace.address_space import register_name
-from mmiotools.trace.matching import Access
 from mmiotools.trace.naming import Naming
 from mmiotools.typed import ClassVar, Iterator, Protocol, Record
 

@@ -15,8 +15,8 @@ from mmiotools.diff.hunks import DRIVER, KINDS, VOLATILE, Comparison, volatile_h
 from mmiotools.diff.tally import Tally, tally
 from mmiotools.diff.views.around import Placed, placed
 from mmiotools.diff.views.base import Options, place_text, printable, value_text
+from mmiotools.trace.accesses import Access, Accesses
 from mmiotools.trace.arrays import distinct, flatnonzero
-from mmiotools.trace.matching import Access, Accesses
 from mmiotools.typed import Any, ClassVar, Iterator
 
 #: What a page holds of each class, so that a browser stays quick: hunks, accesses in them, accesses of one hunk.

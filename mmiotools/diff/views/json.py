@@ -6,7 +6,7 @@ import json
 
 from mmiotools.diff.hunks import Comparison, Hunk
 from mmiotools.diff.views.base import Options
-from mmiotools.trace.matching import access_json
+from mmiotools.trace.accesses import access_json
 from mmiotools.typed import Any, ClassVar, Iterator
 
 SCHEMA = "mmiotools.diff/1"

@@ -9,8 +9,8 @@ from mmiotools.diff.hunks import Comparison
 from mmiotools.diff.tally import SAME, Labels, label
 from mmiotools.diff.views.base import Options, paint, place_text, value_text
 from mmiotools.diff.views.table import table
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.arrays import first_of_each
-from mmiotools.trace.matching import Accesses
 from mmiotools.typed import ClassVar, Iterator, NDArray
 
 Indexes = NDArray[np.int64]

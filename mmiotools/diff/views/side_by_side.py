@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmiotools.diff.hunks import Comparison, Hunk
 from mmiotools.diff.views.around import header, placed
 from mmiotools.diff.views.base import Options, access_text, mark_digits, paint, paint_line, printable, value_text
-from mmiotools.trace.matching import Access
+from mmiotools.trace.accesses import Access
 from mmiotools.typed import ClassVar, Iterator
 
 #: Between the columns.

@@ -10,8 +10,8 @@ from mmiotools.diff.views.base import Options, paint, register_text
 from mmiotools.diff.views.registers import last_values
 from mmiotools.diff.views.table import table
 from mmiotools.events import Kind
+from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.trace.matching import Accesses
 from mmiotools.typed import ClassVar, Iterator, NDArray
 
 Indexes = NDArray[np.int64]

@@ -10,7 +10,7 @@ from mmiotools.diff.runs import ranges
 from mmiotools.diff.views.base import Options, access_text, printable
 from mmiotools.small import array
 from mmiotools.speed import compiled
-from mmiotools.trace.matching import Accesses, flat
+from mmiotools.trace.accesses import Accesses, flat
 from mmiotools.typed import Iterable, Iterator, ModuleType, NamedTuple
 
 #: Lines that are made at once.
