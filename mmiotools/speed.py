@@ -9,7 +9,7 @@ from mmiotools.small import cache
 from mmiotools.typed import ModuleType
 
 #: Of the compiled engine; an older one, left in a checkout, lacks functions.
-VERSION = 18
+VERSION = 19
 #: What MMIOTOOLS_ENGINE may say.
 ENGINES = ("auto", "compiled", "numpy")
 

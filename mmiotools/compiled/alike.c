@@ -1,5 +1,5 @@
 /* Which accesses are alike, of some. */
-#include "speed.h"
+#include "alike.h"
 
 #include <stdlib.h>
 
@@ -7,10 +7,7 @@
  * each the number of one of these, plus 1, or 0.
  */
 typedef struct {
-    uint8_t *op;
-    int16_t *width;
-    int32_t *region;
-    uint64_t *offset, *value;
+    Taken rows;
     Py_ssize_t count;
     uint32_t *slots;
     uint64_t odd[3];
@@ -18,22 +15,21 @@ typedef struct {
 } Unlike;
 
 static inline int
-same_rows(const Unlike *from, Py_ssize_t a, Py_ssize_t b)
+same_rows(const Taken *of, Py_ssize_t a, Py_ssize_t b)
 {
-    return from->offset[a] == from->offset[b] && from->value[a] == from->value[b] && from->region[a] == from->region[b] &&
-           from->width[a] == from->width[b] && from->op[a] == from->op[b];
+    return of->offset[a] == of->offset[b] && of->value[a] == of->value[b] && of->region[a] == of->region[b] &&
+           of->width[a] == of->width[b] && of->op[a] == of->op[b];
 }
 
 /* The slot of a row: that of the one that it is like, or a free one. */
 static inline uint32_t *
 slot_of(const Unlike *from, Py_ssize_t row)
 {
-    const uint64_t shape =
-        (uint64_t)(uint32_t)from->region[row] << 24 ^ (uint64_t)(uint16_t)from->width[row] << 8 ^ from->op[row];
-    const uint64_t hash =
-        mixed(mixed(mixed(from->offset[row], from->odd[0]) + from->value[row], from->odd[1]) + shape, from->odd[2]);
+    const Taken *of = &from->rows;
+    const uint64_t shape = (uint64_t)(uint32_t)of->region[row] << 24 ^ (uint64_t)(uint16_t)of->width[row] << 8 ^ of->op[row];
+    const uint64_t hash = mixed(mixed(mixed(of->offset[row], from->odd[0]) + of->value[row], from->odd[1]) + shape, from->odd[2]);
     size_t at = (size_t)(hash >> (64 - from->bits));
-    while (from->slots[at] && !same_rows(from, from->slots[at] - 1, row))
+    while (from->slots[at] && !same_rows(of, from->slots[at] - 1, row))
         at = (at + 1) & (((size_t)1 << from->bits) - 1);
     return &from->slots[at];
 }
@@ -53,29 +49,40 @@ widen(Unlike *from)
     return 1;
 }
 
-/* How many of the rows are unlike those before them; -1 where there is no memory. */
-static Py_ssize_t
-number_rows(Unlike *from, Py_ssize_t rows, int32_t base, int32_t *codes)
+static int
+number_all(Unlike *from, Py_ssize_t rows, int32_t base, int32_t *codes)
 {
+    const Taken *of = &from->rows;
     for (Py_ssize_t row = 0; row < rows; row++) {
         uint32_t *slot = slot_of(from, row);
         if (!*slot) {
             const Py_ssize_t to = from->count++;
-            from->op[to] = from->op[row];
-            from->width[to] = from->width[row];
-            from->region[to] = from->region[row];
-            from->offset[to] = from->offset[row];
-            from->value[to] = from->value[row];
+            of->op[to] = of->op[row];
+            of->width[to] = of->width[row];
+            of->region[to] = of->region[row];
+            of->offset[to] = of->offset[row];
+            of->value[to] = of->value[row];
             *slot = (uint32_t)from->count;
             if (from->count * 2 > (Py_ssize_t)1 << from->bits) {
                 if (!widen(from))
-                    return -1;
+                    return 0;
                 slot = slot_of(from, to);
             }
         }
         codes[row] = base + (int32_t)(*slot - 1);
     }
-    return from->count;
+    return 1;
+}
+
+Py_ssize_t
+number_rows(const Taken *rows, Py_ssize_t count, int32_t base, int32_t *codes)
+{
+    Unlike from = {.rows = *rows, .bits = 12};
+    salt(from.odd);
+    from.slots = calloc((size_t)1 << from.bits, sizeof *from.slots);
+    const int good = from.slots && number_all(&from, count, base, codes);
+    free(from.slots);
+    return good ? from.count : -1;
 }
 
 /* number_alike(rows, columns, base, codes) -> rows that are unlike those before them
@@ -96,19 +103,11 @@ number_alike(PyObject *self, PyObject *args)
         return NULL;
     }
     Buffers buffers = {.held = 0};
-    Unlike from = {.bits = 12};
-    from.odd[0] = salted(0x9E3779B97F4A7C15u);
-    from.odd[1] = salted(0xC2B2AE3D27D4EB4Fu);
-    from.odd[2] = salted(0xD6E8FEB86659FD93u);
+    Taken from;
     int32_t *codes = NULL;
-    if ((from.op = hold(&buffers, in[0], rows, 1, 1)) && (from.width = hold(&buffers, in[1], rows, 2, 1)) &&
-        (from.region = hold(&buffers, in[2], rows, 4, 1)) && (from.offset = hold(&buffers, in[3], rows, 8, 1)) &&
-        (from.value = hold(&buffers, in[4], rows, 8, 1)) && (codes = hold(&buffers, codes_object, rows, 4, 1))) {
+    if (hold_taken(&buffers, in, rows, &from) && (codes = hold(&buffers, codes_object, rows, 4, 1))) {
         Py_BEGIN_ALLOW_THREADS
-        from.slots = calloc((size_t)1 << from.bits, sizeof *from.slots);
-        if (from.slots)
-            found = number_rows(&from, rows, (int32_t)base, codes);
-        free(from.slots);
+        found = number_rows(&from, rows, (int32_t)base, codes);
         Py_END_ALLOW_THREADS
         if (found < 0)
             PyErr_NoMemory();

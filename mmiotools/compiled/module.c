@@ -6,7 +6,7 @@
 #endif
 
 /* Raised whenever a function is added or changed: one that was built for other sources is not used. */
-#define VERSION 18
+#define VERSION 19
 
 /* set_malloc(parameter, size): what mallopt does where the C library is glibc, else nothing; see trace/memory.py */
 static PyObject *

@@ -93,6 +93,15 @@ salted(uint64_t odd)
     return odd ^ (salt * odd & ~(uint64_t)1);
 }
 
+/* Three of them. */
+static inline void
+salt(uint64_t odd[3])
+{
+    odd[0] = salted(0x9E3779B97F4A7C15u);
+    odd[1] = salted(0xC2B2AE3D27D4EB4Fu);
+    odd[2] = salted(0xD6E8FEB86659FD93u);
+}
+
 /* What several numbers are hashed with, one after the other: of a sum of products, numbers that differ in their highest bits
  * alone would have few.
  */

@@ -1,5 +1,6 @@
 /* Accesses taken from batches and from native blocks, as columns. The twin is in trace/collect.py. */
 #include "accesses.h"
+#include "alike.h"
 #include "block.h"
 
 #include <stdlib.h>
@@ -56,13 +57,6 @@ typedef struct {
     Column kind, width, has_width, addr, has_addr, value, has_value;
 } Rows;
 
-typedef struct {
-    uint8_t *op;
-    int16_t *width;
-    int32_t *region;
-    uint64_t *offset, *value;
-} Taken;
-
 /* How many accesses there were, or -1 where one is out of the ordinary. */
 static Py_ssize_t
 take_rows(const Rows *from, Py_ssize_t rows, const Segments *segments, const Taken *to, Py_ssize_t at)
@@ -99,15 +93,6 @@ hold_segments(Buffers *buffers, PyObject *const table[3], Segments *to)
     return (to->start = hold(buffers, table[0], to->count, 8, 0)) != NULL &&
            (to->code = hold(buffers, table[1], to->count, 4, 0)) != NULL &&
            (to->base = hold(buffers, table[2], to->count, 8, 0)) != NULL;
-}
-
-/* Room for so many rows of op, width, region, offset and value; 0 with an exception set. */
-static int
-hold_taken(Buffers *buffers, PyObject *const out[5], Py_ssize_t rows, Taken *to)
-{
-    return (to->op = hold(buffers, out[0], rows, 1, 1)) != NULL && (to->width = hold(buffers, out[1], rows, 2, 1)) != NULL &&
-           (to->region = hold(buffers, out[2], rows, 4, 1)) != NULL &&
-           (to->offset = hold(buffers, out[3], rows, 8, 1)) != NULL && (to->value = hold(buffers, out[4], rows, 8, 1)) != NULL;
 }
 
 /* take_accesses(rows, segments, columns, table, at, out) -> accesses taken, or -1
@@ -367,7 +352,7 @@ take_by_rows(const Block *block, const Stored *const from[TAKEN], Py_ssize_t sta
 /* The same row by row; `known` is 0 where a code is beyond its dictionary. Room is n + 1 numbers and bytes for each column. */
 static Py_ssize_t
 take_one_by_one(const Stored *const from[TAKEN], Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop, const Segments *segments,
-                const Hashes *hashes, uint64_t *room, const Output *to, int *known)
+                const Hashes *hashes, uint64_t *room, const Output *to, Py_ssize_t *made, int *known)
 {
     static const Py_ssize_t sizes[TAKEN] = {1, 1, 8, 8};
     Column columns[TAKEN], has[TAKEN];
@@ -382,17 +367,16 @@ take_one_by_one(const Stored *const from[TAKEN], Py_ssize_t n, Py_ssize_t start,
     if (!*known || !from[KIND] || from[KIND]->bitmap)
         return -1;
     const Rows rows = {columns[KIND], columns[WIDTH], has[WIDTH], columns[ADDR], has[ADDR], columns[VALUE], has[VALUE]};
-    const Taken *made = &to->rows;
-    const Py_ssize_t taken = take_rows(&rows, stop - start, segments, made, 0);
-    for (Py_ssize_t i = 0; i < taken; i++) {
+    const Taken *of = &to->rows;
+    const Py_ssize_t taken = take_rows(&rows, stop - start, segments, of, 0);
+    *made = taken > 0 && to->codes ? number_rows(of, taken, to->base, to->codes) : taken;
+    for (Py_ssize_t i = 0; i < *made; i++) {
         /* It may have been overwritten, where two columns are one. */
-        if ((size_t)made->region[i] >= (size_t)hashes->count)
+        if ((size_t)of->region[i] >= (size_t)hashes->count)
             return -1;
-        to->hash[i] = hash_of(hashes->of[made->region[i]], made->op[i], made->width[i], made->offset[i], made->value[i], 1);
-        if (to->codes)
-            to->codes[i] = to->base + (int32_t)i;
+        to->hash[i] = hash_of(hashes->of[of->region[i]], of->op[i], of->width[i], of->offset[i], of->value[i], 1);
     }
-    return taken;
+    return *made < 0 ? -1 : taken;
 }
 
 /* take_stored(block, start, stop, segments, table, hashes, out, base, codes) -> (accesses taken, or -1; rows that they are)
@@ -448,7 +432,7 @@ take_stored(PyObject *self, PyObject *args)
             return PyErr_NoMemory();
         }
         Py_BEGIN_ALLOW_THREADS
-        rows = taken = take_one_by_one(stored, n, start, stop, &segments, &hashes, room, &to, &known);
+        taken = take_one_by_one(stored, n, start, stop, &segments, &hashes, room, &to, &rows, &known);
         Py_END_ALLOW_THREADS
         free(room);
         if (!known)

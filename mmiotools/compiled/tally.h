@@ -30,8 +30,8 @@ typedef struct {
 static inline int
 tally_start(Tally *tally)
 {
-    *tally = (Tally){.bits = 11,
-                     .odd = {salted(0x9E3779B97F4A7C15u), salted(0xC2B2AE3D27D4EB4Fu), salted(0xD6E8FEB86659FD93u)}};
+    *tally = (Tally){.bits = 11};
+    salt(tally->odd);
     tally->entries = calloc((size_t)1 << tally->bits, sizeof *tally->entries);
     return tally->entries != NULL;
 }

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 import numpy as np
 
 from mmiotools.speed import compiled
-from mmiotools.trace.arrays import append, flatnonzero, steps
+from mmiotools.trace.arrays import append, flatnonzero, in_order, steps
 from mmiotools.typed import NDArray
 
 Keys = NDArray[np.uint64]
@@ -149,10 +149,7 @@ def _grouped(hashes: Keys) -> tuple[Indexes, Keys, Indexes, Indexes]:
     """Places in the order of the hashes, those of one hash ascending; the distinct hashes, where each begins in that
     order, and how often it occurs.
     """
-    order = np.argsort(hashes, kind="stable")
-    ordered = hashes[order]
-    fresh = np.ones(len(order), np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
+    order, ordered, fresh = in_order(hashes)
     first = flatnonzero(fresh)
     return order, ordered[first], first, steps(append(first, len(order)))
 

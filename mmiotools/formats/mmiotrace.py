@@ -55,7 +55,11 @@ class Mmiotrace:
         counter = None if fast is None else lambda block, line: count(fast, block, line)
 
         def notice(event: Event) -> None:
-            _notice(header, event)
+            """Take what a HEADER event says into the stream's header; an unknown version is read all the same."""
+            if event.extra.get("format") == "mmiotools":
+                header.meta.update(event.extra.get("meta", {}))
+            elif event.extra.get("version") != VERSION:
+                header.meta.setdefault("unknown_version", event.extra.get("version"))
 
         return header, LineBatches(source, _parse, count=counter, hold=begun_at_the_end, reach=REACH, notice=notice)
 
@@ -79,14 +83,6 @@ def _parse(block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:
             yield Parsed(batch, len(batch))
     else:
         yield Parsed(Batch.from_events([without_end(parse_line(block, line, ended=False))], regions), 1)
-
-
-def _notice(header: TraceHeader, event: Event) -> None:
-    """Take what a HEADER event says into the stream's header; an unknown version is read all the same."""
-    if event.extra.get("format") == "mmiotools":
-        header.meta.update(event.extra.get("meta", {}))
-    elif event.extra.get("version") != VERSION:
-        header.meta.setdefault("unknown_version", event.extra.get("version"))
 
 
 FORMAT = Mmiotrace()

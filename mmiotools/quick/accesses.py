@@ -11,7 +11,7 @@ from mmiotools.formats.lines import MAX_LINE
 from mmiotools.formats.native_counting import read_blocks
 from mmiotools.formats.native_layout import UNKNOWN_COUNT
 from mmiotools.formats.native_stored import WRONG, Unfit, countable, extras_of, rare_rows
-from mmiotools.formats.native_table import Table, read_table, sound_header
+from mmiotools.formats.native_table import read_table, sound_header
 from mmiotools.formats.source import open_source
 from mmiotools.quick.taking import MOST, Taker, Various
 from mmiotools.small import array
@@ -51,10 +51,13 @@ def share_accesses(
     file = source.whole_file()
     if file is None or found.name not in ("native", "mmiotrace"):
         raise Unfit
+    read = _native if found.name == "native" else _text
     try:
-        if found.name == "native":
-            return _native(fast, *file, columns, told)
-        return _text(fast, *file, columns, told)
+        try:
+            return read(fast, *file, columns, told, coded=True)
+        except Various:
+            os.ftruncate(columns, 0)
+            return read(fast, *file, columns, told, coded=False)
     except (OSError, *WRONG) as error:
         raise Unfit from error
 
@@ -63,7 +66,7 @@ def share_accesses(
 
 
 def _native(
-    fast: ModuleType, descriptor: int, size: int, columns: int, told: Callable[[int], object]
+    fast: ModuleType, descriptor: int, size: int, columns: int, told: Callable[[int], object], *, coded: bool
 ) -> Description:
     header = sound_header(descriptor)
     if header is None:
@@ -71,16 +74,7 @@ def _native(
     table = read_table(descriptor, size)
     if header.events not in (UNKNOWN_COUNT, table.events):
         raise Unfit
-    try:
-        return _blocks(fast, descriptor, table, Taker(fast, columns, table.events, coded=True), told)
-    except Various:
-        os.ftruncate(columns, 0)
-        return _blocks(fast, descriptor, table, Taker(fast, columns, table.events), told)
-
-
-def _blocks(
-    fast: ModuleType, descriptor: int, table: Table, taker: Taker, told: Callable[[int], object]
-) -> Description:
+    taker = Taker(fast, columns, table.events, coded=coded)
     offsets, firsts = [*table.columns["offset"], table.end], [*table.columns["first"], table.events]
     for at, data in read_blocks(descriptor, offsets):
         if len(data) != offsets[at + 1] - offsets[at]:
@@ -95,14 +89,9 @@ def _take_block(fast: ModuleType, taker: Taker, data: Any, first: int, n: int) -
     start = devices = 0
 
     def take(stop: int) -> None:
-        def put(
-            segments: int, table: tuple[Any, ...], hashes: array[int], out: tuple[Any, ...], base: int, codes: Any
-        ) -> tuple[int, int]:
-            taken, made = fast.take_stored(block, start, stop, segments, table, hashes, out, base, codes)
-            if codes is not None and made == taken:
-                # It may be that the block does not say what recurs.
-                made = _rows(fast, taken, hashes, out, base, codes)
-            return taken, made
+        def put(*to: Any) -> tuple[int, int]:
+            taken: tuple[int, int] = fast.take_stored(block, start, stop, *to)
+            return taken
 
         taker.take(stop - start, put)
 
@@ -129,32 +118,13 @@ def _rare(fast: ModuleType, block: object, n: int) -> Iterator[tuple[int, Event]
         yield row, Event(Kind(kind), map=map_id, addr=addr, extra=extras.get(row, NOTHING))
 
 
-def _rows(fast: ModuleType, taken: int, hashes: array[int], out: tuple[Any, ...], base: int, codes: Any) -> int:
-    """Of accesses that were taken, in `out` one row for those that are alike, if there is room for their codes, and the
-    hashes of the rows; how many these are.
-    """
-    made: int = taken if codes is None or taken < 0 else fast.number_alike(taken, out[:-1], base, codes)
-    if made > 0:
-        fast.hash_accesses(made, (*out[:-1], _ALL), _EVERY, hashes, out[-1])
-    return made
-
-
 # -- text ------------------------------------------------------------------------------------------------------
 
 
 def _text(
-    fast: ModuleType, descriptor: int, size: int, columns: int, told: Callable[[int], object]
+    fast: ModuleType, descriptor: int, size: int, columns: int, told: Callable[[int], object], *, coded: bool
 ) -> Description:
-    try:
-        return _lines(fast, descriptor, size, Taker(fast, columns, size // _SHORTEST + 1, coded=True), told)
-    except Various:
-        os.ftruncate(columns, 0)
-        return _lines(fast, descriptor, size, Taker(fast, columns, size // _SHORTEST + 1), told)
-
-
-def _lines(
-    fast: ModuleType, descriptor: int, size: int, taker: Taker, told: Callable[[int], object]
-) -> Description:
+    taker = Taker(fast, columns, size // _SHORTEST + 1, coded=coded)
     room = [mmap.mmap(-1, MOST * size) for size in _SCANNED]
     # A line that it has no room for is too long for others, too.
     text = mmap.mmap(-1, MAX_LINE)
@@ -198,7 +168,10 @@ def _take_lines(
         ) -> tuple[int, int]:
             columns = (part(_KIND), part(_WIDTH), _ALL, part(_ADDR), _ALL, part(_VALUE), _ALL)
             taken: int = fast.take_accesses(stop - start, segments, columns, table, 0, out[:-1])
-            return taken, _rows(fast, taken, hashes, out, base, codes)
+            made = taken if codes is None or taken < 0 else fast.number_alike(taken, out[:-1], base, codes)
+            if made > 0:
+                fast.hash_accesses(made, (*out[:-1], _ALL), _EVERY, hashes, out[-1])
+            return taken, made
 
         taker.take(stop - start, put)
 

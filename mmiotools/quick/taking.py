@@ -37,7 +37,7 @@ class Taker:
     coded  those that are alike are a row of a table
     """
 
-    def __init__(self, fast: ModuleType, columns: int, room: int, *, coded: bool = False) -> None:
+    def __init__(self, fast: ModuleType, columns: int, room: int, *, coded: bool) -> None:
         self._fast = fast
         self._room = room
         self._coded = coded

@@ -43,12 +43,20 @@ def distinct(numbers: NDArray[_Number]) -> NDArray[_Number]:
     return ordered[keep]
 
 
-def first_of_each(numbers: NDArray[_Number]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where each distinct number is for the first time, these ascending; and which of them each number is, (n,)."""
+def in_order(numbers: NDArray[_Number]) -> tuple[NDArray[np.intp], NDArray[_Number], NDArray[np.bool_]]:
+    """The order in which numbers ascend, alike ones as they stand; they in this order; and where there is another one
+    than before, (n,) each.
+    """
     order = np.argsort(numbers, kind="stable")
     ordered = numbers[order]
     fresh = np.ones(len(order), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
+    return order, ordered, fresh
+
+
+def first_of_each(numbers: NDArray[_Number]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where each distinct number is for the first time, these ascending; and which of them each number is, (n,)."""
+    order, _, fresh = in_order(numbers)
     which = np.empty(len(order), np.intp)
     which[order] = np.cumsum(fresh) - 1
     return order[fresh], which
