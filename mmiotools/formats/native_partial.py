@@ -10,6 +10,7 @@ from mmiotools.formats.native_planes import (
     U64,
     Array,
     Steps,
+    ascending,
     chosen,
     from_steps,
     look_up,
@@ -45,6 +46,7 @@ class StoredColumn:
         self._parts: dict[str, Any] | None = None
         self._planes: list[Any] | None = None
         self._held: U64 | None = None
+        self._kept: Steps | None = None
         self._whole: Column | None = None
         if not self.known:
             return
@@ -116,6 +118,25 @@ class StoredColumn:
     def held(self) -> Array:
         """The numbers of the rows that have it, (m,)."""
         return self._decoded(None)
+
+    def has_all_but(self, rows: NDArray[np.intp]) -> bool:
+        """Whether only some of these rows, which are distinct, lack it."""
+        return self._present is None or len(rows) - np.count_nonzero(self._present[rows]) == self._n - self._count
+
+    def by_row(self, count: int) -> Array | None:
+        """Its numbers for the `count` distinct rows of the block, (count,); None where it has more than these."""
+        return self._decoded(np.zeros(count, np.intp)) if self._encoding == CONSTANT else None
+
+    def span(self) -> tuple[int, int, int, int] | None:
+        """The first number, the last, the least and the greatest; None where no row has it."""
+        try:
+            ends = ascending(self._steps()) if self._encoding == DELTA and self.dtype == np.int64 else None
+        except _NONSENSE as error:
+            raise Corrupt(str(error)) from error
+        if ends is not None:
+            return *ends, *ends
+        held = self.held()
+        return (int(held[0]), int(held[-1]), int(held.min()), int(held.max())) if len(held) else None
 
     def numbers_at(self, places: Array) -> Array:
         """Numbers of a column that all rows have, but no times: those at some places, in any order."""
@@ -219,6 +240,11 @@ class StoredColumn:
         return size, packed
 
     def _times(self, at: NDArray[np.intp] | None) -> Array:
+        return from_steps(self._steps(), at).astype(self.dtype, copy=False)
+
+    def _steps(self) -> Steps:
+        if self._kept is not None:
+            return self._kept
         first, unit = self._parameter
         if not all(type(number) is int and -1 << 63 <= number < 1 << 63 for number in (first, unit)):
             raise Corrupt("its times begin nowhere")
@@ -232,5 +258,5 @@ class StoredColumn:
                 if "x" in parts
                 else unzigzag(unpack_planes(parts["z"], escaped))
             )
-        steps = Steps(first, unit, small, large)
-        return from_steps(steps, at).astype(self.dtype, copy=False)
+        self._kept = Steps(first, unit, small, large)
+        return self._kept

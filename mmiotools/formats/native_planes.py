@@ -19,6 +19,8 @@ UNITS = (1_000_000, 1000, 1)
 OFTEN = 256
 #: As many runs of a table are compared one after the other.
 _RUNS = 4
+#: Bits of steps of which there may be as many as a block has events.
+_SUMMABLE = 46
 _BEYOND = "a code is beyond its dictionary"
 
 
@@ -306,6 +308,18 @@ def from_steps(steps: Steps, rows: NDArray[np.intp] | None = None) -> NDArray[np
     else:
         passed = np.zeros(0, np.int64)
     return (passed + np.int64(steps.first)) * np.int64(steps.unit)
+
+
+def ascending(steps: Steps) -> tuple[int, int] | None:
+    """The first time and the last, where none is less than the one before; None where that takes more to know."""
+    small = np.frombuffer(steps.small, np.uint8)
+    least = int(steps.large.min(initial=0))
+    if not len(small) or least < 0 or int(steps.large.max(initial=0)) >> _SUMMABLE or steps.unit < 1:
+        return None
+    at_once = int(steps.large[0]) if small[0] == ESCAPE else int(small[0])
+    passed = int(small.sum(dtype=np.int64)) + int(steps.large.sum()) - ESCAPE * len(steps.large)
+    first, last = ((steps.first + ticks) * steps.unit for ticks in (at_once, passed))
+    return (first, last) if first >= -1 << 63 and last < 1 << 63 else None
 
 
 #: Where the compiled engine puts what it made of a column.

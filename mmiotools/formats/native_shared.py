@@ -160,12 +160,9 @@ class SharedColumn(StoredColumn):
         places = self.rows.places
         return self.of_rows.column().data, places if self._present is None else places[self._present]
 
-    def uses(self) -> NDArray[np.int64]:
-        """How many events have each distinct row and this column, (rows.size,)."""
-        uses = self.rows.uses
-        if self._present is None:
-            return uses
-        return uses - np.bincount(self.rows.places[~self._present], minlength=self.rows.size)
+    def by_row(self, count: int) -> Array | None:
+        """See StoredColumn."""
+        return self.of_rows.column().data
 
 
 def rows_of(directory: dict[Any, Any], payloads: dict[Any, bytes], n: int) -> DistinctRows | None:

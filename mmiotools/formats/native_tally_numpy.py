@@ -11,12 +11,12 @@ from mmiotools.formats.native_decode import MAX_COLUMNS, dictionary
 from mmiotools.formats.native_layout import EVENTS, FRAME_SIZE, unpack, unpack_frame
 from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_planes import Array
-from mmiotools.formats.native_shared import SharedColumn, rows_of, stored_column
+from mmiotools.formats.native_shared import DistinctRows, rows_of, stored_column
 from mmiotools.formats.native_zstd import Corrupt
-from mmiotools.trace.arrays import flatnonzero
+from mmiotools.trace.arrays import flatnonzero, repeated
 from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH
-from mmiotools.typed import Any, NamedTuple, NDArray
+from mmiotools.typed import Any, NamedTuple, NDArray, Self
 
 _ENTRIES = np.dtype(
     [("addr", "u8"), ("map", "i8"), ("counts", "u8", 3), ("width", "u1"), ("has", "u1"), ("spare", "V6")]
@@ -32,21 +32,44 @@ _COUNTED = (("addr", HAS_ADDR), ("map", HAS_MAP), ("width", HAS_WIDTH))
 _READ = {"kind": np.uint8, "addr": np.uint64, "map": np.int64, "width": np.uint8, "time": np.int64}
 
 
+class Entries(NamedTuple):
+    """Accesses that are alike in some columns, (m,) each: the numbers of these, and their bits; their kind, and how many
+    they are.
+    """
+
+    addr: Array
+    map: Array
+    width: Array
+    has: Array
+    kind: Array
+    uses: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, numbers: dict[str, Array], kind: Array, uses: NDArray[np.int64]) -> Self:
+        """Those that have the columns of these names."""
+        addr, map_id, width = (numbers.get(name, repeated(0, _READ[name], len(kind))) for name, _ in _COUNTED)
+        bits = 1 | sum(has for name, has in _COUNTED if name in numbers)
+        return cls(addr, map_id, width, repeated(bits, np.uint8, len(kind)), kind, uses)
+
+
 class Tally:
-    """Values with how many reads, writes and unknown accesses each has, (m,) and (m, 3), of each of _COUNTED."""
+    """Entries, which may be alike, and how many reads, writes and unknown accesses there were, (3,)."""
 
     def __init__(self) -> None:
-        self.parts: list[list[tuple[NDArray[Any], NDArray[np.int64]]]] = [[] for _ in _COUNTED]
+        self.entries: list[Entries] = []
         self.kinds: NDArray[np.int64] = np.zeros(3, np.int64)
         self.size = 0
 
 
 class Block(NamedTuple):
-    """A native block of n events: its columns as they are stored, and the payload of its extras."""
+    """A native block of n events: its columns as they are stored, its distinct rows where it has a list of them, and
+    the payload of its extras.
+    """
 
     n: int
     names: list[str]
     columns: dict[str, StoredColumn]
+    rows: DistinctRows | None
     extras: bytes | None
 
 
@@ -77,7 +100,7 @@ def read_block(data: Any, first: int, n: int, unit: int, expand: Any, crc32: Any
         name: stored_column(head["columns"][name], payloads[name], n, addresses, presence, rows)
         for name in head["columns"].keys() & _READ
     }
-    return Block(n, list(head["columns"]), columns, payloads.get("extras"))
+    return Block(n, list(head["columns"]), columns, rows, payloads.get("extras"))
 
 
 def block_names(block: Block) -> list[str]:
@@ -91,24 +114,32 @@ def block_extras(block: Block) -> bytes | None:
 
 
 def take_entries(tally: Tally) -> tuple[tuple[int, ...], bytes]:
-    """What was counted: reads, writes and unknown accesses; entries of addresses alone, of maps alone and of widths
-    alone. The tally is empty then.
+    """What was counted: reads, writes and unknown accesses; entries of the accesses, or of addresses alone, maps alone
+    and widths alone. The tally is empty then.
     """
-    parts, kinds = tally.parts, tuple(tally.kinds.tolist())
-    tally.parts, tally.kinds, tally.size = [[] for _ in _COUNTED], np.zeros(3, np.int64), 0
-    packed = []
-    for (name, has), some in zip(_COUNTED, parts, strict=True):
-        if not some:
-            continue
-        values, which = np.unique(np.concatenate([values for values, _ in some]), return_inverse=True)
-        each = np.concatenate([counts for _, counts in some])
-        entries = np.zeros(len(values), _ENTRIES)
-        entries[name], entries["has"] = values, has | 1
-        for kind in range(3):
-            # Exact: no count comes near 2 to the 53rd.
-            entries["counts"][:, kind] = np.bincount(which, each[:, kind], len(values))
-        packed.append(entries.tobytes())
-    return kinds, b"".join(packed)
+    parts, kinds = tally.entries, tuple(tally.kinds.tolist())
+    tally.entries, tally.kinds, tally.size = [], np.zeros(3, np.int64), 0
+    if not parts:
+        return kinds, b""
+    every = [np.concatenate([getattr(part, name) for part in parts]) for name in Entries._fields]
+    # Blocks have them nearly in this order, which is quick to sort, and what is left alike apart is no harm.
+    order = np.argsort(every[0], kind="stable")
+    *columns, uses = (data[order] for data in every)
+    starts = _changes(columns)
+    packed = np.zeros(len(starts), _ENTRIES)
+    for name, data in zip(("addr", "map", "width", "has"), columns, strict=False):
+        packed[name] = data[starts]
+    packed["counts"][np.arange(len(starts)), columns[-1][starts]] = np.add.reduceat(uses, starts)
+    return kinds, packed.tobytes()
+
+
+def _changes(columns: list[Array]) -> NDArray[np.intp]:
+    """Where a row is not as the one before it, and the first."""
+    fresh = np.ones(len(columns[0]), np.bool_)
+    fresh[1:] = False
+    for data in columns:
+        fresh[1:] |= data[1:] != data[:-1]
+    return flatnonzero(fresh)
 
 
 def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
@@ -127,44 +158,64 @@ def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
         if int(taken.data.max()) > max(Kind) or bool((taken.data == Kind.LOST).any()):
             return None
         told["kind"] = taken.data
-    found: list[tuple[NDArray[Any], NDArray[np.int64]] | None] = []
-    for name, has in _COUNTED:
-        column = block.columns.get(name)
-        if column is None:
-            found.append(None)
-            continue
-        found.append(_counts(column, of_kind))
-        _tell(told, name, has, column, rare)
+    row_by_row = _by_row(block, of_kind, rare)
+    found = _by_column(block, of_kind) if row_by_row is None else [row_by_row]
     of_time = block.columns.get("time")
-    times = None
-    if of_time is not None:
-        times = _times(of_time)
-        _tell(told, "time", _HAS_TIME, of_time, rare)
-    tally.kinds += _counts(of_kind, of_kind)[1].sum(axis=0)
-    for parts, made in zip(tally.parts, found, strict=True):
-        if made is not None:
-            used = made[1].any(axis=1)
-            parts.append((made[0][used], made[1][used]))
-            tally.size += len(parts[-1][0])
+    times = None if of_time is None else _times(of_time)
+    for name, has in (*_COUNTED, ("time", _HAS_TIME)):
+        if name in block.columns:
+            _tell(told, name, has, block.columns[name], rare)
+    if row_by_row is None:
+        tally.kinds += np.bincount(of_kind.column().data, minlength=3)[:3]
+    else:
+        # Exact, though it counts in floats: no count comes near 2 to the 53rd.
+        tally.kinds += np.bincount(row_by_row.kind, row_by_row.uses, 3).astype(np.int64)
+    tally.entries += found
+    tally.size += sum(len(entries.kind) for entries in found)
     return times, told.tobytes(), tally.size
 
 
-def _counts(column: StoredColumn, of_kind: StoredColumn) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Values that a column has, and perhaps more, (m,), and how many accesses of each kind have them, (m, 3)."""
-    if isinstance(column, SharedColumn) and isinstance(of_kind, SharedColumn):
-        values, places = column.of_rows.coded()
-        return values, _table(len(values), places, of_kind.of_rows.column().data, column.uses())
-    values, places = column.coded()
+def _by_row(block: Block, of_kind: StoredColumn, rare: NDArray[np.intp]) -> Entries | None:
+    """The accesses by the block's distinct rows; None where these do not say it.
+
+    rare  the rows that are no accesses, (m,)
+    """
+    if block.rows is None:
+        return None
+    size = block.rows.size
+    kinds = of_kind.by_row(size)
+    numbers: dict[str, Array | None] = {"kind": kinds}
+    for name, _ in _COUNTED:
+        column = block.columns.get(name)
+        if column is not None:
+            numbers[name] = column.by_row(size) if column.has_all_but(rare) else None
+    known = {name: data for name, data in numbers.items() if data is not None}
+    if len(known) < len(numbers):
+        return None
+    # Rows are sorted by what is counted, among others, so that those that are alike in it stand together, or nearly so.
+    starts = _changes(list(known.values()))
+    uses = np.add.reduceat(block.rows.uses, starts)
+    accesses = (known["kind"][starts] <= Kind.UNKNOWN) & (uses > 0)
+    starts = starts[accesses]
+    alike = {name: data[starts] for name, data in known.items()}
+    return Entries.of(alike, alike["kind"], uses[accesses])
+
+
+def _by_column(block: Block, of_kind: StoredColumn) -> list[Entries]:
+    """The accesses by their addresses alone, by their maps alone and by their widths alone."""
     kinds = of_kind.column().data
-    return values, _table(len(values), places, kinds if len(places) == len(kinds) else kinds[column.present])
-
-
-def _table(size: int, places: Array, kinds: NDArray[np.uint8], uses: Array | None = None) -> NDArray[np.int64]:
-    """Accesses by value and kind, (size, 3): as many as `uses` says for each, or one."""
-    codes = places.astype(np.intp) * 16 + kinds
-    # Exact, though it counts in floats: no count comes near 2 to the 53rd.
-    counts = np.bincount(codes, uses, size * 16).reshape(-1, 16)[:, :3]
-    return counts.astype(np.int64, copy=False)
+    found = []
+    for name, _ in _COUNTED:
+        column = block.columns.get(name)
+        if column is None:
+            continue
+        values, places = column.coded()
+        of_these = kinds if len(places) == len(kinds) else kinds[column.present]
+        uses = np.bincount(places.astype(np.intp) * 16 + of_these, minlength=len(values) * 16)
+        codes = flatnonzero(uses)
+        codes = codes[codes % 16 <= Kind.UNKNOWN]
+        found.append(Entries.of({name: values[codes // 16]}, (codes % 16).astype(np.uint8), uses[codes]))
+    return found
 
 
 def _tell(told: NDArray[Any], name: str, has: int, column: StoredColumn, rare: NDArray[np.intp]) -> None:
@@ -176,10 +227,9 @@ def _tell(told: NDArray[Any], name: str, has: int, column: StoredColumn, rare: N
 
 
 def _times(column: StoredColumn) -> tuple[int, ...] | None:
-    # Decoded as a whole, it is not decoded once more for some rows.
-    data, present = column.column()
-    times = data if present is None else data[present]
-    if not len(times):
+    found = column.span()
+    if found is None:
         return None
-    borders = (0, len(data) - 1) if present is None else flatnonzero(present)[[0, -1]].tolist()
-    return int(times[0]), int(times[-1]), *borders, int(times.min()), int(times.max())
+    first, last, least, most = found
+    present = column.present
+    return first, last, int(present.argmax()), len(present) - 1 - int(present[::-1].argmax()), least, most

@@ -7,7 +7,7 @@ import numpy as np
 from mmiotools.events import Kind
 from mmiotools.speed import compiled
 from mmiotools.stats.register_table import RegisterTable
-from mmiotools.trace.arrays import flatnonzero
+from mmiotools.trace.arrays import flatnonzero, in_order
 from mmiotools.trace.batch import Array, Batch
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH, Times
 from mmiotools.typed import Any, ModuleType, NamedTuple
@@ -114,19 +114,21 @@ class Sums(NamedTuple):
 def sums(packed: bytes, registers: RegisterTable) -> Sums:
     """Adds up entries: addresses go to a table of registers."""
     entries = np.frombuffer(packed, ENTRIES)
-    counts, has = entries["counts"].astype(np.int64), entries["has"]
+    addr, width, has = (np.ascontiguousarray(entries[name]) for name in ("addr", "width", "has"))
     by_width: dict[int, int] = {}
+    total = np.zeros(len(entries), np.int64)
     for kind in range(3):
-        some = counts[:, kind] > 0
-        of_kind, here, number = entries[some], has[some], counts[some, kind]
-        wide, placed = here & HAS_WIDTH != 0, here & HAS_ADDR != 0
-        each = np.zeros(256, np.int64)
-        np.add.at(each, of_kind["width"][wide], number[wide])
-        by_width.update((kind << 8 | width, int(each[width])) for width in flatnonzero(each).tolist())
+        number = entries["counts"][:, kind].astype(np.int64)
+        total += number
+        wide = (number > 0) & (has & HAS_WIDTH != 0)
+        # Exact, though it counts in floats: no count comes near 2 to the 53rd.
+        each = np.bincount(width[wide], number[wide]).astype(np.int64)
+        by_width.update((kind << 8 | size, int(each[size])) for size in flatnonzero(each).tolist())
+        placed = (number > 0) & (has & HAS_ADDR != 0)
         if placed.any():
-            registers.put(of_kind["addr"][placed], kind, number[placed])
+            registers.put(addr[placed], kind, number[placed])
     mapped = has & HAS_MAP != 0
-    ids, which = np.unique(entries["map"][mapped], return_inverse=True)
-    each = np.zeros(len(ids), np.int64)
-    np.add.at(each, which, counts[mapped].sum(axis=1))
-    return Sums(by_width, dict(zip(ids.tolist(), each.tolist(), strict=True)))
+    order, ids, fresh = in_order(entries["map"][mapped])
+    starts = flatnonzero(fresh)
+    each = np.add.reduceat(total[mapped][order], starts) if len(starts) else starts
+    return Sums(by_width, dict(zip(ids[starts].tolist(), each.tolist(), strict=True)))
