@@ -33,7 +33,7 @@ _READ = {"kind": np.uint8, "addr": np.uint64, "map": np.int64, "width": np.uint8
 
 
 class Entries(NamedTuple):
-    """Accesses that are alike in some columns, (m,) each: the numbers of these, and their bits; their kind, and how many
+    """Accesses that are alike in some columns, (m,) each: the numbers of these, their bits, their kind, and how many
     they are.
     """
 

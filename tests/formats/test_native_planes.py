@@ -26,6 +26,7 @@ from mmiotools.formats.native_planes import (
     Steps,
     What,
     alike,
+    ascending,
     chosen,
     code,
     distinct_rows,
@@ -143,6 +144,32 @@ def test_whatever_the_steps_say(small: bytes, first: int, unit: int, data: st.Da
     same(lambda: from_steps(steps))
     rows = np.array(sorted(data.draw(st.sets(st.integers(0, len(small) - 1)))), np.intp)
     same(lambda: from_steps(steps, rows))
+
+
+def held_to_ascending(steps: Steps) -> bool:
+    """Whether it says ends; these are held to the times."""
+    ends, times = ascending(steps), from_steps(steps)
+    assert ends is None or ends == (times[0], times[-1]) == (times.min(), times.max())
+    return ends is not None
+
+
+@given(
+    st.lists(st.sampled_from([0, 1, 7, 254, 255]), min_size=1, max_size=50).map(bytes),
+    st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(-9, 9),
+    st.sampled_from([1, 1000, 1_000_000, 0, -5, 1 << 62]),
+    st.data(),
+)
+def test_the_ends_of_times_that_ascend(small: bytes, first: int, unit: int, data: st.DataObject) -> None:
+    many = small.count(255)
+    step = st.integers(0, 1 << 20) | st.integers(-3, (1 << 63) - 1)
+    large = data.draw(st.lists(step, min_size=many, max_size=many))
+    said = held_to_ascending(Steps(first, unit, small, np.array(large, np.int64)))
+    assert said or many or unit < 1 or abs(first) > 1 << 40 or unit == 1 << 62
+
+
+@given(st.lists(st.integers(0, 1 << 40), min_size=1).map(sorted))
+def test_times_that_ascend_are_known_by_their_ends(times: list[int]) -> None:
+    assert held_to_ascending(to_steps(np.array(times, np.int64)))
 
 
 COLUMNS = st.sampled_from(
