@@ -80,6 +80,14 @@ def test_a_filter_from_native_to_text_imports_neither_click_nor_numpy(top: Path)
     assert not packages & {"collections", "contextlib", "enum", "functools", "operator"}
 
 
+def test_a_filter_from_a_small_native_file_needs_no_numpy_on_either_engine(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMIOTOOLS_ENGINE", "numpy")
+    trace = "samples/native/nvme-linux6.1.mmio"
+    assert "numpy" not in imported(top, "filter", "read", trace, "-t", "mmiotrace", "-o", "/dev/null")
+
+
 @pytest.mark.parametrize("engine", ["auto", "numpy"])
 def test_a_filter_of_a_small_text_imports_neither_click_nor_numpy(
     top: Path, monkeypatch: pytest.MonkeyPatch, engine: str

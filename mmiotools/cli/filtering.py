@@ -14,7 +14,6 @@ from mmiotools.filters.lexer import as_bytes
 from mmiotools.filters.window import Window
 from mmiotools.formats import format_for_path
 from mmiotools.formats.native_magic import MAGIC
-from mmiotools.speed import compiled
 from mmiotools.typed import TYPE_CHECKING, BinaryIO, Iterator, NamedTuple, cast
 
 if TYPE_CHECKING:
@@ -151,8 +150,6 @@ def _from_text(asked: Asked, descriptor: int, size: int) -> int | None:
 
 
 def _from_native(asked: Asked, descriptor: int, size: int) -> int | None:
-    if compiled() is None:
-        return None
     from mmiotools.quick.select import Question, open_selection
 
     question = Question(asked.node, asked.window.first, asked.window.last, asked.request.bare, asked.request.counts)

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import zlib
 
-from mmiotools.formats.native_layout import pack, unpack
+from mmiotools.formats.native_layout import EVENTS, FRAME_SIZE, MAX_COLUMNS, MAX_ROWS, pack, unpack, unpack_frame
+from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.typed import Any, NamedTuple
 
 #: The column without which a block is none: no row is known without a kind.
@@ -26,6 +27,32 @@ class Body(NamedTuple):
     payloads: dict[Any, bytes]
     lost: tuple[str, ...]
     sound: bool
+
+
+def whole_block(data: Any, first: int, n: int) -> tuple[dict[str, Any], dict[Any, bytes]]:
+    """Head and payloads of the block of n events, from number `first` on, that `data` is with its frame.
+
+    Raises Corrupt, or another error of unpacking, where it is another one or damaged.
+    """
+    frame = unpack_frame(bytes(data[:FRAME_SIZE]))
+    if frame is None or (frame.type, frame.first, frame.events) != (EVENTS, first, n):
+        raise Corrupt("another frame")
+    body = FRAME_SIZE + frame.head_length
+    packed = data[FRAME_SIZE:body]
+    if body + frame.body_length != len(data) or zlib.crc32(packed) != frame.head_crc:
+        raise Corrupt("a damaged head")
+    return whole_parts(packed, data[body:], n)
+
+
+def whole_parts(packed: Any, body: Any, n: int) -> tuple[dict[str, Any], dict[Any, bytes]]:
+    """The same of a block's head, which is known to be whole, and its body."""
+    head = unpack(packed)
+    if not 1 <= n <= MAX_ROWS or head["n"] != n or len(head["columns"]) > MAX_COLUMNS or NEEDED not in head["columns"]:
+        raise Corrupt("an impossible head")
+    payloads, _, sound = read_body(head["columns"], body)
+    if not sound:
+        raise Corrupt("a damaged body")
+    return head, payloads
 
 
 def read_body(directory: dict[Any, Any], packed: bytes) -> Body:

@@ -9,7 +9,7 @@ from mmiotools.formats import native_extras
 from mmiotools.formats.native_body import EXTRAS, NEEDED, read_body
 from mmiotools.formats.native_columns import Presence, unpack_planes
 from mmiotools.formats.native_late import NONSENSE, LateBatch, decoded
-from mmiotools.formats.native_layout import PLACES
+from mmiotools.formats.native_layout import MAX_COLUMNS, PLACES
 from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_planes import from_differences
 from mmiotools.formats.native_shared import rows_of, stored_column
@@ -19,8 +19,6 @@ from mmiotools.trace.batch import MAX_EVENTS, Batch, BoolArray, Column, Regions
 from mmiotools.trace.zones import Zones
 from mmiotools.typed import Any, Callable, NamedTuple, NDArray
 
-#: Most columns of a block: each may be a few bytes in the file and half a megabyte here.
-MAX_COLUMNS = 256
 #: Columns without which a batch is none.
 _ALWAYS = ("kind", "extras")
 _LAST_KIND = max(Kind)

@@ -37,6 +37,9 @@ ESCAPE = 255
 #: No writer makes bigger ones; a reader that is told of one does not believe it.
 MAX_HEAD = 1 << 24
 MAX_BODY = 1 << 26
+#: Events of a block; and its columns, each of which may be a few bytes in the file and half a megabyte here.
+MAX_ROWS = 1 << 16
+MAX_COLUMNS = 256
 #: Most items of lists and maps in one msgpack object, counted together: a few bytes of msgpack can become an object
 #: of a hundred bytes here.
 MAX_OBJECTS = 1 << 20

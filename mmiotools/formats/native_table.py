@@ -126,14 +126,11 @@ def _numbers(data: bytes) -> array[int]:
 def running_sums(numbers: array[int], typecode: str = "Q") -> array[int]:
     """The sums of the numbers up to each, modulo 2⁶⁴."""
     fast = compiled()
-    sums = array("Q", numbers)
-    if fast is not None:
-        fast.sums(sums)
+    if fast is None:
+        sums = array("Q", [number & (1 << 64) - 1 for number in accumulate(numbers)])
     else:
-        import numpy as np
-
-        view = np.frombuffer(sums, np.uint64)
-        np.cumsum(view, out=view)
+        sums = array("Q", numbers)
+        fast.sums(sums)
     return sums if typecode == "Q" else array(typecode, sums.tobytes())
 
 

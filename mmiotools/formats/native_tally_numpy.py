@@ -5,16 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from mmiotools.events import Kind
-from mmiotools.formats.native_body import read_body
+from mmiotools.formats.native_body import whole_block
 from mmiotools.formats.native_columns import Presence
-from mmiotools.formats.native_decode import MAX_COLUMNS, dictionary
-from mmiotools.formats.native_layout import EVENTS, FRAME_SIZE, unpack, unpack_frame
+from mmiotools.formats.native_decode import dictionary
 from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_planes import Array
 from mmiotools.formats.native_shared import DistinctRows, rows_of, stored_column
-from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.arrays import flatnonzero, repeated
-from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH
 from mmiotools.typed import Any, NamedTuple, NDArray, Self
 
@@ -80,19 +77,7 @@ def new_tally() -> Tally:
 
 def read_block(data: Any, first: int, n: int, unit: int, expand: Any, crc32: Any) -> Block:
     """The block of the events from number `first` on that `data` is. Raises one of NONSENSE where it is damaged."""
-    frame = unpack_frame(bytes(data[:FRAME_SIZE]))
-    if frame is None or (frame.type, frame.first, frame.events) != (EVENTS, first, n):
-        raise Corrupt("another frame")
-    body = FRAME_SIZE + frame.head_length
-    packed = data[FRAME_SIZE:body]
-    if body + frame.body_length != len(data) or crc32(packed) != frame.head_crc:
-        raise Corrupt("a damaged head")
-    head = unpack(packed)
-    if not 1 <= n <= MAX_EVENTS or head["n"] != n or len(head["columns"]) > MAX_COLUMNS:
-        raise Corrupt("an impossible head")
-    payloads, _, sound = read_body(head["columns"], data[body:])
-    if not sound:
-        raise Corrupt("a damaged body")
+    head, payloads = whole_block(data, first, n)
     addresses = dictionary(head, n)
     presence = Presence(head.get("present"))
     rows = rows_of(head["columns"], payloads, n)

@@ -15,6 +15,7 @@ from mmiotools.formats.native_table import Table, read_table, running_sums, soun
 from mmiotools.quick.sheets import Sheet, Sheets
 from mmiotools.small import array
 from mmiotools.speed import compiled
+from mmiotools.trace.blocks import Zone
 from mmiotools.trace.memory import keep_freed_memory
 from mmiotools.typed import TYPE_CHECKING, Callable, Iterable, Iterator, ModuleType, NamedTuple
 
@@ -62,14 +63,15 @@ class Part(NamedTuple):
 
 def open_selection(descriptor: int, size: int, question: Question) -> Selection | None:
     """A selection from an open native file of `size` bytes; None where it has to be done the other way."""
-    fast = compiled()
     program = compiled_steps(question.node)
-    if fast is None or program is None:
+    if program is None:
         return None
     try:
         if sound_header(descriptor) is None:
             return None
-        keep_freed_memory()
+        fast = compiled()
+        if fast is not None:
+            keep_freed_memory()
         table = read_table(descriptor, size)
         if any(kinds >> Kind.NOTE & 1 for kinds in table.columns["kinds"]):
             return None
@@ -79,12 +81,13 @@ def open_selection(descriptor: int, size: int, question: Question) -> Selection 
 
 
 class Selection:
-    """`parts` gives it. Raises Unfit, from the beginning or half-way, where it has to be done the other way."""
+    """`parts` gives it. Raises Unfit, from the beginning or half-way, where it has to be done the other way, as without
+    the compiled engine what takes many events.
+    """
 
     def __init__(
-        self, fast: ModuleType, descriptor: int, table: Table, program: Program, question: Question
+        self, fast: ModuleType | None, descriptor: int, table: Table, program: Program, question: Question
     ) -> None:
-        self._fast = fast
         self._descriptor = descriptor
         self._table = table
         self._program = program
@@ -92,12 +95,16 @@ class Selection:
         self._test = blocks.may_select(question.node, table.pages)
         self._zones = list(table.zones())
         self._ends = [*(zone.offset for zone in self._zones[1:]), table.end]
+        #: A window of times.
+        self._low = max(_LOW if question.first is None else question.first, _LOW)
+        self._high = min(_HIGH if question.last is None else question.last, _HIGH)
+        self._fast = self._plain() if fast is None else fast
         #: Of the footer, where it has them: its events, their numbers in the file, and which of them are selected.
         self._context: Rare | None = None
         self._numbers = array("Q")
         self._picked: frozenset[int] = frozenset()
         if table.context is not None:
-            self._context, self._numbers, self._picked = _context(fast, table, program)
+            self._context, self._numbers, self._picked = _context(self._fast, table, program)
         #: Whether a block may say that it has nothing of what its pages look like.
         self._asks_blocks = self._context is not None and (table.pages is None or table.pages.shift > 0)
         #: The memory of a sheet, by the number of the piece that is put there.
@@ -105,11 +112,21 @@ class Selection:
         #: Bytes of the file that are done.
         self.consumed = 0
 
+    def _plain(self) -> ModuleType:
+        """What takes the place of the compiled engine, for few events."""
+        from mmiotools.formats import native_plain
+
+        wanted = (self._zones[number] for number in self._wanted()) if self._is_all_times() else self._around()
+        if sum(zone.events for zone in wanted) > native_plain.MOST:
+            raise Unfit
+        return native_plain
+
+    def _is_all_times(self) -> bool:
+        return self._question.first is None and self._question.last is None
+
     def parts(self) -> Iterator[Part]:
         """What is kept, in order."""
-        if self._question.first is None and self._question.last is None:
-            return self._all_times()
-        return self._window()
+        return self._all_times() if self._is_all_times() else self._window()
 
     # -- blocks -------------------------------------------------------------------------------------------
 
@@ -117,9 +134,13 @@ class Selection:
         """The numbers of the blocks to read: the others have no event that is selected, and what else is kept of them
         is in the footer.
         """
-        if self._question.bare or self._context is not None:
+        if self._question.bare or self._table.context is not None:
             return [number for number, zone in enumerate(self._zones) if self._test(zone)]
-        return [n for n, zone in enumerate(self._zones) if zone.kinds & ~_ACCESSES or self._test(zone)]
+        return [n for n, zone in enumerate(self._zones) if not self._is_known(zone) or self._test(zone)]
+
+    def _is_known(self, zone: Zone) -> bool:
+        """Whether what a block has that is no access is known before it is read."""
+        return self._table.context is not None or not zone.kinds & ~_ACCESSES
 
     def _stored(self, number: int) -> Stored:
         zone = self._zones[number]
@@ -217,11 +238,17 @@ class Selection:
 
     # -- windows ------------------------------------------------------------------------------------------
 
+    def _around(self) -> Iterator[Zone]:
+        """The blocks that a window needs, as far as that is known before, and perhaps more."""
+        return (zone for zone in self._zones if not self._is_known(zone) or self._meets(zone))
+
+    def _meets(self, zone: Zone) -> bool:
+        """Whether a block may have times in the window."""
+        return zone.time_min <= zone.time_max and zone.time_max >= self._low and zone.time_min <= self._high
+
     def _window(self) -> Iterator[Part]:
         """In order, because what is inside depends on what came before."""
-        question = self._question
-        low = max(_LOW if question.first is None else question.first, _LOW)
-        high = min(_HIGH if question.last is None else question.last, _HIGH)
+        question, low, high = self._question, self._low, self._high
         if low > _HIGH or high < _LOW:
             raise Unfit
         self._sheet = Sheets(1, _TOGETHER * self._fast.LINE_MOST).memory
@@ -229,14 +256,12 @@ class Selection:
         inside = question.first is None
         done = 0
         for number, zone in enumerate(self._zones):
-            known = self._context is not None or not zone.kinds & ~_ACCESSES
-            untimed = zone.time_max < zone.time_min
             if inside:
-                all_inside = untimed or (zone.time_min >= low and zone.time_max <= high)
+                all_inside = zone.time_max < zone.time_min or (zone.time_min >= low and zone.time_max <= high)
                 needed = not all_inside or self._test(zone)
             else:
-                needed = not untimed and zone.time_max >= low and zone.time_min <= high
-            if needed or not known:
+                needed = self._meets(zone)
+            if needed or not self._is_known(zone):
                 yield self._passed(done, zone.first, inside, maps)
                 part, inside = self._cut(number, low, high, inside, maps)
                 yield part

@@ -11,6 +11,7 @@ from filter_expressions import events, expressions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmiotools import speed
 from mmiotools.cli.common import Run
 from mmiotools.cli.filter_batches import select_batches
 from mmiotools.cli.filtering import Asked, Request, filter_trace
@@ -21,14 +22,12 @@ from mmiotools.filters.window import Window
 from mmiotools.formats import native_write
 from mmiotools.formats.native_stored import Unfit
 from mmiotools.quick.select import Part, Question, open_selection
-from mmiotools.speed import compiled
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 
-pytestmark = [
-    pytest.mark.skipif(compiled() is None, reason="the compiled engine was not built"),
-    pytest.mark.usefixtures("shared_rows"),
-]
+pytestmark = pytest.mark.usefixtures("shared_rows")
+
+FAST = speed.compiled.__wrapped__()
 
 times = st.integers(0, 12).map(lambda step: 1000 * step)
 addresses = st.integers(0x100F8, 0x10228) | st.sampled_from([0, 2**32, 2**64 - 1])
@@ -79,6 +78,18 @@ def many(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(native_write, "MANY", request.param)
         yield
+
+
+@pytest.fixture(autouse=True, params=["compiled", "numpy"])
+def engine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The compiled engine, and plain Python for whom there is none."""
+    if FAST is None and request.param == "compiled":
+        pytest.skip("the compiled engine was not built")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMIOTOOLS_ENGINE", request.param)
+        speed.compiled.cache_clear()
+        yield
+    speed.compiled.cache_clear()
 
 
 def written(stream: list[Event], block: int, folder: Path) -> Path:
