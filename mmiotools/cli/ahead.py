@@ -10,11 +10,10 @@ import struct
 import sys
 
 from mmiotools.formats.parallel import workers_wanted
-from mmiotools.trace.in_c import dumps, loads, signal
+from mmiotools.trace.in_c import signal
 from mmiotools.trace.uninterrupted import uninterrupted
-from mmiotools.typed import BinaryIO, Callable, Generic, Iterator, TypeAlias, TypeVar
+from mmiotools.typed import BinaryIO, Callable, Iterator, TypeAlias
 
-T = TypeVar("T")
 Told: TypeAlias = Callable[[int], None]
 
 #: Files of fewer bytes are read here, one after the other.
@@ -23,14 +22,14 @@ _WORTH_IT = 1 << 18
 _COUNT, _MOMENT = struct.Struct("=Q"), 0.1
 
 
-class Ahead(Generic[T]):
+class Ahead:
     """A file that is being read in a forked process. A context manager: leaving it ends the process.
 
     read     what that process does: it is given the descriptor of a file without a name, `columns`, to put columns
              there, and what it calls with the number of bytes that it has read; what it returns goes to this process
     """
 
-    def __init__(self, read: Callable[[int, Told], T]) -> None:
+    def __init__(self, read: Callable[[int, Told], bytes]) -> None:
         self.columns = os.memfd_create("mmiotools")
         self._done = mmap.mmap(-1, _COUNT.size)
         ours, theirs = os.pipe()
@@ -43,7 +42,7 @@ class Ahead(Generic[T]):
         os.close(theirs)
         self._answer: BinaryIO = os.fdopen(ours, "rb")
 
-    def __enter__(self) -> Ahead[T]:
+    def __enter__(self) -> Ahead:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,15 +63,12 @@ class Ahead(Generic[T]):
         while not select.select([self._answer], [], [], _MOMENT)[0]:
             yield
 
-    def result(self) -> T | None:
-        """What it read; None where anything was out of the ordinary, so that the file is to be read again, here."""
+    def result(self) -> bytes | None:
+        """What it returned; None where anything was out of the ordinary, so that the file is to be read again, here."""
         answer = self._answer.read()
         _, status = os.waitpid(self._pid, 0)
         self._pid = 0
-        if status:
-            return None
-        found: T = loads(answer)
-        return found
+        return None if status else answer
 
 
 def worth_reading_ahead(path: str) -> bool:
@@ -85,14 +81,14 @@ def worth_reading_ahead(path: str) -> bool:
     return large and hasattr(os, "memfd_create") and workers_wanted() > 1
 
 
-def _serve(read: Callable[[int, Told], T], columns: int, told: Told, answer: int) -> None:
+def _serve(read: Callable[[int, Told], bytes], columns: int, told: Told, answer: int) -> None:
     """What the forked process does: it leaves its answer, ends with status 0 if all was well, and never returns."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
         found = read(columns, told)
         with os.fdopen(answer, "wb") as out:
-            out.write(dumps(found))
+            out.write(found)
         status = 0
     finally:
         os._exit(status)

@@ -18,13 +18,10 @@ from mmiotools.trace.growing import GrowingColumn
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.shared import Description
 from mmiotools.trace.sharing import SharedColumns, map_accesses
-from mmiotools.typed import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Record, Sequence, TypeAlias
+from mmiotools.typed import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Record, Sequence
 
 if TYPE_CHECKING:
     from mmiotools.trace.batch import Batch
-
-#: A file that is being read in another process.
-Early: TypeAlias = Ahead[Description]
 
 
 class Side(Record):
@@ -44,7 +41,7 @@ def read_sides(
     versions: Iterable[Sequence[str]],
     from_format: str | None,
     wanted: Wanted,
-    early: Sequence[Early] = (),
+    early: Sequence[Ahead] = (),
 ) -> list[list[Side]]:
     """Read the files of each version; the first of the first is side "a", that of the second "b".
 
@@ -61,11 +58,11 @@ def read_sides(
         _wait(run, [path for path, _ in jobs[: len(early)]], early)
     found = [read.result() for read in early]
     if any(found):
-        for (path, _), read, description in zip(jobs, early, found, strict=False):
-            if description is None:
+        for (path, _), read, told in zip(jobs, early, found, strict=False):
+            if told is None:
                 sides.append(read_side(run, path, "", from_format, wanted))
                 continue
-            accesses = _asked_for(map_accesses(read.columns, description), wanted)
+            accesses = _asked_for(map_accesses(read.columns, Description.unpacked(told)), wanted)
             sides.append(Side(path, None, accesses, None, _again(path, from_format)))
     while len(sides) < len(jobs):
         both = jobs[len(sides) : len(sides) + 2]
@@ -77,7 +74,7 @@ def read_sides(
     return [[next(rest) for _ in files] for files in versions]
 
 
-def _wait(run: Run, paths: Sequence[str], early: Sequence[Early]) -> None:
+def _wait(run: Run, paths: Sequence[str], early: Sequence[Ahead]) -> None:
     """Until they have been read, with a bar where one is wanted."""
     if run.quiet or not sys.stderr.isatty():
         return
@@ -90,16 +87,16 @@ def _wait(run: Run, paths: Sequence[str], early: Sequence[Early]) -> None:
 
 
 def _read_two(run: Run, first: str, second: str, from_format: str | None, wanted: Wanted) -> list[Side]:
-    def read(columns: int, told: Callable[[int], None]) -> Description:
+    def read(columns: int, told: Callable[[int], None]) -> bytes:
         shared = SharedColumns(columns)
         side = read_side(Strict(), second, "", from_format, wanted, shared.growing)
-        return shared.write(side.accesses.hashed(shared.growing("u8")))
+        return shared.write(side.accesses.hashed(shared.growing("u8"))).packed()
 
     with Ahead(read) as ahead:
         here = read_side(run, first, "", from_format, wanted)
         here = here._replace(accesses=here.accesses.hashed(GrowingColumn("u8", len(here.accesses))))
         found = ahead.result()
-        accesses = None if found is None else map_accesses(ahead.columns, found)
+        accesses = None if found is None else map_accesses(ahead.columns, Description.unpacked(found))
     if accesses is None:
         return [here, read_side(run, second, "", from_format, wanted)]
     return [here, Side(second, None, accesses, None, _again(second, from_format))]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from mmiotools.cli.ahead import Ahead
 from mmiotools.cli.common import Run, load_regs
 from mmiotools.cli.diff_noise import Told, learn_all
-from mmiotools.cli.diff_sides import Early, read_sides
+from mmiotools.cli.diff_sides import read_sides
 from mmiotools.cli.diff_views import Wanted, say_brief, show, show_counts, show_groups
 from mmiotools.diff.classify import compare_noisy
 from mmiotools.diff.groups import Group, compare_groups
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from mmiotools.cli.differing import Request
 
 
-def compare(request: Request, early: Sequence[Early]) -> int:
+def compare(request: Request, early: Sequence[Ahead]) -> int:
     """Do it; the exit status. `early` has the first inputs, if they are being read already."""
     run = Run(request.quiet)
     told = Told(*(getattr(request, name) for name in Told._fields))

@@ -6,10 +6,7 @@ from __future__ import annotations
 
 from mmiotools.cli.ahead import Ahead, worth_reading_ahead
 from mmiotools.speed import compiled
-from mmiotools.typed import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from mmiotools.trace.shared import Description
+from mmiotools.typed import Callable, NamedTuple
 
 
 class Request(NamedTuple):
@@ -53,7 +50,7 @@ def compare_traces(request: Request) -> int:
         return _compare(request, (one, other))
 
 
-def _compare(request: Request, early: tuple[Ahead[Description], ...]) -> int:
+def _compare(request: Request, early: tuple[Ahead, ...]) -> int:
     from mmiotools.cli.diff_work import compare
 
     return compare(request, early)
@@ -67,8 +64,11 @@ def _worth_it(request: Request) -> bool:
     return plain and all(map(worth_reading_ahead, request.traces))
 
 
-def _reading(path: str, format_name: str | None) -> Ahead[Description]:
-    # Imported once, before there are two processes that need it.
-    from mmiotools.quick.accesses import share_accesses
+def _reading(path: str, format_name: str | None) -> Ahead:
+    def read(columns: int, told: Callable[[int], None]) -> bytes:
+        # Imported there, as long as there is a processor for it: numpy's import, here, is what takes longest.
+        from mmiotools.quick.accesses import share_accesses
 
-    return Ahead(lambda columns, told: share_accesses(path, format_name, columns, told))
+        return share_accesses(path, format_name, columns, told).packed()
+
+    return Ahead(read)

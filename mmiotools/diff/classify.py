@@ -8,6 +8,7 @@ from mmiotools.diff.hunks import Comparison, ReasonTable, Verdict, assemble
 from mmiotools.diff.pairing import Side, pair_runs
 from mmiotools.diff.rules import RULES, Open, Rule
 from mmiotools.trace.accesses import Accesses
+from mmiotools.trace.at_once import at_once
 from mmiotools.typed import TYPE_CHECKING, Sequence
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def compare_noisy(
         pairs, why_a, why_b = set_aside(group_a, group_b, noise, table)
         found = pairs.pairing()
     else:
-        found = pair_runs(Side(a, a.keys()), Side(b, b.keys()))
+        keys_a, keys_b = at_once(a.keys, b.keys)
+        found = pair_runs(Side(a, keys_a), Side(b, keys_b))
         why_a, why_b = np.zeros(len(a), np.int32), np.zeros(len(b), np.int32)
     for mask in noise.masks if noise else ():
         if mask.ignore:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from mmiotools.typed import Any, NamedTuple
+import marshal
+
+from mmiotools.trace.address_space import Region
+from mmiotools.trace.header import Bar, PciDevice
+from mmiotools.typed import Any, NamedTuple, Self
 
 #: Each column has a TiB of the file, so that it can grow where it is. What nobody writes to takes no memory.
 APART = 1 << 40
@@ -31,3 +35,36 @@ class Description(NamedTuple):
     length: int
     fields: dict[str, Any]
     codes: Place | None = None
+
+    def packed(self) -> bytes:
+        """It as bytes. Raises ValueError for fields that consist of more than there is a way to say: see _SAID."""
+        return marshal.dumps(_told(self))
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> Self:
+        """What another process of this program has packed."""
+        found: Self = _held(marshal.loads(packed))
+        return found
+
+
+#: The classes of tuples of which a description consists, beside what `marshal` knows: importing `pickle` takes as long
+#: as reading some hundred thousand accesses.
+_SAID = (tuple, Description, Place, Same, Region, PciDevice, Bar)
+
+
+def _told(item: Any) -> Any:
+    """Without classes: a tuple begins with the number of its class."""
+    if isinstance(item, tuple):
+        return (_SAID.index(type(item)), *map(_told, item))
+    if isinstance(item, dict):
+        return {key: _told(value) for key, value in item.items()}
+    return [*map(_told, item)] if isinstance(item, list) else item
+
+
+def _held(told: Any) -> Any:
+    """The inverse of `_told`."""
+    if isinstance(told, tuple):
+        return tuple.__new__(_SAID[told[0]], map(_held, told[1:]))
+    if isinstance(told, dict):
+        return {key: _held(value) for key, value in told.items()}
+    return [*map(_held, told)] if isinstance(told, list) else told

@@ -22,6 +22,7 @@ from mmiotools.trace.accesses import Accesses
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.collect import COLLECTED, collect
 from mmiotools.trace.header import Bar, PciDevice, TraceHeader
+from mmiotools.trace.shared import Description
 from mmiotools.trace.sharing import map_accesses
 
 pytestmark = [
@@ -62,7 +63,9 @@ def shared(path: Path, format_name: str | None = None) -> Accesses:
     """What a process would have put there."""
     columns = os.memfd_create("test")
     try:
-        return map_accesses(columns, share_accesses(str(path), format_name, columns, lambda done: None))
+        described = share_accesses(str(path), format_name, columns, lambda done: None)
+        assert (told := Description.unpacked(described.packed())) == described
+        return map_accesses(columns, told)
     finally:
         os.close(columns)
 

@@ -1,0 +1,21 @@
+"""Two things at once."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from mmiotools.trace.at_once import at_once
+
+
+def test_both_are_under_way_at_once() -> None:
+    meet = threading.Barrier(2, timeout=30)
+    assert at_once(lambda: (meet.wait(), 1)[1], lambda: (meet.wait(), 2)[1]) == (1, 2)
+
+
+def test_what_either_raises_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        at_once(lambda: 1 // 0, lambda: [][1])
+    with pytest.raises(IndexError):
+        at_once(lambda: 1, lambda: [][1])
