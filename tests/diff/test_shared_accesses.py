@@ -64,7 +64,8 @@ def shared(path: Path, format_name: str | None = None) -> Accesses:
     columns = os.memfd_create("test")
     try:
         described = share_accesses(str(path), format_name, columns, lambda done: None)
-        assert (told := Description.unpacked(described.packed())) == described
+        told = Description.unpacked(described.packed())
+        assert told == described
         return map_accesses(columns, told)
     finally:
         os.close(columns)
