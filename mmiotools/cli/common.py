@@ -253,11 +253,12 @@ def open_bytes(
     if any(_same_file(name, target) for name in inputs):
         raise UsageError(f"{path}: is also the input; it would be overwritten")
     try:
-        mode = os.stat(target).st_mode if os.path.exists(target) else None
+        mode = os.stat(path).st_mode if os.path.exists(path) else None
         if mode is not None and stat.S_ISDIR(mode):
             raise UsageError(f"{path}: is a directory")
-        if mode is not None and not stat.S_ISREG(mode):
-            with open(target, "wb") as direct, _compressed(direct, path) as out:
+        # The path of what is open already, as /dev/stdout is, may lead to something that has no name.
+        if mode is not None and not (stat.S_ISREG(mode) and os.path.exists(target)):
+            with open(path, "wb") as direct, _compressed(direct, path) as out:
                 yield out
             return
         from tempfile import mkstemp  # Only what writes a file pays for it.

@@ -62,10 +62,6 @@ class Presence:
             self._ranks = [many - 1 for many in accumulate(self.flags)]
         return self._ranks
 
-    def rows(self) -> list[int]:
-        """The rows that have it."""
-        return list(compress(range(len(self.flags)), self.flags))
-
 
 class Coded:
     """A column of n rows with few numbers: `table` has them, and a row's code says which.
