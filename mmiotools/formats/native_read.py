@@ -107,7 +107,9 @@ class NativeReader:
         if fixed is None:
             self._damage("the file header is damaged")
             self._find_context()
-            self._stream.skip(min(len(data), 1))
+            # Where it is missing altogether, a block may begin here.
+            if unpack_frame(self._stream.peek(FRAME_SIZE)) is None:
+                self._stream.skip(min(len(data), 1))
             return
         if fixed.major > MAJOR:
             raise FormatError(

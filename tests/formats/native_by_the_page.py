@@ -245,7 +245,7 @@ class Reader:
         self.total, self.footer_due = None, False
         if fields is None:
             self.damaged = True
-            self.at = self._search(self.at + 1)
+            self.at = self._search(self.at)
             return
         _, major, _, flags, events, length, crc, _ = fields
         if major > 1:

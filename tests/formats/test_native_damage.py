@@ -283,3 +283,20 @@ def test_payloads_are_found_without_the_map(count: int, size: int) -> None:
         except TypeError:
             continue
         assert lost == ("liar",)
+
+
+def test_a_file_that_begins_with_a_block_is_read_from_it_on(tmp_path: Path) -> None:
+    events = [event for start in (0, N) for event in some(start)]
+    data = write(events)
+    data = data[data.find(SYNC) :]
+    path = tmp_path / "x.mmio"
+    path.write_bytes(data)
+    from_file = [event for batch in open_trace(str(path)).batches for event in batch.events()]
+    for found in (read(data), from_file):
+        assert found[1:] == events + found[-1:]
+        # Where the footer lies is not where it says.
+        assert [event.extra["reason"] for event in (found[0], found[-1])] == [
+            "the file header is damaged",
+            "the file's last bytes are damaged",
+        ]
+        assert [event.extra["events"] for event in (found[0], found[-1])] == [0, 0]
