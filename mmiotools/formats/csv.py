@@ -12,10 +12,10 @@ from mmiotools.events import Kind
 from mmiotools.formats.base import Sniff
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.addrmap import AddressMap
-from mmiotools.trace.arrays import flatnonzero
+from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import DTYPES, Array, Batch, BoolArray, unpack_opcode
 from mmiotools.trace.header import PciDevice, TraceHeader
-from mmiotools.typed import Any, BinaryIO, Iterator
+from mmiotools.typed import Any, BinaryIO, Callable, Iterator
 
 COLUMNS = (
     "kind",
@@ -48,6 +48,8 @@ _LOST = {
     "meta": "header fields",
     "vector": "interrupt vectors and levels",
 }
+#: Numbers are looked up rather than spelled where each is there so often.
+_OFTEN = 4
 _IN_TEXT = {"text", "count", "bdf", "vendor", "device", "driver", "format", "version", "value", "opcode"}
 _TOLD_WITH_OTHERS = {"damaged", "events", "line", "offset", "level", "virt", "length"}
 
@@ -176,11 +178,22 @@ def _blanked(cells: list[str], present: BoolArray) -> list[str]:
 def _decimals(batch: Batch, name: str) -> list[str]:
     if name not in batch.columns:
         return [""] * len(batch)
-    return _blanked(list(map(str, batch.data(name).tolist())), batch.present(name))
+    return _blanked(_spelled(batch.data(name), str), batch.present(name))
 
 
 def _hexes(data: Array, present: BoolArray) -> list[str]:
-    return _blanked([f"{number:#x}" for number in data.tolist()], present)
+    return _blanked(_spelled(data, hex), present)
+
+
+def _spelled(data: Array, spell: Callable[[int], str]) -> list[str]:
+    """The text of each number, which is made once for those that are the same."""
+    values = distinct(data)
+    if len(values) * _OFTEN > len(data):
+        return list(map(spell, data.tolist()))
+    texts = list(map(spell, values.tolist()))
+    if len(texts) == 1:
+        return texts * len(data)
+    return [texts[place] for place in np.searchsorted(values, data).tolist()]
 
 
 class TableFormat:
