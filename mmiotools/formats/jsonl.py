@@ -80,6 +80,9 @@ class JsonlWriter(BatchTexts):
         rare: dict[int, dict[Any, Any]] = dict(batch.extras)
         self._add_unknown_columns(batch, rare)
         for row, extra in rare.items():
+            if "opcode" in extra and "opcode" in columns and shape[row] >> columns.index("opcode") & 1:
+                # The column has it, too, and that is the event's.
+                extra = {name: item for name, item in extra.items() if name != "opcode"}
             lines[row] = self._with_extra(batch, row, lines[row], extra)
         return lines
 

@@ -78,6 +78,19 @@ def test_contract_line() -> None:
     ]
 
 
+def test_an_opcode_that_a_batch_says_twice_is_written_once() -> None:
+    column = Column(np.array([1 << 56 | 0x90, 0], np.uint64), np.array([True, False]))
+    extras = {row: {"opcode": b"another one"} for row in range(2)}
+    batch = Batch(np.full(2, Kind.UNKNOWN, np.uint8), {"opcode": column}, extras)
+    out = io.BytesIO()
+    writer = FORMAT.writer(out, TraceHeader("mmiotrace", "boot", 6))
+    writer.write(batch)
+    writer.close()
+    assert out.getvalue().count(b'"opcode"') == 2
+    assert read(out.getvalue()) == list(batch.events())
+    assert [event.extra["opcode"] for event in batch.events()] == [b"\x90", b"another one"]
+
+
 def test_header_comes_back() -> None:
     header = TraceHeader("native", "start", 9, {"seed": 7, "blob": b"\xff", "$odd": [1, None]})
     found, _ = FORMAT.read(ByteSource(io.BytesIO(write([], header)), "test"))
