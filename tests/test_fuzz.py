@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 import limits
 import running
 import targets
+from readings import Broken
 from targets import Input, Target
-from traces import Broken
 
 INPUTS = 12
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from traces import Broken
+from readings import Broken
 
 #: CPU seconds for one input. Bytes that it may take, of which the window of zstd is most, and how many more for each of
 #: its own.

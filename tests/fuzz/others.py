@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import zstandard
-from traces import Broken, Dribble, file_of, read_path, scratch, told
+from readings import Broken, Dribble, file_of, read_path, scratch, told
 
 from mmiotools.errors import MmioToolsError
 from mmiotools.events import Event, Kind

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import io
 import mmap
-import os
-import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from quickly import differs, other_lines
+from readings import (
+    Broken,
+    Dribble,
+    Reading,
+    engine,
+    file_of,
+    gathered,
+    read,
+    read_path,
+    sane,
+    small_chunks,
+    told,
+)
 
-from mmiotools import speed
 from mmiotools.errors import MmioToolsError
 from mmiotools.events import Event, Kind
 from mmiotools.filters.compile import Predicate
@@ -25,14 +32,13 @@ from mmiotools.filters.expr import Expr
 from mmiotools.filters.grammar import parse
 from mmiotools.filters.window import Window
 from mmiotools.filters.zones import choose
-from mmiotools.formats import FORMATS, lines, open_trace, source
+from mmiotools.formats import FORMATS, open_trace, source
 from mmiotools.formats.base import Sniff
-from mmiotools.formats.extras import extra_fits
 from mmiotools.formats.source import ByteSource
 from mmiotools.formats.writing import PreparingWriter
 from mmiotools.stats.check import Check
 from mmiotools.stats.summary import Summary, bulk_summary, counted_summary
-from mmiotools.trace.batch import DTYPES, EOL_NONE, MAX_EVENTS, Batch
+from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 
 #: Formats that write every byte of what they read, damage included.
@@ -42,161 +48,10 @@ HOLD = frozenset({"native", "jsonl", "arrow", "parquet"})
 #: Formats whose end is always known, and formats in which every byte is checked.
 ENDS = frozenset({"native", "arrow", "parquet", "pcileech"})
 CHECKED = frozenset({"native"})
-#: Of longer readings, only the batches are looked at.
-EVENTS, BYTES = 20_000, 8 << 20
 #: Length of a long input, and how much a reader may keep of it where it is more than a few blocks: the longest block,
 #: and whole files that pyarrow reads.
 LONG = 64 << 20
 KEPT = {"native": 400 << 20, "arrow": 400 << 20, "parquet": 400 << 20}
-
-
-class Broken(Exception):
-    """Something that must hold does not; `what` says it in a few words that are the same for the same defect."""
-
-    def __init__(self, what: str, detail: str = "") -> None:
-        super().__init__(f"{what}: {detail}" if detail else what)
-        self.what = what
-
-
-class Reading(NamedTuple):
-    """What a format made of an input: header and batches, or the error. `whole`: it was not too much to be kept."""
-
-    header: TraceHeader | None
-    batches: list[Batch]
-    error: str | None
-    whole: bool
-
-    def events(self) -> list[Event]:
-        """All events."""
-        return [event for batch in self.batches for event in batch.events()]
-
-    @property
-    def damaged(self) -> bool:
-        """Whether it says that something is wrong."""
-        return self.error is not None or any(any(batch.damage()) for batch in self.batches)
-
-
-class Dribble(io.BytesIO):
-    """A pipe: it gives a few bytes at a time, and cannot be read by position."""
-
-    def __init__(self, data: bytes, size: int) -> None:
-        super().__init__(data)
-        self._size = size
-
-    def read(self, n: int | None = -1) -> bytes:
-        return super().read(self._size if n is None or n < 0 else min(n, self._size))
-
-
-@contextmanager
-def file_of(data: bytes) -> Iterator[str]:
-    """The path of a regular file in memory."""
-    descriptor = os.memfd_create("fuzz")
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(data)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def engine(name: str) -> Iterator[None]:
-    """This engine does the work."""
-    before = os.environ.get("MMIOTOOLS_ENGINE")
-    os.environ["MMIOTOOLS_ENGINE"] = name
-    speed.compiled.cache_clear()
-    try:
-        yield
-    finally:
-        os.environ.pop("MMIOTOOLS_ENGINE")
-        if before is not None:
-            os.environ["MMIOTOOLS_ENGINE"] = before
-        speed.compiled.cache_clear()
-
-
-@contextmanager
-def small_chunks() -> Iterator[None]:
-    """Inputs are read in small pieces, so that a small one has several."""
-    usual = source._CHUNK, source._LOOK, lines.MAX_LINE, ByteSource.read.__defaults__
-    source._CHUNK, source._LOOK, lines.MAX_LINE, ByteSource.read.__defaults__ = 1 << 11, 1 << 8, 1 << 11, (1 << 11,)
-    try:
-        yield
-    finally:
-        source._CHUNK, source._LOOK, lines.MAX_LINE, ByteSource.read.__defaults__ = usual
-
-
-def read(form: Any, data: bytes | ByteSource) -> Reading:
-    """Read an input to its end. Only the project's own errors are caught."""
-    try:
-        given = data if isinstance(data, ByteSource) else ByteSource(io.BytesIO(data), "x")
-        header, batches = form.read(given)
-        header.format = header.format or form.name
-        return _gathered(header, batches)
-    except MmioToolsError as error:
-        return Reading(None, [], told(error), True)
-
-
-def read_path(path: str, form: str | None) -> Reading:
-    """The same through `open_trace`."""
-    try:
-        trace = open_trace(path, form)
-        return _gathered(trace.header, trace.batches)
-    except MmioToolsError as error:
-        return Reading(None, [], told(error), True)
-
-
-def _gathered(header: TraceHeader, batches: Iterator[Batch]) -> Reading:
-    held: list[Batch] = []
-    events = size = 0
-    for batch in batches:
-        sane(batch)
-        events += len(batch)
-        size += sum(column.data.nbytes for column in batch.columns.values())
-        if events > EVENTS or size > BYTES:
-            if events > 20 * EVENTS:
-                return Reading(header, held, None, False)
-            continue
-        held.append(batch)
-    return Reading(header, held, None, events <= EVENTS and size <= BYTES)
-
-
-def told(error: MmioToolsError) -> str:
-    """The error's line. Raises Broken if it is none."""
-    text = str(error)
-    # A mistake in an expression is shown with a mark below it.
-    if not text or ("\n" in text and text.rpartition("\n")[2].strip() != "^"):
-        raise Broken("an error is not one line", repr(text)[:300])
-    if max(map(len, text.split("\n"))) > 1100:
-        raise Broken("an error is longer than 1100 characters", text[:200])
-    return text
-
-
-def sane(batch: Batch) -> None:
-    """What everybody relies on in a batch. Raises Broken."""
-    n = len(batch)
-    if not 0 < n <= MAX_EVENTS:
-        raise Broken("a batch of an impossible length", str(n))
-    if batch.kind.dtype != np.uint8 or int(batch.kind.max()) > max(Kind):
-        raise Broken("a kind that is none")
-    for name, (data, present) in batch.columns.items():
-        if len(data) != n or (name in DTYPES and data.dtype != DTYPES[name]):
-            raise Broken("a column of the wrong type or length", f"{name} {data.dtype} {len(data)}")
-        if present is not None:
-            if present.dtype != np.bool_ or len(present) != n:
-                raise Broken("presence of the wrong type or length", name)
-            if data[~present].any():
-                raise Broken("an absent row holds a number", name)
-    if "eol" in batch.columns and batch.data("eol").max() > EOL_NONE:
-        raise Broken("a line end that is none")
-    named = batch.data("region")[batch.present("region")]
-    if len(named) and int(named.max()) >= len(batch.regions.names):
-        raise Broken("a region without name")
-    for row, extra in batch.extras.items():
-        if not 0 <= row < n:
-            raise Broken("extras of no row", str(row))
-        for name, item in extra.items():
-            if not extra_fits(name, item):
-                raise Broken("an extra of the wrong type", f"{name} {item!r}"[:200])
 
 
 def check(name: str, data: bytes) -> int:
@@ -433,7 +288,7 @@ def selected(data: bytes, reading: Reading, honest: bool) -> None:
                     raise Broken("the quick way gives something else", f"{name}: {problem}")
         try:
             trace = open_trace(path, "native", columns, choose(tree, Window()))
-            found = _gathered(trace.header, trace.batches)
+            found = gathered(trace.header, trace.batches)
         except MmioToolsError as error:
             told(error)
             return
@@ -490,13 +345,3 @@ def check_long(name: str, data: bytes) -> int:
 def resident() -> int:
     """Bytes that this process has now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
-
-
-def scratch() -> Path:
-    """A folder for what has to be a file with a name."""
-    path = Path(tempfile.gettempdir()) / f"mmiotools-fuzz-{os.getpid()}"
-    path.mkdir(exist_ok=True)
-    return path
-
-
-Checker = Callable[[bytes], int]
