@@ -10,6 +10,7 @@ import struct
 import sys
 
 from mmiotools.formats.parallel import workers_wanted
+from mmiotools.small import suppress
 from mmiotools.trace.in_c import signal
 from mmiotools.trace.uninterrupted import uninterrupted
 from mmiotools.typed import BinaryIO, Callable, Iterator, TypeAlias
@@ -47,8 +48,10 @@ class Ahead:
 
     def __exit__(self, *_: object) -> None:
         if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+            # It may be gone: Ctrl-C comes at any moment, also when it was waited for, and that is not noted yet.
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
             self._pid = 0
         self._answer.close()
         self._done.close()

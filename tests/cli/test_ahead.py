@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,9 @@ def test_what_is_no_trace(
     status, out, err = told(["diff", str(a), str(b)], capfd, monkeypatch)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
+
+
+def test_a_reader_that_was_waited_for_already_is_left_without_an_error() -> None:
+    with ahead.Ahead(lambda columns, told: b"read") as reading:
+        # As where Ctrl-C comes when `result` has waited for it, and has not noted that yet.
+        os.waitpid(reading._pid, 0)
