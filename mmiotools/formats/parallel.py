@@ -194,8 +194,9 @@ class _Worker:
     def no_more(self) -> None:
         """There are no more pieces: the process ends by itself with its last answer."""
         if self.is_fed:
-            os.close(self._pieces)
+            # In this order: Ctrl-C may come between, and what is closed must not be closed again.
             self.is_fed = False
+            os.close(self._pieces)
 
     def answer(self) -> dict[int, bytearray | None]:
         """The next answer, by the number of its piece; where it died, None for all that it was asked."""

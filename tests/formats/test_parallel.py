@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,16 @@ def test_all_workers_end_though_one_cannot_be_waited_for(monkeypatch: pytest.Mon
     with pytest.raises(KeyboardInterrupt):
         results.close()  # type: ignore[attr-defined]
     assert {pid for pid, _ in waited} == pids - {os.getpid()} and len(waited) == 2
+
+
+def test_a_pipe_is_closed_once_whenever_ctrl_c_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def and_interrupted(descriptor: int, close: Callable[[int], None] = os.close) -> None:
+        close(descriptor)
+        raise KeyboardInterrupt
+
+    worker = parallel._Worker(str, [])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", and_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            worker.no_more()
+    worker.end()
