@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Extra: TypeAlias = Mapping[str, Any]
 
+#: Links that are followed, as by the system.
+_LINKS = 40
 #: What a file that is being written meets where there is no room for it.
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 #: Damaged places that are told one by one; the rest are only counted.
@@ -239,28 +241,34 @@ def open_bytes(
     binary: bool = True,
     opened: Callable[[BinaryIO], object] = lambda raw: None,
 ) -> Iterator[BinaryIO]:
-    """A byte stream onto a file (beside, then renamed), a device, a FIFO or standard output; compressed by suffix."""
+    """A byte stream onto a file (beside, then renamed), a device, a FIFO, standard output or whatever else is open;
+    compressed by suffix.
+    """
+    number = None if path is None else _open_already(path)
+    terminal = sys.stdout.isatty() if path in (None, "-") else number is not None and os.isatty(number)
+    if binary and terminal:
+        raise UsageError("binary data is not written to a terminal: use -o FILE, a pipe, or a text format with -t")
     if path is None or path == "-":
-        if binary and sys.stdout.isatty():
-            raise UsageError("binary data is not written to a terminal: use -o FILE, a pipe, or a text format with -t")
         sys.stdout.flush()
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     from mmiotools.formats.source import describe
 
-    target = os.path.realpath(path)
-    if any(_same_file(name, target) for name in inputs):
+    if any(_same_file(name, path) for name in inputs):
         raise UsageError(f"{path}: is also the input; it would be overwritten")
-    try:
-        mode = os.stat(path).st_mode if os.path.exists(path) else None
-        if mode is not None and stat.S_ISDIR(mode):
-            raise UsageError(f"{path}: is a directory")
-        # The path of what is open already, as /dev/stdout is, may lead to something that has no name.
-        if mode is not None and not (stat.S_ISREG(mode) and os.path.exists(target)):
-            with open(path, "wb") as direct, _compressed(direct, path) as out:
+    direct = _opened_in_place(path, number)
+    if direct is not None:
+        try:
+            with direct, _compressed(direct, path) as out:
                 yield out
-            return
+        except OSError as error:
+            if error.errno in _FULL:
+                raise UsageError(f"{path}: {describe(error)}") from error
+            raise
+        return
+    target = os.path.realpath(path)
+    try:
         from tempfile import mkstemp  # Only what writes a file pays for it.
 
         handle, beside = mkstemp(prefix=os.path.basename(target) + ".", dir=os.path.dirname(target))
@@ -270,7 +278,7 @@ def open_bytes(
         with os.fdopen(handle, "wb") as raw, _compressed(raw, path) as out:
             opened(raw)
             yield out
-        os.chmod(beside, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
+        os.chmod(beside, stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else 0o666 & ~_umask())
         os.replace(beside, target)
     except BaseException as error:
         with suppress(OSError):
@@ -278,6 +286,37 @@ def open_bytes(
         if isinstance(error, OSError) and error.errno in _FULL:
             raise UsageError(f"{path}: {describe(error)}; nothing was written") from error
         raise
+
+
+def _opened_in_place(path: str, number: int | None) -> BinaryIO | None:
+    """What is written to as it is: a device, a FIFO, or the descriptor of this number, where writing goes on from where
+    that is, as on standard output. None for a plain file, and where there is none yet. Raises UsageError.
+    """
+    from mmiotools.formats.source import describe
+
+    try:
+        mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
+        if stat.S_ISDIR(mode):
+            raise UsageError(f"{path}: is a directory")
+        if number is not None:
+            sys.stdout.flush()
+            return os.fdopen(os.dup(number), "wb")
+        return None if stat.S_ISREG(mode) else open(path, "wb")
+    except OSError as error:
+        raise UsageError(f"{path}: {describe(error)}") from error
+
+
+def _open_already(path: str) -> int | None:
+    """The descriptor that a path like /dev/stdout or /dev/fd/3 is that of; None for any other path."""
+    for _ in range(_LINKS):
+        folder, name = os.path.split(path)
+        if name.isdigit() and os.path.realpath(folder) in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
+            return int(name)
+        try:
+            path = os.path.join(folder, os.readlink(path))
+        except OSError:
+            return None
+    return None
 
 
 def _same_file(name: str | None, target: str) -> bool:

@@ -277,7 +277,8 @@ take_directory(Block *block, Cursor *from)
         if (is_called(entry->name, "extras"))
             block->extras = entry;
         if (entry->encoding == PLACES) {
-            if (block->places)
+            if (block->places || entry->parameters != 1 || entry->bitmap >= 0 || entry->parameter[0].negative ||
+                !entry->parameter[0].number || entry->parameter[0].number > (uint64_t)block->n)
                 return 0;
             block->places = entry;
         }
@@ -623,8 +624,7 @@ take_places(Block *block)
     Span name;
     if (block->rows)
         return 1;
-    if (!entry || entry->parameters != 1 || entry->bitmap >= 0 || entry->parameter[0].negative ||
-        !entry->parameter[0].number || entry->parameter[0].number > (uint64_t)block->n)
+    if (!entry)
         return unfit();
     Cursor from = entry->payload;
     if (!take_map(&from, &pairs) || pairs != 1 || !take_name(&from, &name) || !is_called(name, "v"))

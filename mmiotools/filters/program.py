@@ -4,11 +4,10 @@ events for Python.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 from mmiotools.events import Kind
 from mmiotools.filters import expr as tree
 from mmiotools.small import array, operator
+from mmiotools.trace.ranges import lies_in
 from mmiotools.typed import Any, NamedTuple, Sequence
 
 #: Field → the bits of its column, negative where it is signed.
@@ -55,15 +54,9 @@ def selected(program: Program, columns: Sequence[Sequence[int | None]]) -> list[
             stack.append(list(map(operator.and_ if step == _AND else operator.or_, stack.pop(), second)))
         else:
             number, *ranges = step
-            known = {item: item is not None and _lies_in(item, *ranges) for item in set(columns[number])}
+            known = {item: item is not None and lies_in(item, *ranges) for item in set(columns[number])}
             stack.append([known[item] for item in columns[number]])
     return stack.pop()
-
-
-def _lies_in(number: int, mask: int, flip: int, lows: array[int], highs: array[int]) -> bool:
-    word = number & mask ^ flip
-    at = bisect_left(highs, word)
-    return at < len(lows) and lows[at] <= word
 
 
 def _append(node: tree.Expr, names: list[str], steps: list[Any]) -> None:

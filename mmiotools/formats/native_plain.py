@@ -10,10 +10,11 @@ from mmiotools.events import Kind
 from mmiotools.formats.native_body import EXTRAS, whole_block, whole_parts
 from mmiotools.formats.native_plain_columns import Coded, Columns, both, codes_at, either, inside, joined, taken
 from mmiotools.small import array
-from mmiotools.typed import Any, Callable, NamedTuple, Sequence
+from mmiotools.typed import Any, NamedTuple, Sequence
 
-#: Events that are worth this way.
+#: Events that are worth this way; and lines, of which those that are like no others count several times.
 MOST = 1 << 16
+_LINES, _TIMES = 80_000, 4
 #: Bytes of the longest line.
 LINE_MOST = 160
 #: What a line says beside its time.
@@ -23,10 +24,9 @@ _AND, _OR, _NOT = range(3)
 
 
 class Block(NamedTuple):
-    """A block of n events whose times are multiples of `unit` nanoseconds, or it is not to be read."""
+    """A block of n events, and the payload of its extras."""
 
     n: int
-    unit: int
     columns: Columns
     extras: bytes | None
 
@@ -42,7 +42,7 @@ def read_parts(head: Any, body: Any, n: int, unit: int, expand: Any, crc32: Any)
 
 
 def _block(n: int, unit: int, head: dict[str, Any], payloads: dict[Any, bytes]) -> Block:
-    return Block(n, unit, Columns(n, head, payloads), payloads.get(EXTRAS))
+    return Block(n, Columns(n, unit, head, payloads), payloads.get(EXTRAS))
 
 
 def block_names(block: Block) -> list[Any]:
@@ -76,10 +76,9 @@ def pick_rows(block: Block, names: Sequence[str], steps: list[Any], within: Any)
             second = stack.pop()
             stack.append((both if step == _AND else either)(stack.pop(), second))
         else:
-            number, mask, flip, lows, highs = step
+            number, *ranges = step
             column = block.columns.get(names[number])
-            ranges = list(zip(lows, highs, strict=True))
-            stack.append(bytes(block.n) if column is None else column.where(_test(mask, flip, ranges)))
+            stack.append(bytes(block.n) if column is None else column.where(ranges))
     (found,) = stack
     if within is not None:
         found = both(found, within)
@@ -88,14 +87,6 @@ def pick_rows(block: Block, names: Sequence[str], steps: list[Any], within: Any)
 
 #: 1 for 0, 0 for anything else.
 _OTHER = bytes([1]) + bytes(255)
-
-
-def _test(mask: int, flip: int, ranges: list[tuple[int, int]]) -> Callable[[int], bool]:
-    def lies_in(number: int) -> bool:
-        word = number & mask ^ flip
-        return any([low <= word <= high for low, high in ranges])
-
-    return lies_in
 
 
 def take_rows(block: Block, names: Sequence[str | None], rows: Sequence[int] | None) -> list[tuple[int | None, ...]]:
@@ -109,7 +100,7 @@ def rows_within(block: Block, low: int, high: int, before: bool, out: bytearray)
     """Which rows lie in a range of times: see compiled/rows.c."""
     kinds, times = block.columns.get("kind"), block.columns.get("time")
     assert kinds is not None, "a block without kinds is none"
-    lost = kinds.where(Kind.LOST.__eq__)
+    lost = kinds.where([255, 0, [Kind.LOST], [Kind.LOST]])
     timed = lost.translate(_OTHER) if 1 in lost else None
     out[:] = bytes([before]) * block.n if times is None else inside(times, low, high, timed, before)
     return bool(out[-1])
@@ -126,7 +117,7 @@ def print_picked(
     column = block.columns.get("time")
     times = [] if column is None else [time for time in taken(column, kept) if time is not None]
     spelled = _spelled(block, kept)
-    if spelled is None or len(times) < len(kept) or any([time < 0 or time % block.unit for time in times]):
+    if spelled is None or len(times) < len(kept) or (times and min(times) < 0):
         return _NOT_PLAIN
     texts = [
         f"{begin}{time // 1_000_000_000}.{time // 1000 % 1_000_000:06d}{end}"
@@ -144,7 +135,9 @@ def print_picked(
 
 
 def _spelled(block: Block, rows: Sequence[int]) -> list[tuple[str, str]] | None:
-    """What the lines of rows say before their times, and behind; None where one is no read or write, or lacks some."""
+    """What the lines of rows say before their times, and behind; None where one is no read or write, or lacks some, or
+    where it is too much.
+    """
     columns = [block.columns.get(name) for name in _SAID]
     coded = [column for column in columns if isinstance(column, Coded)]
     planes = next((column.planes for column in coded if column.planes), [])
@@ -154,10 +147,13 @@ def _spelled(block: Block, rows: Sequence[int]) -> list[tuple[str, str]] | None:
             if not all([flags[row] for row in rows]):
                 return None
         keys = codes_at(planes, rows)
-        texts = {key: _ends(*[column.table[key if column.planes else 0] for column in coded]) for key in set(keys)}
+        said = {key: tuple([column.table[key if column.planes else 0] for column in coded]) for key in set(keys)}
     else:
         keys = list(zip(*[taken(column, rows) for column in columns], strict=True))
-        texts = {key: _ends(*key) for key in set(keys)}
+        said = {key: key for key in keys}
+    if len(keys) + _TIMES * len(said) > _LINES:
+        return None
+    texts = {key: _ends(*numbers) for key, numbers in said.items()}
     spelled = {key: text for key, text in texts.items() if text is not None}
     return [spelled[key] for key in keys] if len(spelled) == len(texts) else None
 

@@ -10,12 +10,12 @@ from mmiotools.formats.native_layout import ADDRESS, CONSTANT, DELTA, DICTIONARY
 from mmiotools.formats.native_stored import BITS
 from mmiotools.formats.native_zstd import Corrupt, expand, expand_planes
 from mmiotools.small import array
-from mmiotools.typed import Any, Callable, Iterable, Sequence
+from mmiotools.trace.ranges import lies_in
+from mmiotools.typed import Any, Iterable, Sequence
 
 _BYTES = bytes(range(256))
 #: Planes of codes: there are no more rows than they tell apart.
 _MOST_PLANES = 2
-Test = Callable[[int], bool]
 
 
 def joined(planes: list[bytes], n: int) -> array[int]:
@@ -80,9 +80,9 @@ class Coded:
         table = self.table
         return [table[code] for code in codes_at(self.planes, rows)]
 
-    def where(self, test: Test) -> bytes:
-        """The rows that have it and whose number passes a test, a byte for each, 1 or 0."""
-        known = {number: test(number) for number in set(self.table)}
+    def where(self, ranges: Sequence[Any]) -> bytes:
+        """The rows that have it and whose number is in ranges, as `lies_in` takes them, a byte for each, 1 or 0."""
+        known = {number: lies_in(number, *ranges) for number in set(self.table)}
         found = flags_of(bytes([known[number] for number in self.table]), self.planes, self.n)
         return found if self.present is None else both(found, self.present.flags)
 
@@ -103,10 +103,10 @@ class Listed:
             rows = [ranks[row] for row in rows]
         return [numbers[row] * unit for row in rows]
 
-    def where(self, test: Test) -> bytes:
+    def where(self, ranges: Sequence[Any]) -> bytes:
         """See Coded."""
         unit = self.unit
-        found = bytes([test(number * unit) for number in self.numbers])
+        found = bytes([lies_in(number * unit, *ranges) for number in self.numbers])
         if self.present is None:
             return found
         return both(bytes([found[rank] for rank in self.present.ranks]), self.present.flags)
@@ -171,11 +171,13 @@ def _check(planes: list[bytes], size: int) -> None:
 
 
 class Columns:
-    """The columns of a block of n events, by its head and its payloads."""
+    """The columns of a block of n events, by its head and its payloads. Times are multiples of `unit` nanoseconds."""
 
-    def __init__(self, n: int, head: dict[str, Any], payloads: dict[Any, bytes]) -> None:
-        self._n, self._head, self._payloads = n, head, payloads
+    def __init__(self, n: int, unit: int, head: dict[str, Any], payloads: dict[Any, bytes]) -> None:
+        self._n, self._unit, self._head, self._payloads = n, unit, head, payloads
         self._directory: dict[Any, Any] = head["columns"]
+        for entry in self._directory.values():
+            _look_at(entry, len(head.get("present", ())))
         self._presence: dict[int, Presence] = {}
         self._words: array[int] | None = None
         self._places: list[bytes] | None = None
@@ -222,7 +224,7 @@ class Columns:
 
     def _decoded(self, name: str) -> Stored:
         encoding, bits, _, _, parameter, *bitmap = self._directory[name]
-        if bits != BITS[name] or len(bitmap) > 1:
+        if bits != BITS[name]:
             raise Corrupt("another type")
         # Addresses that cannot be are told, whoever needs them.
         self.addresses()
@@ -230,12 +232,14 @@ class Columns:
         count = self._n if present is None else present.count
         payload = self._payloads[name]
         if encoding == CONSTANT:
-            if type(parameter) is not int or payload:
-                raise Corrupt("its value is no integer")
+            if type(parameter) is not int or payload or (name == "time" and parameter % self._unit):
+                raise Corrupt("its value is none")
             return Coded(self._n, _of_type([parameter], bits), [], present)
         parts = unpack(payload)
-        if encoding == DELTA and bits == -64:
-            return Listed(self._n, *_times(parts, parameter, count), present)
+        if name == "time":
+            if encoding != DELTA:
+                raise Corrupt("times in an unusual encoding")
+            return Listed(self._n, *_times(parts, parameter, count, self._unit), present)
         if encoding != SHARED:
             if parameter is not None:
                 raise Corrupt("a parameter that says nothing")
@@ -253,11 +257,9 @@ class Columns:
             table = [table[code] for code in codes_at(planes, range(self._rows))]
         return Coded(self._n, table, places, present)
 
-    def _present(self, number: Any) -> Presence:
+    def _present(self, number: int) -> Presence:
         found = self._presence.get(number)
         if found is None:
-            if type(number) is not int or number < 0:
-                raise Corrupt("no such bitmap")
             found = self._presence[number] = Presence(self._head["present"][number], self._n)
         return found
 
@@ -281,6 +283,15 @@ class Columns:
         return _typed(range(256) if planes else [0], bits), planes
 
 
+def _look_at(entry: Any, bitmaps: int) -> None:
+    """Raises Corrupt where an entry of a directory is none of a column that is read here, whoever asks for it."""
+    encoding, bits, _, _, _, *bitmap = entry
+    if type(encoding) is not int or not CONSTANT <= encoding <= PLACES or type(bits) is not int or len(bitmap) > 1:
+        raise Corrupt("another encoding")
+    if bitmap and (type(bitmap[0]) is not int or not 0 <= bitmap[0] < bitmaps):
+        raise Corrupt("no such bitmap")
+
+
 def _typed(numbers: Sequence[int], bits: int) -> Sequence[int]:
     """Stored numbers as those of a type."""
     if bits == 64 or (bits > 0 and isinstance(numbers, range)):
@@ -295,11 +306,13 @@ def _of_type(numbers: Sequence[int], bits: int) -> Sequence[int]:
     return numbers
 
 
-def _times(parts: Any, parameter: Any, count: int) -> tuple[list[int], int, bool]:
+def _times(parts: Any, parameter: Any, count: int, multiple_of: int) -> tuple[list[int], int, bool]:
     """Times as numbers of a unit, that, and whether they ascend."""
     first, unit = parameter
     if not all(type(number) is int and -1 << 63 <= number < 1 << 63 for number in (first, unit)) or unit < 1:
         raise Corrupt("its times begin nowhere")
+    if unit % multiple_of:
+        raise Corrupt("its times are too exact")
     small = expand(parts["v"], count)
     steps: Iterable[int] = small
     many, signed = small.count(ESCAPE), "z" in parts

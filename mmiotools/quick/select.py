@@ -98,6 +98,8 @@ class Selection:
         #: A window of times.
         self._low = max(_LOW if question.first is None else question.first, _LOW)
         self._high = min(_HIGH if question.last is None else question.last, _HIGH)
+        #: Events that may be read: blocks turn out to be needed that do not look so before.
+        self._left = _HIGH
         self._fast = self._plain() if fast is None else fast
         #: Of the footer, where it has them: its events, their numbers in the file, and which of them are selected.
         self._context: Rare | None = None
@@ -119,6 +121,7 @@ class Selection:
         wanted = (self._zones[number] for number in self._wanted()) if self._is_all_times() else self._around()
         if sum(zone.events for zone in wanted) > native_plain.MOST:
             raise Unfit
+        self._left = 2 * native_plain.MOST
         return native_plain
 
     def _is_all_times(self) -> bool:
@@ -144,6 +147,9 @@ class Selection:
 
     def _stored(self, number: int) -> Stored:
         zone = self._zones[number]
+        self._left -= zone.events
+        if self._left < 0:
+            raise Unfit
         return Stored.at(self._fast, self._descriptor, zone.offset, self._ends[number], zone.first, zone.events)
 
     def _unread(self, start: int, stop: int) -> range:
@@ -239,7 +245,7 @@ class Selection:
     # -- windows ------------------------------------------------------------------------------------------
 
     def _around(self) -> Iterator[Zone]:
-        """The blocks that a window needs, as far as that is known before, and perhaps more."""
+        """The blocks that a window needs, as far as that is known before."""
         return (zone for zone in self._zones if not self._is_known(zone) or self._meets(zone))
 
     def _meets(self, zone: Zone) -> bool:

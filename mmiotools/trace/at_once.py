@@ -11,7 +11,9 @@ B = TypeVar("B")
 
 
 def at_once(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
-    """What both give. Raises what the first raises or, once that is done, what the second does."""
+    """What both give. Raises what the first raises, whatever becomes of the second, or then what that does. Where there
+    can be no thread, they are done one after the other.
+    """
     done = _thread.allocate_lock()
     found: list[B] = []
     wrong: list[BaseException] = []
@@ -25,7 +27,10 @@ def at_once(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
             done.release()
 
     done.acquire()
-    _thread.start_new_thread(other, ())
+    try:
+        _thread.start_new_thread(other, ())
+    except RuntimeError:
+        return first(), second()
     here = first()
     done.acquire()
     if wrong:

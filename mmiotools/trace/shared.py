@@ -58,7 +58,12 @@ def _told(item: Any) -> Any:
         return (_SAID.index(type(item)), *map(_told, item))
     if isinstance(item, dict):
         return {key: _told(value) for key, value in item.items()}
-    return [*map(_told, item)] if isinstance(item, list) else item
+    if isinstance(item, list):
+        return [*map(_told, item)]
+    if item is not None and type(item) not in (int, bool, str, bytes):
+        # Of what else there is, marshal would take some for something else.
+        raise ValueError(f"no way to say {item!r}")
+    return item
 
 
 def _held(told: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -38,7 +40,57 @@ def test_a_fifo(top: Path, expected: bytes, tmp_path: Path) -> None:
     assert found == [expected]
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="this system has no such paths")
+needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="this system has no such paths")
+
+
+@needs_proc
+def test_what_stands_in_standard_output_stays(top: Path, expected: bytes, tmp_path: Path) -> None:
+    with open(tmp_path / "out", "wb") as out:
+        out.write(b"before\n")
+        out.flush()
+        subprocess.run([*WORDS, "/dev/stdout"], cwd=top, check=True, timeout=60, stdout=out)
+        out.write(b"after\n")
+    assert (tmp_path / "out").read_bytes() == b"before\n" + expected + b"after\n"
+
+
+@needs_proc
+def test_a_socket(top: Path, expected: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        subprocess.run([*WORDS, "/dev/stdout"], cwd=top, check=True, timeout=60, stdout=theirs)
+        theirs.close()
+        with ours.makefile("rb") as file:
+            assert file.read() == expected
+
+
+@needs_proc
+def test_a_reader_that_goes_away_ends_it_as_it_does_on_standard_output(top: Path) -> None:
+    words = [*WORDS, "/dev/stdout"]
+    words[4] = str(top / "samples" / "mmiotrace" / "e1000-linux6.1.mmiotrace.xz")
+    with subprocess.Popen(words, cwd=top, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert (process.wait(60), process.stderr.read()) == (-signal.SIGPIPE, b"")
+
+
+@needs_proc
+def test_an_input_without_a_name_is_not_overwritten(top: Path, tmp_path: Path) -> None:
+    path = tmp_path / "trace.mmio"
+    content = (top / WORDS[4]).read_bytes()
+    path.write_bytes(content)
+    with path.open("r+b") as file:
+        path.unlink()
+        (tmp_path / "trace.mmio (deleted)").write_bytes(b"another file")
+        name = f"/proc/self/fd/{file.fileno()}"
+        words = [*WORDS[:4], name, "-o", name]
+        done = subprocess.run(words, cwd=top, capture_output=True, timeout=60, pass_fds=[file.fileno()])
+        assert done.returncode == 2 and b"is also the input" in done.stderr
+        assert os.pread(file.fileno(), len(content) + 1, 0) == content
+    assert (tmp_path / "trace.mmio (deleted)").read_bytes() == b"another file"
+
+
+@needs_proc
 def test_an_open_file_that_has_no_name(top: Path, expected: bytes) -> None:
     with tempfile.TemporaryFile() as file:
         number = file.fileno()
