@@ -6,7 +6,18 @@ import sys
 from bisect import bisect_left, bisect_right
 from itertools import accumulate, compress
 
-from mmiotools.formats.native_layout import ADDRESS, CONSTANT, DELTA, DICTIONARY, ESCAPE, PLACES, PLAIN, SHARED, unpack
+from mmiotools.formats.native_layout import (
+    ADDRESS,
+    CONSTANT,
+    DELTA,
+    DICTIONARY,
+    ESCAPE,
+    MSGPACK,
+    PLACES,
+    PLAIN,
+    SHARED,
+    unpack,
+)
 from mmiotools.formats.native_stored import BITS
 from mmiotools.formats.native_zstd import Corrupt, expand, expand_planes
 from mmiotools.small import array
@@ -177,7 +188,10 @@ class Columns:
         self._n, self._unit, self._head, self._payloads = n, unit, head, payloads
         self._directory: dict[Any, Any] = head["columns"]
         for entry in self._directory.values():
-            _look_at(entry, len(head.get("present", ())))
+            _look_at(entry, n, len(head.get("present", ())))
+        self._listing = [name for name, entry in self._directory.items() if entry[0] == PLACES]
+        if len(self._listing) > 1:
+            raise Corrupt("several lists of distinct rows")
         self._presence: dict[int, Presence] = {}
         self._words: array[int] | None = None
         self._places: list[bytes] | None = None
@@ -205,13 +219,9 @@ class Columns:
     def places(self) -> list[bytes]:
         """Byte planes of the places of all events among the distinct rows."""
         if self._places is None:
-            names = [name for name, entry in self._directory.items() if entry[0] == PLACES]
-            if len(names) != 1:
-                raise Corrupt("there are no distinct rows, or several lists of them")
-            *_, size = entry = self._directory[names[0]]
-            if len(entry) != 5 or type(size) is not int or not 0 < size <= self._n:
-                raise Corrupt("an impossible number of distinct rows")
-            planes = expand_planes(unpack(self._payloads[names[0]])["v"], self._n)
+            (name,) = self._listing
+            size = self._directory[name][4]
+            planes = expand_planes(unpack(self._payloads[name])["v"], self._n)
             _check(planes, size)
             self._places, self._rows = planes, size
         return self._places
@@ -232,7 +242,7 @@ class Columns:
         count = self._n if present is None else present.count
         payload = self._payloads[name]
         if encoding == CONSTANT:
-            if type(parameter) is not int or payload or (name == "time" and parameter % self._unit):
+            if payload or (name == "time" and parameter % self._unit):
                 raise Corrupt("its value is none")
             return Coded(self._n, _of_type([parameter], bits), [], present)
         parts = unpack(payload)
@@ -241,8 +251,6 @@ class Columns:
                 raise Corrupt("times in an unusual encoding")
             return Listed(self._n, *_times(parts, parameter, count, self._unit), present)
         if encoding != SHARED:
-            if parameter is not None:
-                raise Corrupt("a parameter that says nothing")
             table, planes = self._numbers(encoding, parts, count, bits)
             if planes is None:
                 return Listed(self._n, table, 1, False, present)
@@ -283,10 +291,21 @@ class Columns:
         return _typed(range(256) if planes else [0], bits), planes
 
 
-def _look_at(entry: Any, bitmaps: int) -> None:
+def _look_at(entry: Any, n: int, bitmaps: int) -> None:
     """Raises Corrupt where an entry of a directory is none of a column that is read here, whoever asks for it."""
-    encoding, bits, _, _, _, *bitmap = entry
-    if type(encoding) is not int or not CONSTANT <= encoding <= PLACES or type(bits) is not int or len(bitmap) > 1:
+    encoding, bits, _, _, parameter, *bitmap = entry
+    if encoding == CONSTANT:
+        fits = type(parameter) is int
+    elif encoding == DELTA:
+        first, unit = parameter
+        fits = type(first) is type(unit) is int and -1 << 63 <= first < 1 << 63 and 1 <= unit < 1 << 63
+    elif encoding == SHARED:
+        fits = parameter in (PLAIN, DICTIONARY, ADDRESS)
+    elif encoding == PLACES:
+        fits = type(parameter) is int and 0 < parameter <= n and not bitmap
+    else:
+        fits = encoding in (PLAIN, DICTIONARY, ADDRESS, MSGPACK) and parameter is None
+    if not fits or type(encoding) is not int or type(bits) is not int or len(bitmap) > 1:
         raise Corrupt("another encoding")
     if bitmap and (type(bitmap[0]) is not int or not 0 <= bitmap[0] < bitmaps):
         raise Corrupt("no such bitmap")
@@ -309,8 +328,6 @@ def _of_type(numbers: Sequence[int], bits: int) -> Sequence[int]:
 def _times(parts: Any, parameter: Any, count: int, multiple_of: int) -> tuple[list[int], int, bool]:
     """Times as numbers of a unit, that, and whether they ascend."""
     first, unit = parameter
-    if not all(type(number) is int and -1 << 63 <= number < 1 << 63 for number in (first, unit)) or unit < 1:
-        raise Corrupt("its times begin nowhere")
     if unit % multiple_of:
         raise Corrupt("its times are too exact")
     small = expand(parts["v"], count)
