@@ -9,13 +9,13 @@ from mmiotools.formats import native_extras
 from mmiotools.formats.native_body import EXTRAS, NEEDED, read_body
 from mmiotools.formats.native_columns import Presence, unpack_planes
 from mmiotools.formats.native_late import NONSENSE, LateBatch, decoded
-from mmiotools.formats.native_layout import MAX_COLUMNS, PLACES
+from mmiotools.formats.native_layout import MAX_COLUMNS, MAX_ROWS, PLACES
 from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_planes import from_differences
 from mmiotools.formats.native_shared import rows_of, stored_column
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.trace.batch import MAX_EVENTS, Batch, BoolArray, Column, Regions
+from mmiotools.trace.batch import Batch, BoolArray, Column, Regions
 from mmiotools.trace.zones import Zones
 from mmiotools.typed import Any, Callable, NamedTuple, NDArray
 
@@ -60,7 +60,7 @@ def decode_block(
 
     Raises Corrupt, or another of NONSENSE.
     """
-    if not 1 <= n <= MAX_EVENTS or head["n"] != n:
+    if not 1 <= n <= MAX_ROWS or head["n"] != n:
         raise Corrupt("its number of events is impossible")
     addresses = dictionary(head, n)
     if len(head["columns"]) > MAX_COLUMNS:

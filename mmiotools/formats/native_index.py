@@ -13,6 +13,7 @@ from mmiotools.formats.native_layout import (
     EVENTS,
     FOOTER,
     FRAME_SIZE,
+    MAX_ROWS,
     TRAILER,
     Frame,
     unpack,
@@ -22,7 +23,6 @@ from mmiotools.formats.native_stream import Stream
 from mmiotools.formats.native_table import read_table
 from mmiotools.formats.native_zstd import Corrupt
 from mmiotools.formats.source import Extent
-from mmiotools.trace.batch import MAX_EVENTS
 from mmiotools.trace.zones import Zones
 from mmiotools.typed import Any, NamedTuple, NDArray
 
@@ -136,7 +136,7 @@ def _read(descriptor: int, size: int) -> Index:
 
 def _context(packed: Any, events: int) -> Context:
     count, planes = packed["rows"]
-    if not 0 < count <= min(MAX_EVENTS, events):
+    if not 0 < count <= min(MAX_ROWS, events):
         raise Corrupt("an impossible number of rows")
     rows = np.cumsum(unpack_planes(planes, count), dtype=np.uint64).view(np.int64)
     if rows[0] < 0 or bool((np.diff(rows) <= 0).any()) or rows[-1] >= events:

@@ -20,6 +20,7 @@ from mmiotools.formats.native_layout import (
     FILE_HEADER_SIZE,
     FOOTER,
     FOOTER_FOLLOWS,
+    MAX_ROWS,
     MSGPACK,
     TRAILER,
     UNKNOWN_COUNT,
@@ -34,12 +35,12 @@ from mmiotools.formats.native_shared import PLACES_NAME, Shared, share
 from mmiotools.formats.native_zstd import QUICK, THOROUGH, Effort, squeeze
 from mmiotools.formats.source import is_seekable
 from mmiotools.trace.arrays import distinct
-from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
+from mmiotools.trace.batch import Batch, Column, concatenate
 from mmiotools.trace.header import TraceHeader
 from mmiotools.typed import Any, BinaryIO, ClassVar
 
 #: Events in a block; and for how many a pipe is made to wait, whoever reads it.
-BLOCK, WAIT = MAX_EVENTS, 1 << 13
+BLOCK, WAIT = MAX_ROWS, 1 << 13
 #: Blocks from which on the footer has the context, and the most that it may be: events, and their weight.
 MANY, _MOST_CONTEXT, _HEAVY_CONTEXT = 8, 1 << 16, 1 << 22
 #: Weight of extras (their bytes, and 9 for each object) beyond which a block is closed early.
