@@ -123,6 +123,12 @@ class StoredColumn:
         """Whether only some of these rows, which are distinct, lack it."""
         return self._present is None or len(rows) - np.count_nonzero(self._present[rows]) == self._n - self._count
 
+    def borders(self) -> tuple[int, int]:
+        """The first row that has it, and the last; there is one."""
+        if self._present is None:
+            return 0, self._n - 1
+        return int(self._present.argmax()), self._n - 1 - int(self._present[::-1].argmax())
+
     def by_row(self, count: int) -> Array | None:
         """Its numbers for the `count` distinct rows of the block, (count,); None where it has more than these."""
         return self._decoded(np.zeros(count, np.intp)) if self._encoding == CONSTANT else None

@@ -23,6 +23,9 @@ _RARE = np.dtype(
     + [("addr", "u8"), ("kind", "u1"), ("width", "u1"), ("has", "u1"), ("spare", "V5")]
 )
 _HAS_TIME = 16
+_NONE = np.zeros(0, np.intp)
+#: Entries that are worth merging.
+_MANY = 1 << 15
 #: The columns that are counted; a row of a tally holds values of one of them.
 _COUNTED = (("addr", HAS_ADDR), ("map", HAS_MAP), ("width", HAS_WIDTH))
 #: All that are looked at.
@@ -106,16 +109,23 @@ def take_entries(tally: Tally) -> tuple[tuple[int, ...], bytes]:
     tally.entries, tally.kinds, tally.size = [], np.zeros(3, np.int64), 0
     if not parts:
         return kinds, b""
-    every = [np.concatenate([getattr(part, name) for part in parts]) for name in Entries._fields]
+    found = _merged(parts)
+    packed = np.zeros(len(found.kind), _ENTRIES)
+    for name in ("addr", "map", "width", "has"):
+        packed[name] = getattr(found, name)
+    packed["counts"][np.arange(len(packed)), found.kind] = found.uses
+    return kinds, packed.tobytes()
+
+
+def _merged(parts: list[Entries]) -> Entries:
+    """All of them, most of those that are alike together."""
+    every = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
     # Blocks have them nearly in this order, which is quick to sort, and what is left alike apart is no harm.
     order = np.argsort(every[0], kind="stable")
     *columns, uses = (data[order] for data in every)
     starts = _changes(columns)
-    packed = np.zeros(len(starts), _ENTRIES)
-    for name, data in zip(("addr", "map", "width", "has"), columns, strict=False):
-        packed[name] = data[starts]
-    packed["counts"][np.arange(len(starts)), columns[-1][starts]] = np.add.reduceat(uses, starts)
-    return kinds, packed.tobytes()
+    addr, map_id, width, has, kind = (data[starts] for data in columns)
+    return Entries(addr, map_id, width, has, kind, np.add.reduceat(uses, starts))
 
 
 def _changes(columns: list[Array]) -> NDArray[np.intp]:
@@ -132,7 +142,7 @@ def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
     of_kind = block.columns.get("kind")
     if of_kind is None or any(column.dtype != _READ[name] for name, column in block.columns.items()):
         return None
-    if not of_kind.present.all():
+    if not of_kind.has_all_but(_NONE):
         return None
     rare = flatnonzero(of_kind.where(lambda kinds: kinds > Kind.UNKNOWN))
     told = np.zeros(len(rare), _RARE)
@@ -157,6 +167,9 @@ def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
         tally.kinds += np.bincount(row_by_row.kind, row_by_row.uses, 3).astype(np.int64)
     tally.entries += found
     tally.size += sum(len(entries.kind) for entries in found)
+    if tally.size > _MANY:
+        tally.entries = [_merged(tally.entries)]
+        tally.size = len(tally.entries[0].kind)
     return times, told.tobytes(), tally.size
 
 
@@ -216,5 +229,4 @@ def _times(column: StoredColumn) -> tuple[int, ...] | None:
     if found is None:
         return None
     first, last, least, most = found
-    present = column.present
-    return first, last, int(present.argmax()), len(present) - 1 - int(present[::-1].argmax()), least, most
+    return first, last, *column.borders(), least, most
