@@ -55,6 +55,21 @@ def whole_parts(packed: Any, body: Any, n: int) -> tuple[dict[str, Any], dict[An
     return head, payloads
 
 
+def address_list(head: dict[str, Any], n: int) -> tuple[int, Any, int] | None:
+    """Of the distinct addresses of a block of n events: how many they are, the planes of their differences, and how
+    many are in the first part, 0 where there is but one. None where its head has none.
+    """
+    if "addresses" not in head:
+        return None
+    size, planes, *parted = head["addresses"]
+    if type(size) is not int or not 0 < size <= n:
+        raise Corrupt("its address dictionary has an impossible size")
+    often = parted[0] if parted else 0
+    if type(often) is not int or not 0 <= often < size or len(parted) > 1:
+        raise Corrupt("its address dictionary has an impossible part")
+    return size, planes, often
+
+
 def read_body(directory: dict[Any, Any], packed: bytes) -> Body:
     """The payloads of a directory's columns. Where the map does not have a payload that checks out, it is looked for
     where the writer puts it. May raise what malformed directories raise.

@@ -6,7 +6,7 @@ import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.formats import native_extras
-from mmiotools.formats.native_body import EXTRAS, NEEDED, read_body
+from mmiotools.formats.native_body import EXTRAS, NEEDED, address_list, read_body
 from mmiotools.formats.native_columns import Presence, unpack_planes
 from mmiotools.formats.native_late import NONSENSE, LateBatch, decoded
 from mmiotools.formats.native_layout import MAX_COLUMNS, MAX_ROWS, PLACES
@@ -116,14 +116,10 @@ def dictionary(head: dict[str, Any], n: int) -> NDArray[np.uint64] | None:
     """The distinct addresses of a block of n events, in the order of their places; None where its head has none.
     Raises NONSENSE.
     """
-    if "addresses" not in head:
+    listed = address_list(head, n)
+    if listed is None:
         return None
-    size, planes, *parted = head["addresses"]
-    if type(size) is not int or not 0 < size <= n:
-        raise Corrupt("its address dictionary has an impossible size")
-    often = parted[0] if parted else 0
-    if type(often) is not int or not 0 <= often < size or len(parted) > 1:
-        raise Corrupt("its address dictionary has an impossible part")
+    size, planes, often = listed
     return from_differences(unpack_planes(planes, size), often)
 
 

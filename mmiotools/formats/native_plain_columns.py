@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from bisect import bisect_left, bisect_right
 from itertools import accumulate, compress
 
+from mmiotools.formats.native_body import address_list
 from mmiotools.formats.native_layout import (
     ADDRESS,
     CONSTANT,
@@ -19,6 +19,7 @@ from mmiotools.formats.native_layout import (
     unpack,
 )
 from mmiotools.formats.native_stored import BITS
+from mmiotools.formats.native_table import little_endian, running_sums
 from mmiotools.formats.native_zstd import Corrupt, expand, expand_planes
 from mmiotools.small import array
 from mmiotools.trace.ranges import lies_in
@@ -36,10 +37,7 @@ def joined(planes: list[bytes], n: int) -> array[int]:
     words = bytearray(8 * n)
     for place, plane in enumerate(planes):
         words[place::8] = plane
-    numbers = array("Q", words)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
+    return little_endian(words)
 
 
 def both(first: bytes, second: bytes) -> bytes:
@@ -204,16 +202,10 @@ class Columns:
 
     def addresses(self) -> array[int] | None:
         """The distinct addresses in the order of their places; None where there is no list of them."""
-        if self._words is None and "addresses" in self._head:
-            size, planes, *parted = self._head["addresses"]
-            often = parted[0] if parted else 0
-            if type(size) is not int or not 0 < size <= self._n or len(parted) > 1:
-                raise Corrupt("its address dictionary has an impossible size")
-            if type(often) is not int or not 0 <= often < size:
-                raise Corrupt("its address dictionary has an impossible part")
+        if self._words is None and (listed := address_list(self._head, self._n)) is not None:
+            size, planes, often = listed
             steps = joined(expand_planes(planes, size), size)
-            found = [*accumulate(steps[:often]), *accumulate(steps[often:])]
-            self._words = array("Q", [number & (1 << 64) - 1 for number in found])
+            self._words = running_sums(steps[:often]) + running_sums(steps[often:])
         return self._words
 
     def places(self) -> list[bytes]:
@@ -311,11 +303,15 @@ def _look_at(entry: Any, n: int, bitmaps: int) -> None:
         raise Corrupt("no such bitmap")
 
 
+def _unzigzagged(numbers: Iterable[int]) -> list[int]:
+    return [number >> 1 ^ -(number & 1) for number in numbers]
+
+
 def _typed(numbers: Sequence[int], bits: int) -> Sequence[int]:
     """Stored numbers as those of a type."""
     if bits == 64 or (bits > 0 and isinstance(numbers, range)):
         return numbers
-    return _of_type([number >> 1 ^ -(number & 1) for number in numbers] if bits < 0 else numbers, bits)
+    return _of_type(_unzigzagged(numbers) if bits < 0 else numbers, bits)
 
 
 def _of_type(numbers: Sequence[int], bits: int) -> Sequence[int]:
@@ -337,7 +333,7 @@ def _times(parts: Any, parameter: Any, count: int, multiple_of: int) -> tuple[li
         raise Corrupt("other steps of time")
     if many:
         words = joined(expand_planes(parts["z" if signed else "x"], many), many)
-        large = iter([number >> 1 ^ -(number & 1) for number in words] if signed else words)
+        large = iter(_unzigzagged(words) if signed else words)
         steps = [step if step != ESCAPE else next(large) for step in small]
     found = list(accumulate(steps, initial=first))
     del found[0]

@@ -94,7 +94,7 @@ def read_table(descriptor: int, size: int) -> Table:
     columns = {}
     for name in STORED:
         place = 8 * blocks * fields.index(name)
-        columns[name] = running_sums(_numbers(index[place : place + 8 * blocks]), "q" if name in _SIGNED else "Q")
+        columns[name] = running_sums(little_endian(index[place : place + 8 * blocks]), "q" if name in _SIGNED else "Q")
     _check(columns, at, frame.first)
     header = unpack_file_header(os.pread(descriptor, FILE_HEADER_SIZE, 0))
     if header is not None and blocks and columns["offset"][0] != FILE_HEADER_SIZE + header.map_length:
@@ -110,13 +110,14 @@ def _pages(described: Any, seen: Any, blocks: int) -> Pages:
     size = blocks * -(-count // 8)
     if size > MAX_SEEN:
         raise Corrupt("an impossible number of pages")
-    pages = running_sums(_numbers(expand(numbers, 8 * count)))
+    pages = running_sums(little_endian(expand(numbers, 8 * count)))
     if not all(map(operator.lt, pages, pages[1:])):
         raise Corrupt("pages out of order")
     return Pages(shift, pages, expand(seen, size))
 
 
-def _numbers(data: bytes) -> array[int]:
+def little_endian(data: bytes | bytearray) -> array[int]:
+    """The 64-bit numbers that bytes are, "Q"."""
     found = array("Q", data)
     if sys.byteorder == "big":
         found.byteswap()

@@ -11,7 +11,7 @@ from mmiotools.formats.native_decode import dictionary
 from mmiotools.formats.native_partial import StoredColumn
 from mmiotools.formats.native_planes import Array
 from mmiotools.formats.native_shared import DistinctRows, rows_of, stored_column
-from mmiotools.trace.arrays import flatnonzero, repeated
+from mmiotools.trace.arrays import flatnonzero, repeated, run_starts
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH
 from mmiotools.typed import Any, NamedTuple, NDArray, Self
 
@@ -123,18 +123,9 @@ def _merged(parts: list[Entries]) -> Entries:
     # Blocks have them nearly in this order, which is quick to sort, and what is left alike apart is no harm.
     order = np.argsort(every[0], kind="stable")
     *columns, uses = (data[order] for data in every)
-    starts = _changes(columns)
+    starts = run_starts(*columns)
     addr, map_id, width, has, kind = (data[starts] for data in columns)
     return Entries(addr, map_id, width, has, kind, np.add.reduceat(uses, starts))
-
-
-def _changes(columns: list[Array]) -> NDArray[np.intp]:
-    """Where a row is not as the one before it, and the first."""
-    fresh = np.ones(len(columns[0]), np.bool_)
-    fresh[1:] = False
-    for data in columns:
-        fresh[1:] |= data[1:] != data[:-1]
-    return flatnonzero(fresh)
 
 
 def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
@@ -154,17 +145,17 @@ def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
             return None
         told["kind"] = taken.data
     row_by_row = _by_row(block, of_kind, rare)
-    found = _by_column(block, of_kind) if row_by_row is None else [row_by_row]
+    if row_by_row is None:
+        found, kinds = _by_column(block, of_kind), np.bincount(of_kind.column().data, minlength=3)[:3]
+    else:
+        # Exact, though it counts in floats: no count comes near 2 to the 53rd.
+        found, kinds = [row_by_row], np.bincount(row_by_row.kind, row_by_row.uses, 3).astype(np.int64)
     of_time = block.columns.get("time")
     times = None if of_time is None else _times(of_time)
     for name, has in (*_COUNTED, ("time", _HAS_TIME)):
         if name in block.columns:
             _tell(told, name, has, block.columns[name], rare)
-    if row_by_row is None:
-        tally.kinds += np.bincount(of_kind.column().data, minlength=3)[:3]
-    else:
-        # Exact, though it counts in floats: no count comes near 2 to the 53rd.
-        tally.kinds += np.bincount(row_by_row.kind, row_by_row.uses, 3).astype(np.int64)
+    tally.kinds += kinds
     tally.entries += found
     tally.size += sum(len(entries.kind) for entries in found)
     if tally.size > _MANY:
@@ -191,7 +182,7 @@ def _by_row(block: Block, of_kind: StoredColumn, rare: NDArray[np.intp]) -> Entr
     if len(known) < len(numbers):
         return None
     # Rows are sorted by what is counted, among others, so that those that are alike in it stand together, or nearly so.
-    starts = _changes(list(known.values()))
+    starts = run_starts(*known.values())
     uses = np.add.reduceat(block.rows.uses, starts)
     accesses = (known["kind"][starts] <= Kind.UNKNOWN) & (uses > 0)
     starts = starts[accesses]

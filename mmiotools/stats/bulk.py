@@ -7,7 +7,7 @@ import numpy as np
 from mmiotools.events import Kind
 from mmiotools.speed import compiled
 from mmiotools.stats.register_table import RegisterTable
-from mmiotools.trace.arrays import flatnonzero, in_order
+from mmiotools.trace.arrays import added_up, flatnonzero
 from mmiotools.trace.batch import Array, Batch
 from mmiotools.trace.tally import HAS_ADDR, HAS_MAP, HAS_WIDTH, Times
 from mmiotools.typed import Any, ModuleType, NamedTuple
@@ -128,7 +128,5 @@ def sums(packed: bytes, registers: RegisterTable) -> Sums:
         if placed.any():
             registers.put(addr[placed], kind, number[placed])
     mapped = has & HAS_MAP != 0
-    order, ids, fresh = in_order(entries["map"][mapped])
-    starts = flatnonzero(fresh)
-    each = np.add.reduceat(total[mapped][order], starts) if len(starts) else starts
-    return Sums(by_width, dict(zip(ids[starts].tolist(), each.tolist(), strict=True)))
+    ids, each = added_up(entries["map"][mapped], total[mapped])
+    return Sums(by_width, dict(zip(ids.tolist(), each.tolist(), strict=True)))

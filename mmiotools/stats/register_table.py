@@ -6,7 +6,7 @@ import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.stats.registers import Counts
-from mmiotools.trace.arrays import distinct, flatnonzero
+from mmiotools.trace.arrays import added_up, distinct, flatnonzero, run_starts
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.typed import Any, Mapping, NDArray
 
@@ -28,7 +28,7 @@ class KeyCounts:
     def add(self, keys: _U64) -> None:
         """Count each of these keys once more; the array is sorted in place."""
         keys.sort()
-        starts = _run_starts(keys)
+        starts = run_starts(keys)
         self.put(keys[starts], np.diff(starts, append=len(keys)))
 
     def put(self, keys: _U64, counts: NDArray[np.int64]) -> None:
@@ -53,23 +53,11 @@ class KeyCounts:
         keys = np.concatenate([self.keys, *(k for k, _ in self._pending)])
         counts = np.concatenate([self.counts, *(c for _, c in self._pending)])
         self._pending, self._size = [], 0
-        order = np.argsort(keys, kind="stable")
-        keys, counts = keys[order], counts[order]
-        starts = _run_starts(keys)
-        self.keys, self.counts = keys[starts], np.add.reduceat(counts, starts)
+        self.keys, self.counts = added_up(keys, counts)
         if len(self.keys) > self._limit:
             kept = np.sort(np.argpartition(self.counts, len(self.counts) - self._limit)[-self._limit :])
             self.forgotten += int(self.counts.sum() - self.counts[kept].sum())
             self.keys, self.counts = self.keys[kept], self.counts[kept]
-
-
-def _run_starts(keys: _U64) -> NDArray[np.intp]:
-    if not len(keys):
-        return np.zeros(0, np.intp)
-    change = np.empty(len(keys), np.bool_)
-    change[0] = True
-    np.not_equal(keys[1:], keys[:-1], out=change[1:])
-    return flatnonzero(change)
 
 
 class RegisterTable:
@@ -204,7 +192,7 @@ def _top(table: KeyCounts, n: int) -> list[tuple[int, Counts]]:
     if not len(table.keys):
         return []
     register = table.keys >> np.uint64(2)
-    starts = _run_starts(register)
+    starts = run_starts(register)
     totals = np.add.reduceat(table.counts, starts)
     best = starts[np.argsort(-totals, kind="stable")[:n]]
     out = []

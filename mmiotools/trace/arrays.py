@@ -54,6 +54,24 @@ def in_order(numbers: NDArray[_Number]) -> tuple[NDArray[np.intp], NDArray[_Numb
     return order, ordered, fresh
 
 
+def run_starts(*columns: NDArray[Any]) -> NDArray[np.intp]:
+    """Where a row of some columns (n,) is not as the one before it; the first one, too."""
+    fresh = np.ones(len(columns[0]), np.bool_)
+    fresh[1:] = False
+    for data in columns:
+        fresh[1:] |= data[1:] != data[:-1]
+    return flatnonzero(fresh)
+
+
+def added_up(
+    keys: NDArray[_Number], numbers: NDArray[np.int64]
+) -> tuple[NDArray[_Number], NDArray[np.int64]]:
+    """The distinct keys, ascending, and the sum of the numbers (n,) that each has."""
+    order, ordered, fresh = in_order(keys)
+    starts = flatnonzero(fresh)
+    return ordered[starts], np.add.reduceat(numbers[order], starts) if len(starts) else numbers[:0]
+
+
 def first_of_each(numbers: NDArray[_Number]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Where each distinct number is for the first time, these ascending; and which of them each number is, (n,)."""
     order, _, fresh = in_order(numbers)
