@@ -5,6 +5,8 @@ from __future__ import annotations
 import array
 import contextlib
 import functools
+import json
+import math
 import pickle
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from mmiotools import small
+from mmiotools.trace import in_c
 
 
 @pytest.fixture(params=[small, contextlib], ids=["small", "contextlib"])
@@ -130,3 +133,19 @@ def test_others_are_the_real_ones() -> None:
     )
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines() == ["False", "True Counter({'a': 2})"]
+
+
+@pytest.fixture(params=[True, False], ids=["in C", "json"])
+def json_text(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(in_c, "_spell", None)
+    if not request.param:
+        monkeypatch.setitem(sys.modules, "_json", None)
+    return in_c.json_text
+
+
+def test_json_is_spelt_as_the_standard_library_does(json_text: Any) -> None:
+    for value in ({"a": [1, -2.5, None, True], "ü\n\"\ud800": {}}, [], "x", 1 << 80, {3: "three", None: (1, 2)}):
+        assert json_text(value) == json.dumps(value, separators=(",", ":"))
+    for value, error in ((math.nan, ValueError), (b"", TypeError), ({(1, 2): 3}, TypeError)):
+        with pytest.raises(error):
+            json_text({"in": [value]} if not isinstance(value, dict) else value)

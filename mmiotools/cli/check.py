@@ -9,10 +9,10 @@ from mmiotools.cli.info_screen import seconds
 from mmiotools.cli.options import from_option, quiet_option
 from mmiotools.errors import EXIT_DIFFERENT, EXIT_OK, MmioToolsError, UsageError, combine
 from mmiotools.formats import format_for_path
-from mmiotools.formats.jsonl_fields import dumps
 from mmiotools.formats.native_block import Harmless
 from mmiotools.stats.check import SCHEMA, Check, Finding
 from mmiotools.trace.header import Trace
+from mmiotools.trace.in_c import json_text
 from mmiotools.typed import Any
 
 #: Shown in --help and in the man page, and run by a test: (what it does, shell command).
@@ -84,7 +84,7 @@ def command(traces: tuple[str, ...], as_json: bool, repaired: str | None, from_f
             if repaired is not None:
                 saved, lost, _ = _fate(check)
                 verdict["repaired"] = {"file": repaired, "saved": saved, "lost": lost}
-            click.echo(dumps(verdict))
+            click.echo(json_text(verdict))
         else:
             click.echo("\n".join(_report(trace.name, check)), err=repaired == "-")
     return combine(*statuses)

@@ -19,6 +19,7 @@ from mmiotools.stats.summary import (
 )
 from mmiotools.trace.address_space import register_name
 from mmiotools.trace.header import Trace
+from mmiotools.trace.in_c import json_text
 from mmiotools.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,12 +54,10 @@ def summarise(
             run.set_status(error.status)
             continue
         if as_json:
-            from mmiotools.formats.jsonl_fields import dumps
-
             told = summary.as_json()
             if names is not None:
                 _name_json(told["registers"], summary, names)
-            print(dumps({"schema": SCHEMA, **_header_json(trace), **told}))
+            print(json_text({"schema": SCHEMA, **_header_json(trace), **told}))
         else:
             print(("\n" if shown else "") + "\n".join(_screen(trace, summary, names)))
         shown += 1

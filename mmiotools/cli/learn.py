@@ -9,7 +9,6 @@ import click
 from mmiotools.cli.common import Run, load_regs, open_bytes
 from mmiotools.cli.options import from_option, output_option, quiet_option, regs_option
 from mmiotools.errors import UsageError
-from mmiotools.formats.jsonl_fields import dumps
 from mmiotools.models.card import Card, learn_card
 from mmiotools.models.cardfile import card_text
 from mmiotools.models.kinds import KINDS
@@ -17,6 +16,7 @@ from mmiotools.models.score import MODEL, MODELS, NAIVE, SEQUENCE_LAST, Judge, S
 from mmiotools.models.step import perturbed, steps
 from mmiotools.models.stream import Place, join
 from mmiotools.trace.accesses import Accesses
+from mmiotools.trace.in_c import json_text
 from mmiotools.trace.names import Names
 from mmiotools.trace.tape import Tape, load_tape
 from mmiotools.typed import Any, Callable
@@ -116,7 +116,7 @@ def command(
         with open_bytes(output, traces + held_out, binary=False) as out:
             out.write(card_text(card).encode())
     if as_json:
-        click.echo(dumps(_json(card, judged, rate, seed)))
+        click.echo(json_text(_json(card, judged, rate, seed)))
     elif judged:
         click.echo("\n".join(_table(judged, rate)))
     return run.status

@@ -8,7 +8,7 @@ import click
 
 from mmiotools.cli.common import Run
 from mmiotools.cli.options import quiet_option
-from mmiotools.formats.jsonl_fields import dumps
+from mmiotools.trace.in_c import json_text
 from mmiotools.trace.registry import Listing, Registry
 from mmiotools.typed import Any
 
@@ -54,7 +54,7 @@ def command(family: str, as_json: bool, quiet: bool) -> int:
     wide = max(len(listing.name) for listing, _ in members)
     for listing, details in members:
         if as_json:
-            click.echo(dumps({**listing._asdict(), **details}))
+            click.echo(json_text({**listing._asdict(), **details}))
             continue
         told = "" if listing.origin == "built-in" else f"  [{listing.origin}]"
         if listing.problem is not None:

@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from mmiotools.events import Kind
-from mmiotools.formats.jsonl_fields import Unfit, decode_extra, dumps, encode_extra, parse_hex, tag, untag
+from mmiotools.formats.jsonl_fields import Unfit, decode_extra, encode_extra, parse_hex, tag, untag
 from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import DTYPES, EOL_NAMES, Batch, Column, Regions, pack_opcode, unpack_opcode
 from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.in_c import json_text
 from mmiotools.typed import Any, Mapping, NDArray
 
 #: Key of the metadata that holds the header, as JSON; and what its "schema" says.
@@ -147,7 +148,7 @@ class Tabler:
                 else:
                     rest[name] = item
             if rest:
-                columns["extra"][row] = dumps(encode_extra(rest))
+                columns["extra"][row] = json_text(encode_extra(rest))
         for name, items in columns.items():
             made[name] = pa.array(items, SCHEMA.field(name).type)
 
@@ -366,7 +367,7 @@ def header_json(header: TraceHeader) -> str:
         "time_digits": header.time_digits,
         "meta": tag(header.meta),
     }
-    return dumps(about)
+    return json_text(about)
 
 
 def header_of(metadata: Mapping[bytes, bytes] | None) -> TraceHeader:

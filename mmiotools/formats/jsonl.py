@@ -10,12 +10,13 @@ import numpy as np
 from mmiotools.events import Kind
 from mmiotools.formats.base import EVERYTHING, BatchTexts, Sniff
 from mmiotools.formats.jsonl_columns import SCHEMA
-from mmiotools.formats.jsonl_fields import TEXT_LIMIT, TEXTS, dumps, encode_extra, tag
+from mmiotools.formats.jsonl_fields import TEXT_LIMIT, TEXTS, encode_extra, tag
 from mmiotools.formats.jsonl_read import is_foreign_line, read_stream
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import DTYPES, EOL_LF, EOL_NAMES, Batch, unpack_opcode
 from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.in_c import json_text
 from mmiotools.typed import Any, BinaryIO, ClassVar, Iterator, NDArray, Sequence
 
 _SCHEMA_LINE = re.compile(rb'\s*\{\s*"schema"\s*:\s*"mmiotools\.trace/')
@@ -55,7 +56,7 @@ class JsonlWriter(BatchTexts):
         }
         if header.meta:
             first["meta"] = tag(header.meta)
-        out.write(dumps(first).encode() + b"\n")
+        out.write(json_text(first).encode() + b"\n")
 
     def pieces(self, batch: Batch) -> Iterator[bytes]:
         """The lines of some events."""
@@ -99,7 +100,7 @@ class JsonlWriter(BatchTexts):
         encoded = encode_extra({name: item for name, item in extra.items() if name != _COLUMNS})
         if unknown:
             encoded["col"] = unknown
-        return f"{line[:-1]},{dumps(encoded)[1:]}" if encoded else line
+        return f"{line[:-1]},{json_text(encoded)[1:]}" if encoded else line
 
     def _add_unknown_columns(self, batch: Batch, rare: dict[int, dict[Any, Any]]) -> None:
         for name, column in batch.columns.items():
@@ -144,7 +145,8 @@ def _strings(batch: Batch, name: str, numbers: list[Any]) -> list[Any]:
         spelt = {}
         for code in set(numbers):
             space = batch.regions.spaces[code]
-            spelt[code] = dumps(batch.regions.names[code]) + ("" if space == "mem" else f',"space":{dumps(space)}')
+            of_space = "" if space == "mem" else f',"space":{json_text(space)}'
+            spelt[code] = json_text(batch.regions.names[code]) + of_space
         return list(itemgetter(*numbers)(spelt)) if len(numbers) > 1 else [spelt[numbers[0]]]
     return numbers
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
 import re
 
@@ -323,8 +322,3 @@ def untag(value: Any) -> Any:
     except (TypeError, ValueError) as error:
         raise Unfit(f"'{name}' is malformed") from error
     raise Unfit(f"'{name}' is not known")
-
-
-def dumps(value: object) -> str:
-    """Compact JSON in ASCII."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)

@@ -257,7 +257,7 @@ class StoredColumn:
         parts = self._unpacked()
         small = expand(parts["v"], self._count)
         large = np.zeros(0, np.int64)
-        escaped = small.count(ESCAPE)
+        escaped = int(np.count_nonzero(np.frombuffer(small, np.uint8) == ESCAPE))
         if escaped:
             large = (
                 unpack_planes(parts["x"], escaped).view(np.int64)

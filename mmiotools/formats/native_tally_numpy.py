@@ -26,6 +26,8 @@ _HAS_TIME = 16
 _NONE = np.zeros(0, np.intp)
 #: Entries that are worth merging.
 _MANY = 1 << 15
+#: An odd number, the golden part of 2³², so that products differ in their high bits.
+_MIXING = np.uint32(0x9E3779B1)
 #: The columns that are counted; a row of a tally holds values of one of them.
 _COUNTED = (("addr", HAS_ADDR), ("map", HAS_MAP), ("width", HAS_WIDTH))
 #: All that are looked at.
@@ -33,23 +35,36 @@ _READ = {"kind": np.uint8, "addr": np.uint64, "map": np.int64, "width": np.uint8
 
 
 class Entries(NamedTuple):
-    """Accesses that are alike in some columns, (m,) each: the numbers of these, their bits, their kind, and how many
-    they are.
+    """Accesses that are alike in some columns, (m,) each: their addresses, their maps, what `_traits` makes of
+    the rest, and how many they are.
     """
 
     addr: Array
     map: Array
-    width: Array
-    has: Array
-    kind: Array
+    traits: NDArray[np.uint32]
     uses: NDArray[np.int64]
 
     @classmethod
-    def of(cls, numbers: dict[str, Array], kind: Array, uses: NDArray[np.int64]) -> Self:
-        """Those that have the columns of these names."""
-        addr, map_id, width = (numbers.get(name, repeated(0, _READ[name], len(kind))) for name, _ in _COUNTED)
-        bits = 1 | sum(has for name, has in _COUNTED if name in numbers)
-        return cls(addr, map_id, width, repeated(bits, np.uint8, len(kind)), kind, uses)
+    def of(cls, numbers: dict[str, Array], traits: NDArray[np.uint32], uses: NDArray[np.int64]) -> Self:
+        """Those that have addresses, or maps, or both."""
+        addr, map_id = (numbers.get(name, repeated(0, _READ[name], len(traits))) for name in ("addr", "map"))
+        return cls(addr, map_id, traits, uses)
+
+    @property
+    def kind(self) -> NDArray[np.uint32]:
+        """Their kinds."""
+        return self.traits >> np.uint32(16)
+
+
+def _traits(kinds: Array, widths: Array | None, names: Any) -> NDArray[np.uint32]:
+    """Kinds, (m,), with the widths where there are any, and with the bits of the columns of some names."""
+    found = kinds.astype(np.uint32)
+    found <<= 8
+    if widths is not None:
+        found |= widths
+    found <<= 8
+    found |= np.uint32(1 | sum(has for name, has in _COUNTED if name in names))
+    return found
 
 
 class Tally:
@@ -58,7 +73,8 @@ class Tally:
     def __init__(self) -> None:
         self.entries: list[Entries] = []
         self.kinds: NDArray[np.int64] = np.zeros(3, np.int64)
-        self.size = 0
+        #: How many entries there are, and how many there were when they were last merged.
+        self.size = self.merged = 0
 
 
 class Block(NamedTuple):
@@ -106,13 +122,13 @@ def take_entries(tally: Tally) -> tuple[tuple[int, ...], bytes]:
     and widths alone. The tally is empty then.
     """
     parts, kinds = tally.entries, tuple(tally.kinds.tolist())
-    tally.entries, tally.kinds, tally.size = [], np.zeros(3, np.int64), 0
+    tally.entries, tally.kinds, tally.size, tally.merged = [], np.zeros(3, np.int64), 0, 0
     if not parts:
         return kinds, b""
     found = _merged(parts)
-    packed = np.zeros(len(found.kind), _ENTRIES)
-    for name in ("addr", "map", "width", "has"):
-        packed[name] = getattr(found, name)
+    packed = np.zeros(len(found.traits), _ENTRIES)
+    packed["addr"], packed["map"] = found.addr, found.map
+    packed["width"], packed["has"] = found.traits >> 8 & 255, found.traits & 255
     packed["counts"][np.arange(len(packed)), found.kind] = found.uses
     return kinds, packed.tobytes()
 
@@ -120,12 +136,15 @@ def take_entries(tally: Tally) -> tuple[tuple[int, ...], bytes]:
 def _merged(parts: list[Entries]) -> Entries:
     """All of them, most of those that are alike together."""
     every = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
-    # Blocks have them nearly in this order, which is quick to sort, and what is left alike apart is no harm.
-    order = np.argsort(every[0], kind="stable")
+    addr, map_id, traits, _ = every
+    # By address, and what has one address by some bits of all else. Blocks have them nearly in this order, which is
+    # quick to sort, and what is left alike apart is no harm.
+    mixed = (traits + (map_id.astype(np.uint32) << 3)) * _MIXING
+    order = np.argsort(addr << 8 | mixed >> 24, kind="stable")
     *columns, uses = (data[order] for data in every)
     starts = run_starts(*columns)
-    addr, map_id, width, has, kind = (data[starts] for data in columns)
-    return Entries(addr, map_id, width, has, kind, np.add.reduceat(uses, starts))
+    addr, map_id, traits = (data[starts] for data in columns)
+    return Entries(addr, map_id, traits, np.add.reduceat(uses, starts))
 
 
 def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
@@ -135,6 +154,7 @@ def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
         return None
     if not of_kind.has_all_but(_NONE):
         return None
+    by_row = None if block.rows is None else of_kind.by_row(block.rows.size)
     rare = flatnonzero(of_kind.where(lambda kinds: kinds > Kind.UNKNOWN))
     told = np.zeros(len(rare), _RARE)
     told["row"], told["has"] = rare, 1
@@ -144,7 +164,7 @@ def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
         if int(taken.data.max()) > max(Kind) or bool((taken.data == Kind.LOST).any()):
             return None
         told["kind"] = taken.data
-    row_by_row = _by_row(block, of_kind, rare)
+    row_by_row = None if by_row is None else _by_row(block, by_row, rare)
     if row_by_row is None:
         found, kinds = _by_column(block, of_kind), np.bincount(of_kind.column().data, minlength=3)[:3]
     else:
@@ -157,37 +177,35 @@ def tally_block(tally: Tally, block: Block) -> tuple[Any, bytes, int] | None:
             _tell(told, name, has, block.columns[name], rare)
     tally.kinds += kinds
     tally.entries += found
-    tally.size += sum(len(entries.kind) for entries in found)
-    if tally.size > _MANY:
+    tally.size += sum(len(entries.traits) for entries in found)
+    if tally.size > max(_MANY, 2 * tally.merged):
         tally.entries = [_merged(tally.entries)]
-        tally.size = len(tally.entries[0].kind)
+        tally.size = tally.merged = len(tally.entries[0].traits)
     return times, told.tobytes(), tally.size
 
 
-def _by_row(block: Block, of_kind: StoredColumn, rare: NDArray[np.intp]) -> Entries | None:
+def _by_row(block: Block, kinds: Array, rare: NDArray[np.intp]) -> Entries | None:
     """The accesses by the block's distinct rows; None where these do not say it.
 
-    rare  the rows that are no accesses, (m,)
+    kinds  those of the distinct rows
+    rare   the rows that are no accesses, (m,)
     """
-    if block.rows is None:
-        return None
-    size = block.rows.size
-    kinds = of_kind.by_row(size)
-    numbers: dict[str, Array | None] = {"kind": kinds}
+    assert block.rows is not None, "there are distinct rows"
+    numbers: dict[str, Array] = {}
     for name, _ in _COUNTED:
         column = block.columns.get(name)
         if column is not None:
-            numbers[name] = column.by_row(size) if column.has_all_but(rare) else None
-    known = {name: data for name, data in numbers.items() if data is not None}
-    if len(known) < len(numbers):
-        return None
+            found = column.by_row(block.rows.size) if column.has_all_but(rare) else None
+            if found is None:
+                return None
+            numbers[name] = found
+    traits = _traits(kinds, numbers.pop("width", None), block.columns)
     # Rows are sorted by what is counted, among others, so that those that are alike in it stand together, or nearly so.
-    starts = run_starts(*known.values())
+    starts = run_starts(traits, *numbers.values())
     uses = np.add.reduceat(block.rows.uses, starts)
-    accesses = (known["kind"][starts] <= Kind.UNKNOWN) & (uses > 0)
+    accesses = (kinds[starts] <= Kind.UNKNOWN) & (uses > 0)
     starts = starts[accesses]
-    alike = {name: data[starts] for name, data in known.items()}
-    return Entries.of(alike, alike["kind"], uses[accesses])
+    return Entries.of({name: data[starts] for name, data in numbers.items()}, traits[starts], uses[accesses])
 
 
 def _by_column(block: Block, of_kind: StoredColumn) -> list[Entries]:
@@ -203,7 +221,8 @@ def _by_column(block: Block, of_kind: StoredColumn) -> list[Entries]:
         uses = np.bincount(places.astype(np.intp) * 16 + of_these, minlength=len(values) * 16)
         codes = flatnonzero(uses)
         codes = codes[codes % 16 <= Kind.UNKNOWN]
-        found.append(Entries.of({name: values[codes // 16]}, (codes % 16).astype(np.uint8), uses[codes]))
+        numbers = {name: values[codes // 16]}
+        found.append(Entries.of(numbers, _traits(codes % 16, numbers.get("width"), numbers), uses[codes]))
     return found
 
 

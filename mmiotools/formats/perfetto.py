@@ -9,12 +9,13 @@ import numpy as np
 
 from mmiotools.events import Kind
 from mmiotools.formats.base import EVERYTHING
-from mmiotools.formats.jsonl_fields import dumps, encode_extra, tag
+from mmiotools.formats.jsonl_fields import encode_extra, tag
 from mmiotools.formats.text_page import Page, spliced, table_of
 from mmiotools.formats.viewed import Clock, Places, ViewFormat, values_of
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, Batch, unpack_opcode
 from mmiotools.trace.header import TraceHeader
+from mmiotools.trace.in_c import json_text
 from mmiotools.trace.names import Names
 from mmiotools.typed import Any, BinaryIO, NDArray
 
@@ -79,7 +80,7 @@ class PerfettoWriter:
         if self._header.meta:
             about["meta"] = tag(self._header.meta)
         end = {"ph": "M", "name": "process_labels", "pid": _TRACE, "args": {"labels": "mmiotools"}}
-        self._out.write(f'{dumps(end)}\n],"otherData":{dumps(about)}}}\n'.encode())
+        self._out.write(f'{json_text(end)}\n],"otherData":{json_text(about)}}}\n'.encode())
 
     def _write(self, batch: Batch) -> None:
         self._count(batch)
@@ -189,7 +190,7 @@ class PerfettoWriter:
         if not changed.any():
             return
         used, at = np.unique(register[changed], return_inverse=True)
-        names = [dumps(self._register_name(number)).encode() for number in used.tolist()]
+        names = [json_text(self._register_name(number)).encode() for number in used.tolist()]
         label = np.zeros(len(value), np.int64)
         label[changed] = at + 1
         page.literal(b'{"ph":"C","name":', changed)
@@ -255,7 +256,7 @@ class PerfettoWriter:
         scope = "g" if event.kind == Kind.MARK else "t"
         name = json.dumps(str(shown)[:200])
         head = f'{{"ph":"i","s":"{scope}","name":{name},"pid":{_TRACE},"tid":{self._own[track]},"ts":{stamp}'
-        return introduced + f'{head},"args":{dumps(args)}}},\n'.encode()
+        return introduced + f'{head},"args":{json_text(args)}}},\n'.encode()
 
     @staticmethod
     def _with_extras(batch: Batch, rows: NDArray[np.intp]) -> list[tuple[int, int]]:
@@ -272,7 +273,7 @@ class PerfettoWriter:
         args = encode_extra(held)
         if isinstance(extra.get("value"), int):
             args["value"] = f"{extra['value']:#x}"
-        return ("," + dumps(args)[1:-1]).encode() if args else b""
+        return ("," + json_text(args)[1:-1]).encode() if args else b""
 
 
 def _patched(text: bytes, characters: Any, said: list[tuple[int, bytes]], rare: dict[int, bytes]) -> bytes:
@@ -297,13 +298,13 @@ def _patched(text: bytes, characters: Any, said: list[tuple[int, bytes]], rare: 
 def _process(pid: int, name: str, order: int) -> bytes:
     named = {"ph": "M", "name": "process_name", "pid": pid, "args": {"name": name}}
     sorted_as = {"ph": "M", "name": "process_sort_index", "pid": pid, "args": {"sort_index": order}}
-    return f"{dumps(named)},\n{dumps(sorted_as)},\n".encode()
+    return f"{json_text(named)},\n{json_text(sorted_as)},\n".encode()
 
 
 def _thread(pid: int, tid: int, name: str, order: int) -> bytes:
     named = {"ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": {"name": name}}
     sorted_as = {"ph": "M", "name": "thread_sort_index", "pid": pid, "tid": tid, "args": {"sort_index": order}}
-    return f"{dumps(named)},\n{dumps(sorted_as)},\n".encode()
+    return f"{json_text(named)},\n{json_text(sorted_as)},\n".encode()
 
 
 FORMAT = ViewFormat(

@@ -20,7 +20,7 @@ from mmiotools import speed
 from mmiotools.cli.info_screen import summary_of
 from mmiotools.errors import FormatError
 from mmiotools.events import Event, Kind
-from mmiotools.formats import native_counting, native_pieces, native_read, open_trace, parallel
+from mmiotools.formats import native_counting, native_pieces, native_read, native_tally_numpy, open_trace, parallel
 from mmiotools.formats.base import damaged
 from mmiotools.stats.summary import LOOKED_AT, Summary
 from mmiotools.trace.tally import ENTRY
@@ -57,6 +57,7 @@ def engine(name: str, workers: int = 0) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMIOTOOLS_ENGINE", name)
         patch.setenv("MMIOTOOLS_WORKERS", str(workers))
+        patch.setattr(native_tally_numpy, "_MANY", 64)
         patch.setattr(native_pieces, "_TOGETHER", 2)
         patch.setattr(native_counting, "_TOGETHER", 3)
         patch.setattr(parallel, "_SMALL", 1)
@@ -125,6 +126,24 @@ def test_blocks_are_counted_and_not_decoded(tmp_path: Path, monkeypatch: pytest.
     for kind in ("auto", "numpy"):
         with engine(kind):
             assert counted(path)["events"] == len(events)
+
+
+def test_what_is_alike_in_many_blocks_becomes_one_entry(tmp_path: Path) -> None:
+    rng = random.Random(2)
+    kinds, widths, maps = (Kind.READ, Kind.WRITE), (1, 2, 4), (1, 2)
+    events = [
+        Event(rng.choice(kinds), at * 1000, rng.choice(widths), rng.choice(maps), 0xFEBC0000 + rng.randrange(50) * 4)
+        for at in range(20_000)
+    ]
+    path = tmp_path / "trace.mmio"
+    path.write_bytes(write(events, 2000))
+    with engine("numpy"):
+        trace = open_trace(str(path))
+        assert trace.counting is not None
+        found = [part.result for part in trace.counting(lambda part: part)]
+    distinct = 50 * len(kinds) * len(widths) * len(maps)
+    assert max(len(part.entries) for part in found) < 1.25 * distinct * ENTRY.size
+    assert sum(part.events for part in found) == len(events)
 
 
 def test_a_header_that_promises_more_is_told(tmp_path: Path) -> None:
