@@ -25,6 +25,8 @@ _WORDS = {kind: word for word, kind in _KINDS.items()}
 _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})L?\Z")
 _SECONDS = re.compile(r"(\d{1,9}|[0-8]\d{9})(?:\.(\d{1,9})\d{0,9})?\Z")
 _BILLION = 1_000_000_000
+#: Of the ten digits of seconds and the nine behind the point, in nanoseconds.
+_WEIGHTS = 10 ** np.arange(18, -1, -1)
 _HEADINGS = re.compile(rb"^(" + _BEGIN + rb"[^\n]*?)\r?$", re.MULTILINE)
 _DIGITS = rb"(" + padded(8) + rb")"
 _TEXT = rb"([ -{}~]*)"
@@ -81,19 +83,20 @@ class Conware(LineFormat):
         """Accesses in rows of the usual columns."""
         words, seqns, addr, value, given, pc, sizes, stamps, models, returns, _ = zip(*found, strict=True)
         columns: dict[str, Any] = {
-            "time": (np.array([_time(stamp.decode()) or 0 for stamp in stamps], np.int64), _are(b"0", stamps, False)),
+            "time": (_times(stamps), _are(b"0", stamps, False)),
             "width": (np.array([int(size or 0) for size in sizes], np.uint8), _are(b"", sizes, False)),
             "addr": (hex_numbers(addr), None),
             "value": (hex_numbers(value), None),
             "pc": (hex_numbers(pc), _are(b"", pc, False)),
             "eol": (np.full(len(found), _CRLF, DTYPES["eol"]), _are(b"\r", returns, True)),
         }
-        extras: list[dict[str, Any]] = [{"seqn": int(seqn)} if seqn else {} for seqn in seqns]
-        for name, texts in (("model_value", given), ("model", models)):
-            if any(texts):
-                for extra, text in zip(extras, texts, strict=True):
-                    if text:
-                        extra[name] = text.decode()
+        extras: list[dict[str, Any]] | None = None
+        for name, cells in (("seqn", seqns), ("model_value", given), ("model", models)):
+            if any(cells):
+                extras = extras or [{} for _ in found]
+                for extra, cell in zip(extras, cells, strict=True):
+                    if cell:
+                        extra[name] = int(cell) if name == "seqn" else cell.decode()
         return Taken(_are(b"WRITE", words, True).astype(np.uint8), columns, extras)
 
     def parse(self, line: bytes, regions: Regions) -> Event | str | None:
@@ -196,6 +199,15 @@ def _time(cell: str) -> int | None:
     if match is None:
         raise _Unfit("'Timestamp' is no number of seconds")
     return int(match[1]) * _BILLION + int((match[2] or "").ljust(9, "0"))
+
+
+def _times(stamps: Sequence[bytes]) -> NDArray[np.int64]:
+    """The same of many cells as Conware writes them, (n,); 0 for no time."""
+    parts = [stamp.partition(b".") for stamp in stamps]
+    digits = b"".join([seconds.rjust(10, b"0") + rest.ljust(9, b"0") for seconds, _, rest in parts])
+    figures = np.frombuffer(digits, np.uint8).reshape(-1, 19).astype(np.int64) - ord("0")
+    times: NDArray[np.int64] = figures @ _WEIGHTS
+    return times
 
 
 def _are(word: bytes, cells: Sequence[bytes], yes: bool) -> NDArray[np.bool_]:
