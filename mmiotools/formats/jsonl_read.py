@@ -62,9 +62,7 @@ def read_stream(source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
     hides what the input is.
     """
     incoming = blocks(source)
-    first = next(incoming, Lines([], 1))
-    while first.lines and not first.lines[0].strip():
-        first = first._replace(lines=first.lines[1:], first=first.first + 1)
+    first = _beginning(incoming)
     line = first.lines[0] if first.lines else b""
     header = TraceHeader(time_digits=9)
     skip_first = False
@@ -75,10 +73,19 @@ def read_stream(source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
         if isinstance(found, dict):
             header = _header(found)
             skip_first = True
-    elif not any(KIND in candidate for candidate in first.lines):
+    elif KIND not in source.head:
         raise FormatError(f"{source.name}: no schema line and no events: not JSON Lines of mmiotools, or damaged")
     hidden = schema is None and KIND not in line and not _looks_like_event(line)
     return header, _Reader(skip_first, hidden).batches(chain([first], incoming))
+
+
+def _beginning(incoming: Iterator[Lines]) -> Lines:
+    """The first lines, from the first one on that is not blank; none where there are none."""
+    for block in incoming:
+        for at, line in enumerate(block.lines):
+            if line.strip() or block.overlong is not None:
+                return block._replace(lines=block.lines[at:], first=block.first + at)
+    return Lines([], 1)
 
 
 def _check_version(schema: str, name: str) -> None:

@@ -240,6 +240,19 @@ def test_a_damaged_schema_line_is_no_lost_event() -> None:
         assert found[-len(whole) + 1 :] == whole[1:]
 
 
+@pytest.mark.parametrize("begins", [b"[" * 65_500 + b"\n", b"  \n" * 30_000 + b"[\n", b"\n \r\n" * 17_000])
+def test_damage_before_events_is_the_same_however_it_is_read(begins: bytes) -> None:
+    event = write([Event(Kind.READ, 1, 4, value=5)]).splitlines(keepends=True)[1]
+    found: list[Any] = []
+    for size in (None, len(begins) + len(event)):
+        source = ByteSource(io.BytesIO(begins + event), "x", size)
+        try:
+            found.append(read_all(FORMAT.read(source)[1]))
+        except FormatError as error:
+            found.append(str(error))
+    assert found[0] == found[1]
+
+
 def test_cut_anywhere() -> None:
     data = write(BIG)
     whole = read(data)
