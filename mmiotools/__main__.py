@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        _stand_in()
     if sys.argv[1:] == ["--version"]:
         from mmiotools import __version__
 
-        sys.stdout.write(f"mmiotools {__version__}\n")
-        return
+        try:
+            sys.stdout.write(f"mmiotools {__version__}\n")
+            sys.stdout.flush()
+            return
+        except OSError:
+            pass  # it will fail once more, where that is told
     sys.unraisablehook = _once_more
     try:
         status = _status(sys.argv[1:])
@@ -29,6 +35,20 @@ def main() -> None:
     # All that is left to do is to free memory, which the system does faster.
     sys.stderr.flush()
     os._exit(status)
+
+
+def _stand_in() -> None:
+    """Something in the place of streams that are closed, so that no file that is opened gets their numbers: what is
+    read and what is printed fails there, and messages go nowhere.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        if number < 2:
+            # Open the wrong way round.
+            os.close(number)
+            number = os.open(os.devnull, os.O_RDONLY if number else os.O_WRONLY)
+        stream = open(number, "w" if number else "r", errors="backslashreplace" if number == 2 else None)  # noqa: SIM115
+        setattr(sys, ("stdin", "stdout", "stderr")[number], stream)
+    os.close(number)
 
 
 def _status(words: list[str]) -> int:

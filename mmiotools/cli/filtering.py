@@ -111,6 +111,9 @@ def _quickly(asked: Asked) -> int | None:
     if request.from_format not in (None, "native", "mmiotrace") or request.input in (None, "-"):
         return None
     try:
+        # What can be opened but once, as a FIFO, is left to who reads it.
+        if not stat.S_ISREG(os.stat(str(request.input)).st_mode):
+            return None
         file = open(str(request.input), "rb", buffering=0)  # noqa: SIM115 - closed below
     except OSError:
         return None

@@ -205,8 +205,9 @@ def _span(text: str | None) -> int | None:
     if text is None:
         return None
     length = parse_duration(text)
-    if not length:
-        raise UsageError(f"--time '{text}': a span of time is longer than nothing")
+    if not 0 < length < 1 << 63:
+        what = "a span of time is longer than nothing" if length <= 0 else "no trace is as long"
+        raise UsageError(f"--time '{text}': {what}")
     return length
 
 

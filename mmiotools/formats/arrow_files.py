@@ -19,8 +19,9 @@ from mmiotools.typed import Any, BinaryIO, Iterator
 #: Events in a row group of Parquet, and in a record batch of Arrow.
 GROUP = 1 << 17
 RECORDS = 1 << 16
-#: What begins and ends an Arrow IPC file; the stream in it begins behind 8 bytes.
+#: What begins and ends an Arrow IPC file; the stream in it begins behind so many bytes.
 MAGIC = b"ARROW1"
+_PADDED = 8
 _BROKEN = (pa.ArrowException, OSError, ValueError, OverflowError, TypeError, KeyError, IndexError)
 
 
@@ -194,19 +195,64 @@ def _row_groups(source: ByteSource, file: Any, held: BinaryIO) -> Iterator[Batch
 
 
 def read_arrow(source: ByteSource) -> tuple[TraceHeader, Iterator[Batch]]:
-    """The stream of record batches, in a file or alone, from a pipe too. Raises FormatError."""
-    raw = _Raw(source)
+    """The stream of record batches, in a file or alone, from a pipe too. A file whose stream does not begin with the
+    schema, as those of Polars, is read by its end. Raises FormatError.
+    """
     in_file = source.head.startswith(MAGIC)
-    if in_file:
-        raw.read(8)
     try:
-        reader = pa.ipc.open_stream(pa.PythonFile(raw, "r"))
+        if in_file and not _begins_with_schema(source.head[_PADDED:]):
+            held = source.as_file()
+            reader = pa.ipc.open_file(held)
+            batches = _by_number(reader, held, source)
+        else:
+            raw = _Raw(source)
+            if in_file:
+                raw.read(_PADDED)
+            reader = pa.ipc.open_stream(pa.PythonFile(raw, "r"))
+            batches = _records(reader, raw, in_file)
         check_schema(reader.schema)
     except Misfit as error:
         raise FormatError(f"{source.name}: {error}") from error
     except _BROKEN as error:
         raise FormatError(f"{source.name}: is cut off or damaged before any event: {_one_line(error)}") from error
-    return header_of(reader.schema.metadata), _records(reader, raw, in_file)
+    return header_of(reader.schema.metadata), batches
+
+
+def _begins_with_schema(head: bytes) -> bool:
+    try:
+        pa.ipc.open_stream(pa.py_buffer(head))
+    except _BROKEN:
+        return False
+    return True
+
+
+def _by_number(reader: Any, held: BinaryIO, source: ByteSource) -> Iterator[Batch]:
+    """The record batches of a file's footer."""
+    regions = Regions()
+    with held:
+        for number in range(reader.num_record_batches):
+            try:
+                yield from _checked(reader.get_batch(number), regions)
+            except _BROKEN as error:
+                yield Batch.from_events([damaged(f"record batch {number} is damaged: {_one_line(error)}")], regions)
+            if source.size is not None:
+                source.consumed = source.size * (number + 1) // reader.num_record_batches
+
+
+def _checked(table: pa.RecordBatch, regions: Regions) -> list[Batch]:
+    table.validate(full=True)
+    table = pa.RecordBatch.from_arrays([_not_viewed(column) for column in table.columns], table.schema.names)
+    return [batch_of(table.slice(start, MAX_EVENTS), regions) for start in range(0, len(table), MAX_EVENTS)]
+
+
+def _not_viewed(column: Any) -> Any:
+    """The same texts, or bytes, one behind the other: of views, pyarrow knows little."""
+    if pa.types.is_dictionary(column.type):
+        words = _not_viewed(column.dictionary)
+        return column if words is column.dictionary else pa.DictionaryArray.from_arrays(column.indices, words)
+    if pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
+    return column.cast(pa.binary()) if pa.types.is_binary_view(column.type) else column
 
 
 def _records(reader: Any, raw: _Raw, in_file: bool) -> Iterator[Batch]:
@@ -214,9 +260,7 @@ def _records(reader: Any, raw: _Raw, in_file: bool) -> Iterator[Batch]:
     while True:
         at = raw.at
         try:
-            table = reader.read_next_batch()
-            table.validate(full=True)
-            batches = [batch_of(table.slice(start, MAX_EVENTS), regions) for start in range(0, len(table), MAX_EVENTS)]
+            batches = _checked(reader.read_next_batch(), regions)
         except StopIteration:
             break
         except _BROKEN as error:

@@ -31,8 +31,8 @@ MAX_OPEN = 200
 _MAX_HELD = 1 << 16
 #: Headers that a part begins with, at most: the first ones.
 _MAX_HEADERS = 1000
-#: Events after which `by_size` looks at what was written.
-_PIECE = 1 << 8
+#: Events after which `by_size` looks at what was written, at most; and as it begins.
+_PIECE, _FIRST = 1 << 8, 1 << 4
 #: The part of accesses that lie in no device.
 ELSEWHERE = "elsewhere"
 
@@ -95,10 +95,20 @@ def by_count(batches: Iterable[Batch], count: int) -> Iterator[Cut]:
 
 
 def by_size(batches: Iterable[Batch], size: int, written: Callable[[], int]) -> Iterator[Cut]:
-    """A new part once `written()`, the bytes of the part that is being written, has reached `size`."""
+    """A new part once `written()`, the bytes of the part that is being written, has reached `size`. It is looked at
+    more often the nearer that is, by what an event takes where events are written one by one.
+    """
+    each = size // _FIRST
     for batch in batches:
-        for at in range(0, len(batch), _PIECE):
-            yield written() >= size, batch.slice(at, at + _PIECE)
+        at = 0
+        while at < len(batch):
+            before = written()
+            fresh = before >= size
+            room = size - (0 if fresh else before)
+            piece = batch.slice(at, at + min(_PIECE, max(1, room // max(1, each))))
+            yield fresh, piece
+            at += len(piece)
+            each = max(0, written() - (0 if fresh else before)) // len(piece)
 
 
 def by_time(batches: Iterable[Batch], length: int) -> Iterator[Cut]:

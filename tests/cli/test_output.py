@@ -1,4 +1,4 @@
-"""Where `-o` writes to when it names no plain file."""
+"""Where `-o` writes to when it names no plain file, and what becomes of streams that are closed."""
 
 from __future__ import annotations
 
@@ -97,3 +97,47 @@ def test_an_open_file_that_has_no_name(top: Path, expected: bytes) -> None:
         subprocess.run([*WORDS, f"/proc/self/fd/{number}"], cwd=top, check=True, timeout=60, pass_fds=[number])
         file.seek(0)
         assert file.read() == expected
+
+
+SAMPLE = "samples/native/nv-test-1.mmio"
+CHECK, CONVERT = f"check {SAMPLE}", f"convert -q {SAMPLE} -o"
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "told"),
+    [
+        (f"{CHECK} 2>&-", 0, ""),
+        (f"diff -q {SAMPLE} {SAMPLE} 2>&-", 0, ""),
+        (f"{CHECK} >&-", 2, "mmiotools: bad file descriptor\n"),
+        (f"info {SAMPLE} >&-", 2, "mmiotools: bad file descriptor\n"),
+        (f"info {SAMPLE} >&- 2>&- <&-", 2, ""),
+        ("info <&-", 2, "mmiotools: bad file descriptor\n"),
+        ("--version >&-", 2, "mmiotools: bad file descriptor\n"),
+        ("--version >/dev/full", 2, "mmiotools: no space left on device\n"),
+    ],
+)
+def test_streams_that_are_closed(top: Path, line: str, status: int, told: str) -> None:
+    if "/dev/full" in line and not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    done = subprocess.run(f"{sys.executable} -m mmiotools {line}", shell=True, cwd=top, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr.decode()) == (status, told)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_files_do_not_take_the_numbers_of_streams_that_are_closed(top: Path, tmp_path: Path, closed: str) -> None:
+    for path in (tmp_path / "usual.mmio", tmp_path / "out.mmio"):
+        redirected = closed if path.stem == "out" else ""
+        line = f"{sys.executable} -m mmiotools {CONVERT} {path} {redirected}"
+        assert subprocess.run(line, shell=True, cwd=top, timeout=60).returncode == 0
+    assert (tmp_path / "out.mmio").read_bytes() == (tmp_path / "usual.mmio").read_bytes()
+
+
+def test_an_input_that_can_be_opened_but_once(top: Path, tmp_path: Path) -> None:
+    fifo, sample = tmp_path / "fifo", (top / SAMPLE).read_bytes()
+    os.mkfifo(fifo)
+    words = [sys.executable, "-m", "mmiotools", "filter", "--count", "write"]
+    usual = subprocess.run([*words, SAMPLE], cwd=top, capture_output=True, check=True, timeout=60)
+    writer = threading.Thread(target=lambda: fifo.write_bytes(sample), daemon=True)
+    writer.start()
+    found = subprocess.run([*words, str(fifo)], cwd=top, capture_output=True, check=True, timeout=60)
+    assert found.stdout == usual.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,33 @@ def test_what_a_query_made_is_read_again(tmp_path: Path, capfd: pytest.CaptureFi
         pq.write_table(pa.table(table), path)
         with pytest.raises(FormatError, match=why):
             open_trace(path)
+
+
+@needs_pyarrow
+def test_a_file_that_has_its_schema_at_the_end_alone(samples: Path) -> None:
+    import pyarrow as pa
+
+    def viewed(column: Any) -> Any:
+        if pa.types.is_dictionary(column.type):
+            return pa.DictionaryArray.from_arrays(column.indices, viewed(column.dictionary))
+        if pa.types.is_string(column.type):
+            return column.cast(pa.string_view())
+        return column.cast(pa.binary_view()) if pa.types.is_binary(column.type) else column
+
+    events = read_all(open_trace(str(samples / "mmiotrace" / "nvme-linux6.1.mmiotrace")).batches)
+    usual = pa.ipc.open_file(written(ARROW, events, 50)).read_all().combine_chunks().to_batches()[0]
+    table = pa.RecordBatch.from_arrays(list(map(viewed, usual.columns)), usual.schema.names)
+    out = io.BytesIO()
+    with pa.ipc.new_file(out, table.schema) as writer:
+        for start in range(0, len(table), 100):
+            writer.write_batch(table.slice(start, 100))
+    data = bytearray(out.getvalue())
+    data[8:16] = bytes(8)
+    assert read(ARROW, bytes(data))[1] == events
+    last = [found.start() for found in re.finditer(b"\xff{4}(?!\0{4})", data) if not found.start() % 8][-1]
+    data[last + 8 : last + 24] = bytes(16)
+    *rest, lost = read(ARROW, bytes(data))[1]
+    assert rest == events[: len(events) // 100 * 100] and lost.extra["damaged"]
 
 
 @needs_pyarrow

@@ -100,8 +100,25 @@ def test_where_it_cuts() -> None:
         [20, 0, 19],
         [35, 36],
     ]
-    sizes = iter([0, 50, 100, 10, 100])
-    assert [len(p) for p in parts_of(reads, lambda b: by_size(b, 100, lambda: next(sizes)), 2)] == [4, 3]
+
+
+@pytest.mark.parametrize("at_once", [1, 100])
+def test_parts_of_some_size(at_once: int) -> None:
+    parts: list[list[Event]] = []
+
+    def written() -> int:
+        # An event is ten bytes, of which so many events' are written at once.
+        return len(parts[-1]) // at_once * at_once * 10 if parts else 0
+
+    def next_part() -> Writer:
+        parts.append([])
+        return lambda batch: parts[-1].extend(batch.events())
+
+    events = [Event(Kind.READ, time) for time in range(2000)]
+    write_parts(by_size(in_batches(events, 700), 1005, written), next_part)
+    assert [event for part in parts for event in part] == events
+    sizes = [len(part) for part in parts[:-1]]
+    assert set(sizes) == {101} if at_once == 1 else all(101 <= size <= 200 + 256 for size in sizes)
 
 
 def test_far_times_are_far_apart() -> None:
