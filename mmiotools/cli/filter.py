@@ -63,7 +63,8 @@ def command(**arguments: Any) -> int:
     unless -t or its suffix says otherwise. See mmiotools-filter(7) for the language.
 
     HEADER, DEVICE, MAP, UNMAP, LOST and damage always pass, and a cut first gives the maps that are alive there, so
-    that the output is a valid trace; --bare drops them. The order of work: --unfold, marks and time, EXPR, --head,
+    that the output is a valid trace; --bare drops them. Of a native file, blocks that hold nothing of what is selected
+    are not read: `check` finds damage there. The order of work: --unfold, marks and time, EXPR, --head,
     --tail, --fold-polls. --head and --tail count selected events, of these HEADER, DEVICE and so on only with --bare.
     """
     return filter_trace(Request(**arguments))

@@ -133,11 +133,13 @@ class Tabler:
     def _extras(self, batch: Batch, made: dict[str, pa.Array]) -> None:
         """What is rare: `virt`, `length` and `text` have columns, all else is JSON as in JSON Lines."""
         n = len(batch)
+        made["extra"] = _memory_regions(batch)
         if not batch.extras:
-            for name in ("virt", "length", "text", "extra"):
+            for name in ("virt", "length", "text"):
                 made[name] = pa.nulls(n, SCHEMA.field(name).type)
             return
-        columns: dict[str, list[Any]] = {name: [None] * n for name in ("virt", "length", "text", "extra")}
+        columns: dict[str, list[Any]] = {name: [None] * n for name in ("virt", "length", "text")}
+        columns["extra"] = made["extra"].to_pylist()
         for row, extra in batch.extras.items():
             rest = {}
             for name, item in extra.items():
@@ -148,7 +150,8 @@ class Tabler:
                 else:
                     rest[name] = item
             if rest:
-                columns["extra"][row] = json_text(encode_extra(rest))
+                before, text = columns["extra"][row], json_text(encode_extra(rest))
+                columns["extra"][row] = text if before is None else f"{before[:-1]},{text[1:]}"
         for name, items in columns.items():
             made[name] = pa.array(items, SCHEMA.field(name).type)
 
@@ -163,6 +166,16 @@ def _opcodes(batch: Batch) -> pa.Array:
     codes, which = np.unique(batch.data("opcode"), return_inverse=True)
     words = pa.array([unpack_opcode(code) for code in codes.tolist()], pa.binary())
     return words.take(pa.array(which.astype(np.int32), mask=~batch.present("opcode")))
+
+
+def _memory_regions(batch: Batch) -> pa.Array:
+    """QEMU's memory regions as the `extra` of their rows."""
+    column = batch.columns.get("mr")
+    if column is None:
+        return pa.nulls(len(batch), pa.string())
+    numbers, which = np.unique(column.data, return_inverse=True)
+    words = pa.array([f'{{"mr":"{number:#x}"}}' for number in numbers.tolist()], pa.string())
+    return words.take(pa.array(which.astype(np.int32), mask=~batch.present("mr")))
 
 
 def _is_utf8(text: bytes) -> bool:
@@ -228,6 +241,7 @@ def batch_of(table: pa.RecordBatch, regions: Regions) -> Batch:
     numbers = np.array([_KIND_NUMBERS.get(word, 255) for word in words] or [255], np.uint8)
     kinds = np.where(present, numbers[codes], 255).astype(np.uint8)
     extras, broken = _decoded_extras(held, n)
+    _put_memory_regions(columns, extras, n)
     if "opcode" in columns or long_opcodes:
         _settle_opcodes(columns.get("opcode"), long_opcodes, extras)
     kinds[broken] = Kind.NOTE  # what is damaged is looked for among the notes
@@ -320,10 +334,24 @@ def _settle_opcodes(column: Column | None, long: dict[int, bytes], extras: dict[
         extras.setdefault(row, {})["opcode"] = word
 
 
+def _put_memory_regions(columns: dict[str, Column], extras: dict[int, dict[str, Any]], n: int) -> None:
+    """Those of QEMU have a column of their own in a batch, and none in a table."""
+    rows = [row for row, extra in extras.items() if "mr" in extra]
+    if rows:
+        data, present = np.zeros(n, DTYPES["mr"]), np.zeros(n, np.bool_)
+        data[rows] = np.array([extras[row].pop("mr") for row in rows], DTYPES["mr"])
+        present[rows] = True
+        columns["mr"] = Column(data, None if len(rows) == n else present)
+        for row in rows:
+            if not extras[row]:
+                del extras[row]
+
+
 def _decoded_extras(held: Mapping[str, pa.Array], n: int) -> tuple[dict[int, dict[str, Any]], list[int]]:
     """The extras, and the rows whose cannot be read."""
     extras: dict[int, dict[str, Any]] = {}
     broken = []
+    known: dict[str, dict[str, Any] | str] = {}
     for name in ("extra", "virt", "length", "text"):
         array = held.get(name)
         if array is None or array.null_count == n:
@@ -334,7 +362,9 @@ def _decoded_extras(held: Mapping[str, pa.Array], n: int) -> tuple[dict[int, dic
         for row, item in zip(rows, array.drop_null().to_pylist(), strict=True):
             extra = extras.setdefault(row, {})
             if name == "extra":
-                found = _decoded(item)
+                if item not in known:
+                    known[item] = _decoded(item)
+                found = known[item]
                 if isinstance(found, str):
                     found = {"damaged": True, "reason": found, "events": 1}
                     broken.append(row)
@@ -352,8 +382,10 @@ def _decoded(text: str) -> dict[str, Any] | str:
         found = json.loads(text)
         if not isinstance(found, dict):
             raise Unfit("no object")
-        wide = {"value": parse_hex(found.pop("value"))} if "value" in found else {}
-        return decode_extra(found) | wide
+        numbers = {name: parse_hex(found.pop(name)) for name in ("value", "mr") if name in found}
+        if numbers.get("mr", 0) > _U64:
+            raise Unfit("'mr' has more than 64 bits")
+        return decode_extra(found) | numbers
     except (ValueError, RecursionError) as error:
         return f"column 'extra' cannot be read: {error}"[:200]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from mmiotools.events import Event, Kind
-from mmiotools.typed import TYPE_CHECKING, Any, BinaryIO, ClassVar, IntEnum, Iterator, Protocol
+from mmiotools.typed import TYPE_CHECKING, Any, BinaryIO, ClassVar, IntEnum, Iterator, Mapping, Protocol
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -167,6 +167,17 @@ def own_spelling(header: TraceHeader, name: str) -> bool:
     came in another format has the bytes of that one.
     """
     return header.format in ("", name)
+
+
+def count_fields(lost: Counter[str], batch: Batch, named: Mapping[str, str]) -> None:
+    """Count fields that are there and cannot be held: name of the column → phrase. A pc or pid of 0 says nothing."""
+    for name, phrase in named.items():
+        column = batch.columns.get(name)
+        if column is not None:
+            there = column.data != 0 if name in ("pc", "pid") else batch.present(name)
+            count = int((there if column.present is None else there & column.present).sum())
+            if count:
+                lost[phrase] += count
 
 
 def read_all(batches: Iterator[Batch]) -> list[Event]:

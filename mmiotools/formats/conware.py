@@ -216,7 +216,7 @@ def _are(word: bytes, cells: Sequence[bytes], yes: bool) -> NDArray[np.bool_]:
 
 
 def _stamp(time: int | None) -> str:
-    if time is None:
+    if time is None or time < 0:
         return "0"
     seconds, rest = divmod(time, _BILLION)
     return f"{seconds}.{f'{rest:09d}'.rstrip('0') or '0'}"

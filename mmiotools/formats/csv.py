@@ -165,7 +165,7 @@ class TableWriter:
             self.lost["line ends other than LF"] += int(np.count_nonzero(eol.data))
         self.lost = +self.lost
         for name in batch.columns:
-            if name not in DTYPES:
+            if name not in DTYPES or name == "mr":
                 self.lost[f"column '{name}'"] += int(np.count_nonzero(batch.present(name)))
 
 

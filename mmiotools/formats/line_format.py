@@ -13,7 +13,7 @@ import re
 import numpy as np
 
 from mmiotools.events import Event, Kind
-from mmiotools.formats.base import EVERYTHING, BatchTexts, Sniff, Writer, damaged, own_spelling
+from mmiotools.formats.base import EVERYTHING, BatchTexts, Sniff, Writer, count_fields, damaged, own_spelling
 from mmiotools.formats.line_columns import Lines, Place, Store
 from mmiotools.formats.lines import LineBatches, Parsed, by_line
 from mmiotools.formats.source import ByteSource
@@ -23,6 +23,9 @@ from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, MAX_EVENTS, Batch, Regio
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
 from mmiotools.typed import Any, BinaryIO, ClassVar, Iterator, NamedTuple, NDArray, Sequence
+
+#: Fields that not every dialect has a place for.
+_FIELDS = ("time", "map", "addr", "region", "offset", "pc", "pid", "cpu", "opcode", "mr")
 
 
 class Taken(NamedTuple):
@@ -37,6 +40,7 @@ class LineFormat:
     """Base of the plug-in objects.
 
     clock, digits   of the header
+    latest          the time that is beyond what a line can say, which is 0 at least, in nanoseconds
     heading         the first line of a file that this format writes for another one, if it has one
     line_end        of lines that come from another format
     records         finds a line that is surely a record of this format, with re.MULTILINE
@@ -56,6 +60,7 @@ class LineFormat:
     writable: ClassVar[bool] = True
     clock: ClassVar[str] = "unknown"
     digits: ClassVar[int] = 0
+    latest: ClassVar[int] = 1 << 63
     heading: ClassVar[bytes | None] = None
     line_end: ClassVar[bytes] = b"\n"
     records: ClassVar[re.Pattern[bytes]]
@@ -224,6 +229,7 @@ class LineWriter(BatchTexts):
         self._dialect = dialect
         self._own = own
         self._begun = False
+        self._left_out = {name: name for name in _FIELDS if name not in dialect.keeps}
 
     def begin(self) -> None:
         """The heading, once."""
@@ -234,15 +240,36 @@ class LineWriter(BatchTexts):
     def pieces(self, batch: Batch) -> Iterator[bytes]:
         """The lines of some events; what the dialect cannot say is counted in `lost`."""
         lines = []
-        for event in batch.events():
+        kept = np.ones(len(batch), np.bool_)
+        for row, event in enumerate(batch.events()):
             line = self.line(event)
             if line is None:
                 self.lost[event.kind.name] += 1
+                kept[row] = False
             elif self._own:
                 lines += [line, EOL_BYTES[EOL_NAMES.index(event.extra.get("eol", "lf"))]]
             else:
                 lines += [line, self._dialect.line_end]
+        self.count_fields(batch, kept)
         yield b"".join(lines)
+
+    def count_fields(self, batch: Batch, kept: NDArray[np.bool_]) -> None:
+        """Count what the dialect cannot say of the events that it can, (n,)."""
+        if self._own:
+            return
+        if not kept.all():
+            batch = batch.take(kept)
+        count_fields(self.lost, batch, self._left_out)
+        if "time" in self._left_out or "time" not in batch.columns:
+            return
+        time, unit = batch.data("time")[batch.present("time")], 10 ** (9 - self._dialect.digits)
+        for phrase, lost in (
+            ("time below zero", time < 0),
+            ("time that is too late", time >= self._dialect.latest),
+            (f"time below {unit} ns", time % unit != 0),
+        ):
+            if lost.any():
+                self.lost[phrase] += int(lost.sum())
 
     def line(self, event: Event) -> bytes | None:
         """That of an event, without its end; None where the dialect cannot say it."""

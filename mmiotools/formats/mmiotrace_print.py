@@ -81,13 +81,15 @@ class TextWriter(BatchTexts):
         return line + end
 
     def _count_losses(self, batch: Batch) -> None:
-        for name in ("region", "offset"):
+        for name in ("region", "offset", "mr"):
             if name in batch.columns:
                 self.lost[name] += int(batch.present(name).sum())
         if "cpu" in batch.columns:
             self.lost["cpu"] += int((batch.present("cpu") & (batch.kind != Kind.LOST)).sum())
         time = batch.data("time")
-        fine = flatnonzero(time // 1000 * 1000 != time)
+        if "time" in batch.columns:
+            self.lost["time below zero"] += int((time < 0).sum())
+        fine = flatnonzero((time // 1000 * 1000 != time) & (time >= 0))
         if len(fine):
             spelled = sum("raw" in batch.extras.get(row, {}) for row in fine.tolist())
             self.lost["time below one microsecond"] += len(fine) - spelled

@@ -97,5 +97,6 @@ def _hex(number: int | None) -> str:
 
 
 def _stamp(time: int | None) -> str:
-    seconds, rest = divmod((time or 0) // 1000, 1_000_000)
+    # There is no time below zero, as there is none that is absent.
+    seconds, rest = divmod(max(time or 0, 0) // 1000, 1_000_000)
     return f"{seconds}.{rest:06d}"

@@ -131,13 +131,16 @@ class PandaWriter:
             self._lines.write(batch)
             return
         parts = []
-        for event in batch.events():
+        kept = np.zeros(len(batch), np.bool_)
+        for row, event in enumerate(batch.events()):
             line = self._lines.line(event) if event.kind <= Kind.WRITE else None
             if line is not None:
+                kept[row] = True
                 parts.append(self._before + b",\n" if self._before else b"[\n")
                 self._before = line.strip().removesuffix(b",").rstrip()
             elif event.kind != Kind.NOTE or event.damaged:
                 self.lost[event.kind.name] += 1
+        self._lines.count_fields(batch, kept)
         self._out.write(b"".join(parts))
 
     def close(self) -> None:

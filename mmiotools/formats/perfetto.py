@@ -160,7 +160,7 @@ class PerfettoWriter:
         for name in batch.columns:
             if name == "eol":
                 self.lost["line ends other than LF"] += int(np.count_nonzero(batch.data("eol")))
-            elif name not in DTYPES:
+            elif name not in DTYPES or name == "mr":
                 self.lost[f"column '{name}'"] += int(np.count_nonzero(batch.present(name)))
         self.lost = +self.lost
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
-from mmiotools.formats.base import Sniff
+from mmiotools.formats.base import Sniff, count_fields
 from mmiotools.formats.mmiotrace_render import render
 from mmiotools.formats.program_rows import ANY, READ, TEXT, WRITE, Folder, Rows, joined, nothing, pauses, usual_gap
 from mmiotools.formats.source import ByteSource
@@ -154,8 +154,7 @@ class ProgramWriter:
         time = np.where(batch.present("time"), np.maximum(batch.data("time"), 0), -1).astype(np.int64)
         done = flatnonzero(doable)
         self.lost["bits of values beyond their access"] += int(np.count_nonzero(cut[done]))
-        for name in ("pc", "pid", "cpu"):
-            self.lost[name] += int(np.count_nonzero(batch.data(name)[done]))
+        count_fields(self.lost, batch.take(done), {name: name for name in ("pc", "pid", "cpu")})
         if self.began is None and len(done):
             self.began = max(int(time[done[0]]), 0)
         rows = Rows(

@@ -40,6 +40,7 @@ class Renode(LineFormat):
     }
     clock: ClassVar[str] = "wall"
     digits: ClassVar[int] = 4
+    latest: ClassVar[int] = 24 * 3600 * 1_000_000_000
     begins: ClassVar[re.Pattern[bytes] | None] = re.compile(rb"\d{1,2}(?::|$)")
     records: ClassVar[re.Pattern[bytes]] = re.compile(
         rb"^(?:" + _TIME + rb" ++\[[A-Z]+\] ++)?+[^:\n]++: (?:\[[^:\]\n]++: 0x[0-9a-fA-F]++\] )?"
@@ -108,7 +109,7 @@ class Renode(LineFormat):
             return None
         read = event.kind == Kind.READ
         stamp = ""
-        if event.time is not None:
+        if event.time is not None and event.time >= 0:
             seconds, rest = divmod(event.time, 1_000_000_000)
             stamp = f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{rest // _DECISECOND:04d}"
             stamp += " [INFO] "

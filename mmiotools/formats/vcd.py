@@ -11,8 +11,9 @@ from itertools import groupby
 import numpy as np
 
 from mmiotools.events import Kind, is_damage
+from mmiotools.formats.base import count_fields
 from mmiotools.formats.text_page import Mask, Page, spliced, table_of
-from mmiotools.formats.viewed import Clock, Places, ViewFormat, count_lost, values_of
+from mmiotools.formats.viewed import Clock, Places, ViewFormat, values_of
 from mmiotools.trace.arrays import distinct, flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
@@ -44,6 +45,7 @@ _LOST = {
     "cpu": "cpu",
     "opcode": "opcodes",
     "map": "ids of maps",
+    "mr": "mr",
 }
 
 
@@ -261,7 +263,7 @@ class VcdWriter:
         return said
 
     def _count(self, batch: Batch, rows: NDArray[np.intp], register: NDArray[np.int64]) -> None:
-        count_lost(self.lost, batch.take(rows) if len(rows) < len(batch) else batch, _LOST)
+        count_fields(self.lost, batch.take(rows) if len(rows) < len(batch) else batch, _LOST)
         self._lose("registers of accesses without an address, or beyond the first 65536", register < 0)
         for kind in (Kind.MAP, Kind.UNMAP, Kind.DEVICE, Kind.HEADER):
             self._lose(kind.name, batch.kind == kind)

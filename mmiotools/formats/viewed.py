@@ -12,7 +12,7 @@ from mmiotools.trace.addrmap import AddressMap
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.names import Names
-from mmiotools.typed import Any, BinaryIO, Callable, Iterator, NamedTuple, NDArray
+from mmiotools.typed import BinaryIO, Callable, Iterator, NamedTuple, NDArray
 
 #: Registers that are told apart; accesses to more are counted, and shown at their region alone.
 MAX_REGISTERS = 1 << 16
@@ -163,14 +163,3 @@ def values_of(batch: Batch, rows: NDArray[np.intp]) -> tuple[NDArray[np.uint64],
         places = {int(row): at for at, row in enumerate(rows.tolist()) if row in wide} if wide else {}
         wide = {places[row]: value for row, value in wide.items() if row in places}
     return batch.data("value")[rows], batch.present("value")[rows], wide
-
-
-def count_lost(lost: Any, batch: Batch, named: dict[str, str]) -> None:
-    """Count fields that are there and cannot be held: name of the column → phrase."""
-    for name, phrase in named.items():
-        column = batch.columns.get(name)
-        if column is not None:
-            there = column.data != 0 if column.present is None else (column.data != 0) & column.present
-            count = int(np.count_nonzero(there))
-            if count:
-                lost[phrase] += count

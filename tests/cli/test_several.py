@@ -123,6 +123,8 @@ def test_split_names_its_parts(one: str, tmp_path: Path, capfd: pytest.CaptureFi
         ["--size", "0"],
         ["--size", "1x"],
         ["--time", "0"],
+        ["--time", "-1"],
+        ["--time", "9" * 20],
         ["--mark", "("],
     ):
         assert run(["split", one, *words, "-o", str(tmp_path / "x%d")]) == 2

@@ -247,6 +247,18 @@ def test_a_file_that_has_its_schema_at_the_end_alone(samples: Path) -> None:
 
 
 @needs_pyarrow
+@BOTH
+def test_memory_regions_of_qemu_come_back(form: ArrowFormat) -> None:
+    events = [
+        Event(Kind.READ, 1, 4, addr=8, value=1 << 70, extra={"mr": (1 << 64) - 1, "dialect": "x"}),
+        Event(Kind.WRITE, 2, 4, addr=8, value=3, extra={"mr": 5}),
+        Event(Kind.MARK, 3, extra={"text": b"x"}),
+    ]
+    assert read(form, written(form, events))[1] == events
+    assert read(form, written(form, events[1:2]))[1] == events[1:2]
+
+
+@needs_pyarrow
 def test_an_opcode_is_as_long_as_a_table_says_it_is(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
+from mmiotools.formats import FORMATS
 from mmiotools.formats.base import Sniff, damaged
 from mmiotools.formats.perfetto import FORMAT as PERFETTO
 from mmiotools.formats.source import ByteSource
@@ -206,3 +207,25 @@ def test_of_columns_that_nobody_knows() -> None:
     batch = Batch.from_events([Event(Kind.READ, 1, 4, addr=0, value=0)])
     writer.write(Batch(batch.kind, {**batch.columns, "novel": Column(np.ones(1, np.uint8))}))
     assert writer.lost == {"column 'novel'": 1}
+
+
+def test_fields_that_a_dialect_has_no_place_for_are_counted() -> None:
+    events = [
+        Event(Kind.READ, -5, 4, map=1, addr=8, value=1, pc=0, pid=0, cpu=0, extra={"mr": 7}),
+        Event(Kind.WRITE, 86_400_000_000_001, 4, map=1, addr=8, value=1, pc=9, pid=3, region="r", offset=0),
+        Event(Kind.MARK, -1, extra={"text": b"x"}),
+    ]
+    header = TraceHeader("mmiotrace")
+    below, late, fine = "time below zero", "time that is too late", "time below 100000 ns"
+    for name, lost in {
+        "conware": {"MARK": 1, "map": 2, "region": 1, "offset": 1, "pid": 1, "cpu": 1, "mr": 1, below: 1},
+        "panda": {"MARK": 1, "time": 2, "map": 2, "region": 1, "offset": 1, "pid": 1, "cpu": 1, "mr": 1},
+        "renode": {"READ": 1, "MARK": 1, "map": 1, "addr": 1, "pid": 1, late: 1, fine: 1},
+        "mmiotrace": {below: 2, "time below one microsecond": 1, "region": 1, "offset": 1, "cpu": 1, "mr": 1},
+        "arrow": {},
+    }.items():
+        form = FORMATS.get(name)
+        writer = form.writer(io.BytesIO(), header)
+        writer.write(Batch.from_events(events))
+        writer.close()
+        assert writer.lost == lost, name

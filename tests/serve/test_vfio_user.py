@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import select
 import struct
@@ -16,6 +17,12 @@ from mmiotools.errors import ProtocolError
 
 CONFIG, INTX, MSI, MSIX = 7, 0, 1, 2
 ATTACH, DETACH, UNMASK, MASK = 0x24, 0x21, 0x11, 0x09
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_of_other_tests_is_left() -> None:
+    """A file that one of them dropped must not be closed while those of a test are counted."""
+    gc.collect()
 
 
 def fired(fd: int) -> int:
