@@ -31,6 +31,7 @@ REMARKS = {
     "alive": "maps left alive at the end",
     "unmap-unknown": "UNMAP of an unknown map (id -1)",
     "no-devices": "no DEVICE records: registers are named by map only",
+    "only-notes": "nothing is a record of the format: all is kept as notes",
 }
 
 
@@ -72,6 +73,7 @@ class Check:
     def __init__(self) -> None:
         self.events = 0
         self.accesses = 0
+        self._notes = 0
         self._found: dict[str, Finding] = {}
         self._addresses = AddressMap()
         self._previous: int | None = None
@@ -101,6 +103,7 @@ class Check:
         self._times(batch)
         self.events += len(batch)
         self.accesses += count
+        self._notes += int(np.count_nonzero(batch.kind == Kind.NOTE))
 
     def finish(self) -> None:
         """Judge what only the end can tell."""
@@ -111,6 +114,8 @@ class Check:
             self._found["alive"] = Finding("alive", len(alive), detail=f"map {ids}{more}")
         if not self._addresses.devices and self.accesses:
             self._found["no-devices"] = Finding("no-devices", 1)
+        if self._notes and self._notes == self.events and "damaged" not in self._found:
+            self._found["only-notes"] = Finding("only-notes", self._notes)
 
     # -- single findings ----------------------------------------------------------------------------------
 

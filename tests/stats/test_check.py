@@ -43,6 +43,7 @@ CASES: dict[str, tuple[list[Event], str, int, int | None]] = {
     "alive": ([DEVICE, MAP], "alive", 1, None),
     "unmap -1": ([DEVICE, Event(Kind.UNMAP, 5, map=-1)], "unmap-unknown", 1, 1),
     "no devices": ([MAP, READ, UNMAP], "no-devices", 1, None),
+    "notes": ([Event(Kind.NOTE, extra={"text": b"?"})] * 3, "only-notes", 3, None),
 }
 
 
