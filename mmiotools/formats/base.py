@@ -169,6 +169,15 @@ def own_spelling(header: TraceHeader, name: str) -> bool:
     return header.format in ("", name)
 
 
+#: Fields that not every format has a place for.
+_FIELDS = ("time", "map", "addr", "region", "offset", "pc", "pid", "cpu", "opcode", "mr")
+
+
+def left_out(keeps: frozenset[str]) -> dict[str, str]:
+    """What of an event a format that keeps these has no place for, for `count_fields`."""
+    return {name: name for name in _FIELDS if name not in keeps}
+
+
 def count_fields(lost: Counter[str], batch: Batch, named: Mapping[str, str]) -> None:
     """Count fields that are there and cannot be held: name of the column → phrase. A pc or pid of 0 says nothing."""
     for name, phrase in named.items():

@@ -131,7 +131,7 @@ class Conware(LineFormat):
             return "\t".join(map(_quoted, columns)).encode()
         word, extra = _WORDS.get(event.kind), event.extra
         value = extra.get("vector") if event.kind == Kind.IRQ else event.value
-        if word is None or value is None or (event.addr is None and event.kind != Kind.IRQ):
+        if word is None or value is None or value >> 64 or (event.addr is None and event.kind != Kind.IRQ):
             return None
         cells = [
             word,

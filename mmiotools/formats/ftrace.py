@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from mmiotools.events import Kind
+from mmiotools.events import Kind, is_damage
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.ftrace_lines import PREFIX_ANYWHERE, render_lost
 from mmiotools.formats.ftrace_scan import Scanner, open_at_the_end
@@ -77,6 +77,8 @@ class FtraceWriter:
         for row, kind in enumerate(batch.kind.tolist()):
             extra = extras.get(row, {})
             line = extra.get("text") if kind == note else extra.get("raw") if self._spelled else None
+            if not self._spelled and is_damage(kind, extra):
+                line = None  # it would be one no more
             if line is None:
                 line = render_lost(batch.event(row)) if kind == lost else None
                 if line is None:

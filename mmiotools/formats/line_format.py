@@ -13,7 +13,7 @@ import re
 import numpy as np
 
 from mmiotools.events import Event, Kind
-from mmiotools.formats.base import EVERYTHING, BatchTexts, Sniff, Writer, count_fields, damaged, own_spelling
+from mmiotools.formats.base import EVERYTHING, BatchTexts, Sniff, Writer, count_fields, damaged, left_out, own_spelling
 from mmiotools.formats.line_columns import Lines, Place, Store
 from mmiotools.formats.lines import LineBatches, Parsed, by_line
 from mmiotools.formats.source import ByteSource
@@ -23,9 +23,6 @@ from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, MAX_EVENTS, Batch, Regio
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
 from mmiotools.typed import Any, BinaryIO, ClassVar, Iterator, NamedTuple, NDArray, Sequence
-
-#: Fields that not every dialect has a place for.
-_FIELDS = ("time", "map", "addr", "region", "offset", "pc", "pid", "cpu", "opcode", "mr")
 
 
 class Taken(NamedTuple):
@@ -229,7 +226,7 @@ class LineWriter(BatchTexts):
         self._dialect = dialect
         self._own = own
         self._begun = False
-        self._left_out = {name: name for name in _FIELDS if name not in dialect.keeps}
+        self._left_out = left_out(dialect.keeps)
 
     def begin(self) -> None:
         """The heading, once."""

@@ -31,7 +31,7 @@ class TextWriter(BatchTexts):
     def pieces(self, batch: Batch) -> Iterator[bytes | memoryview]:
         """Every event that the dialect can say; the others are counted in `lost`."""
         if batch.extras and not self._spelled:
-            batch = _without_spelling(batch)
+            batch = without_spelling(batch)
         regular = _regular(batch)
         self._count_losses(batch)
         fast = compiled()
@@ -75,7 +75,7 @@ class TextWriter(BatchTexts):
                 missing = [name for name in ("width", "addr", "value") if getattr(event, name) is None]
                 if event.kind == Kind.UNKNOWN:
                     missing = ["addr"] if event.addr is None else ["opcode"]
-                what += f" without {' and '.join(missing)}"
+                what += f" without {' and '.join(missing)}" if missing else " of a value of more than 64 bits"
             self.lost[what] += 1
             return b""
         return line + end
@@ -103,7 +103,7 @@ def _others(batch: Batch, regular: Mask) -> Iterator[tuple[int, Event]]:
     return zip(rows.tolist(), batch.take(rows).events(), strict=True) if len(rows) else iter(())
 
 
-def _without_spelling(batch: Batch) -> Batch:
+def without_spelling(batch: Batch) -> Batch:
     """Without the lines of another dialect: a damaged one is told in this one's own words."""
     extras = {}
     for row, extra in batch.extras.items():

@@ -21,7 +21,7 @@ def render(event: Event) -> bytes | None:
     stamp = _stamp(event.time)
     tail = f"{_hex(event.pc)} {event.pid or 0}"
     if kind in (Kind.READ, Kind.WRITE):
-        if event.width is None or event.addr is None or event.value is None:
+        if event.width is None or event.addr is None or event.value is None or event.value >> 64:
             return None
         head = f"{'R' if kind == Kind.READ else 'W'} {event.width} {stamp} {event.map or 0}"
         return f"{head} {_hex(event.addr)} {_hex(event.value)} {tail}".encode()

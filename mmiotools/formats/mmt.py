@@ -8,7 +8,7 @@ import numpy as np
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats import mmt_layout as layout
-from mmiotools.formats.base import EVERYTHING, Sniff, own_spelling
+from mmiotools.formats.base import EVERYTHING, Sniff, count_fields, left_out, own_spelling
 from mmiotools.formats.line_columns import Place, Store
 from mmiotools.formats.mapped import MapOffsets, MapRegions
 from mmiotools.formats.mmt_layout import END, LONGEST, RUNS, SHAPES, WIDTHS
@@ -217,6 +217,9 @@ class MmtWriter:
             rows = flatnonzero(chosen)
             if len(rows):
                 bulks.append(Bulk(shape, self._fields(batch, dtype, rows, shape, places.offset, wide), rows))
+        if not self._own:
+            good[list(singles)] = True
+            count_fields(self.lost, batch.take(good), left_out(FORMAT.keeps))
         self._out.write(assemble(len(batch), bulks, singles))
 
     def close(self) -> None:

@@ -79,6 +79,10 @@ class MmtText(LineFormat):
                 return make(match)
         return "malformed record" if _RECORD.match(line) else None
 
+    def whole(self, line: bytes) -> bool:
+        """An access ends with a blank."""
+        return _ACCESS.match(line) is not None and line.endswith(b" ")
+
     def render(self, event: Event) -> bytes | None:
         """As mmt_bin2dedma prints it; accesses of more than 4 bytes as the tool does, words highest first."""
         stamp = f"--{event.pid or 0:04d}-- " if not event.pid else f"--{event.pid}-- "

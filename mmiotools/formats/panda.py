@@ -94,7 +94,7 @@ class Panda(LineFormat):
     def render(self, event: Event) -> bytes | None:
         """As the plug-in prints all lines but the last, which has no comma."""
         extra, addr, value, width = event.extra, event.addr, event.value, event.width
-        if event.kind > Kind.WRITE or addr is None or value is None or width is None:
+        if event.kind > Kind.WRITE or addr is None or value is None or value >> 64 or width is None:
             return None
         n = extra.get("digits", 8)
         letter = "R" if event.kind == Kind.READ else "W"

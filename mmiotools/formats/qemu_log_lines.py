@@ -17,7 +17,7 @@ from mmiotools.formats.qemu_events import region_name, short, text_of
 from mmiotools.formats.qemu_log_print import render
 from mmiotools.typed import Any, Callable
 
-_HEX = rb"(0x[0-9a-f]{1,16}|0)"
+_HEX = rb"(0x[0-9a-fA-F]{1,16}|0)"
 _INT = rb"(-?\d{1,9})"
 _DEVICE = rb"(.+)"
 #: Seconds whose nanoseconds do not fit.
@@ -25,19 +25,19 @@ LAST_SECOND = 9_223_372_036
 _STAMP = re.compile(rb"(\d{1,9})@(\d{1,10})\.(\d{6}):")
 _ISO = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{6}))?Z ")
 _MEMORY_REGION = re.compile(
-    rb"memory_region_(ops|subpage|ram_device)_(read|write) (?:cpu (-?\d{1,9}) )?(?:mr (0x[0-9a-f]{1,16}) )?"
-    rb"(addr|offset) " + _HEX + rb" value " + _HEX + rb" size (\d{1,3})(?: name '(.*)')?$",
+    rb"memory_region_(ops|subpage|ram_device)_(read|write) +(?:cpu +(-?\d{1,9}) +)?(?:mr +(0x[0-9a-fA-F]{1,16}) +)?"
+    rb"(addr|offset) +" + _HEX + rb" +value +" + _HEX + rb" +size +(\d{1,3})(?: +name +'(.*)')?$",
     re.DOTALL,
 )
-_IN_REGION = rb" +\(" + _DEVICE + rb":region(\d{1,9})\+" + _HEX + rb", "
-_REGION_READ = re.compile(rb"vfio_region_read" + _IN_REGION + rb"(\d{1,3})\) = " + _HEX + rb"$", re.DOTALL)
-_REGION_WRITE = re.compile(rb"vfio_region_write" + _IN_REGION + _HEX + rb", (\d{1,3})\)$", re.DOTALL)
-_IN_CONFIG = rb" +\(" + _DEVICE + rb", @" + _HEX + rb", "
-_CONFIG_READ = re.compile(rb"vfio_pci_read_config" + _IN_CONFIG + rb"len=" + _HEX + rb"\) " + _HEX + rb"$", re.DOTALL)
-_CONFIG_WRITE = re.compile(rb"vfio_pci_write_config" + _IN_CONFIG + _HEX + rb", len=" + _HEX + rb"\)$", re.DOTALL)
-_ROM_READ = re.compile(rb"vfio_rom_read +\(" + _DEVICE + rb", " + _HEX + rb", " + _HEX + rb"\) = " + _HEX + rb"$")
-_VGA_READ = re.compile(rb"vfio_vga_read +\(" + _HEX + rb", (\d{1,3})\) = " + _HEX + rb"$")
-_VGA_WRITE = re.compile(rb"vfio_vga_write +\(" + _HEX + rb", " + _HEX + rb", (\d{1,3})\)$")
+_IN_REGION = rb" +\(" + _DEVICE + rb":region(\d{1,9})\+" + _HEX + rb", +"
+_REGION_READ = re.compile(rb"vfio_region_read" + _IN_REGION + rb"(\d{1,3})\) += +" + _HEX + rb"$", re.DOTALL)
+_REGION_WRITE = re.compile(rb"vfio_region_write" + _IN_REGION + _HEX + rb", +(\d{1,3})\)$", re.DOTALL)
+_IN_CONFIG = rb" +\(" + _DEVICE + rb", @" + _HEX + rb", +"
+_CONFIG_READ = re.compile(rb"vfio_pci_read_config" + _IN_CONFIG + rb"len=" + _HEX + rb"\) +" + _HEX + rb"$", re.DOTALL)
+_CONFIG_WRITE = re.compile(rb"vfio_pci_write_config" + _IN_CONFIG + _HEX + rb", +len=" + _HEX + rb"\)$", re.DOTALL)
+_ROM_READ = re.compile(rb"vfio_rom_read +\(" + _DEVICE + rb", +" + _HEX + rb", +" + _HEX + rb"\) += +" + _HEX + rb"$")
+_VGA_READ = re.compile(rb"vfio_vga_read +\(" + _HEX + rb", +(\d{1,3})\) += +" + _HEX + rb"$")
+_VGA_WRITE = re.compile(rb"vfio_vga_write +\(" + _HEX + rb", +" + _HEX + rb", +(\d{1,3})\)$")
 _PCI_CFG = re.compile(
     rb"pci_cfg_(read|write) (.+) (?:([0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])|(\d+:\d+)) @(0x[0-9a-f]{1,4}) (->|<-) "
     + _HEX
@@ -150,6 +150,7 @@ def iso_seconds(text: bytes) -> int | None:
 
 
 def _parse(body: bytes) -> Event | None:
+    body = body.strip(b" ")
     keyword = body[: body.find(b" ")]
     parser = _PARSERS.get(keyword)
     if parser is not None:

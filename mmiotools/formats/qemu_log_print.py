@@ -9,6 +9,7 @@ import numpy as np
 
 from mmiotools.events import Event, Kind, is_damage
 from mmiotools.formats.base import BatchTexts, own_spelling
+from mmiotools.formats.mmiotrace_print import without_spelling
 from mmiotools.formats.mmiotrace_render import render as render_comment
 from mmiotools.formats.qemu_events import full
 from mmiotools.trace.arrays import distinct, flatnonzero
@@ -30,12 +31,17 @@ def render(event: Event) -> bytes | None:
         body = _note(event.extra)
     elif event.kind == Kind.HEADER:
         return render_comment(event) if event.extra.get("format") == "mmiotools" else None
-    elif event.kind in (Kind.READ, Kind.WRITE) and event.width is not None and event.value is not None:
+    elif event.kind in (Kind.READ, Kind.WRITE) and event.width is not None and _fits(event.value):
         body = _access(event, b"read" if event.kind == Kind.READ else b"write")
     else:
         return None
     prefix = _prefix(event.time, event.pid)
     return None if body is None or prefix is None else prefix + body
+
+
+def _fits(value: int | None) -> bool:
+    """Whether a log can say a value: none has more than 64 bits."""
+    return value is not None and not value >> 64
 
 
 def _prefix(time: int | None, pid: int | None) -> bytes | None:
@@ -104,6 +110,8 @@ class LogWriter(BatchTexts):
 
     def pieces(self, batch: Batch) -> Iterator[bytes]:
         """Print every event that a log can say; the others are counted in `lost`."""
+        if batch.extras and not self._own:
+            batch = without_spelling(batch)
         self._count_losses(batch)
         n = len(batch)
         ends = batch.data("eol") if "eol" in batch.columns else None
@@ -162,7 +170,10 @@ class LogWriter(BatchTexts):
             what = event.kind.name
             if event.kind in (Kind.READ, Kind.WRITE):
                 missing = [name for name in ("width", "value") if getattr(event, name) is None]
-                what += f" without {' and '.join(missing or ['an address that a log can say'])}"
+                if (event.value or 0) >> 64:
+                    what += " of a value of more than 64 bits"
+                else:
+                    what += f" without {' and '.join(missing or ['an address that a log can say'])}"
             self.lost[what] += 1
             return b""
         return line + end

@@ -105,7 +105,7 @@ class Renode(LineFormat):
         if event.kind > Kind.WRITE or event.width not in _TYPES:
             return None
         name, offset, value = event.region, event.offset, event.value
-        if name is None or offset is None or value is None or not name or ":" in name:
+        if name is None or offset is None or value is None or value >> 64 or not name or ":" in name:
             return None
         read = event.kind == Kind.READ
         stamp = ""

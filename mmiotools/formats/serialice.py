@@ -92,6 +92,11 @@ class SerialIce(LineFormat):
         regions.code(_PORTS, "port")
         return event._replace(region=_PORTS, offset=int(match[8], 16))
 
+    def whole(self, line: bytes) -> bool:
+        """An access of up to four bytes has as many digits as its value takes."""
+        match = _PORT.match(line) or _MEM.match(line)
+        return match is not None and match[7] != b"ll" and len(match[10]) == 2 * _WIDTHS[match[7]]
+
     def render(self, event: Event) -> bytes | None:
         """As SerialICE's scripts print it; what no line said is 0, and the flags of an access to the hardware."""
         if event.kind > Kind.WRITE or event.value is None or event.width not in _SUFFIXES:

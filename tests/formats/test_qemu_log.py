@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmiotools.events import Event, Kind
-from mmiotools.formats import parallel, qemu_events, qemu_log_scan, source
-from mmiotools.formats.base import Sniff
+from mmiotools.formats import FORMATS, parallel, qemu_events, qemu_log_scan, source
+from mmiotools.formats.base import Sniff, read_all
 from mmiotools.formats.jsonl import FORMAT as JSONL
 from mmiotools.formats.native import FORMAT as NATIVE
 from mmiotools.formats.qemu_log import FORMAT
@@ -355,3 +355,40 @@ def test_worker_processes_change_nothing(workers: str, tmp_path: Path, monkeypat
 )
 def test_sniff(head: bytes, sure: Sniff) -> None:
     assert FORMAT.sniff(head) == sure
+
+
+@pytest.mark.parametrize(
+    ("line", "event"),
+    [
+        (
+            b" memory_region_ops_write  cpu 0 mr 0xAB addr 0xFEBC0000  value 0x1F size 4 name 'a  b' ",
+            Event(Kind.WRITE, None, 4, None, 0xFEBC0000, "a  b", value=0x1F, cpu=0, extra={"mr": 0xAB}),
+        ),
+        (
+            b"vfio_region_read  (0000:09:00.0:region0+0xC, 4) =  0xAB",
+            Event(Kind.READ, None, 4, region="09:00.0/BAR0", offset=12, value=0xAB),
+        ),
+        (
+            b"vfio_pci_write_config  (0000:09:00.0, @0xAC,  0x1f, len=0x4)",
+            Event(Kind.WRITE, None, 4, region="09:00.0/config", offset=0xAC, value=0x1F),
+        ),
+    ],
+)
+def test_another_spelling_is_an_event_that_keeps_it(line: bytes, event: Event) -> None:
+    (found,) = read(line + b"\n")
+    assert found == event._replace(extra={**event.extra, "raw": line})
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "whole"),
+    [
+        ("mmt-text", b"--1234-- w 1:0x0190, 0x98765432 ", True),
+        ("mmt-text", b"--1234-- w 1:0x0190, 0x98765432", False),
+        ("serialice", b"0000.7cd1    RH..    [f000:e05b]   IO: outl 0cf8 <= 80008858", True),
+        ("serialice", b"0000.7cd1    RH..    [f000:e05b]   IO: outl 0cf8 <= 8000885", False),
+        ("serialice", b"0000.7cd1    RH..    [f000:e05b]   MEM: writell 00000cf8 <= 1111111180008858", False),
+    ],
+)
+def test_a_last_line_without_end_is_whole_where_nothing_can_be_missing(name: str, line: bytes, whole: bool) -> None:
+    (found,) = read_all(FORMATS.get(name).read(ByteSource(io.BytesIO(line), "x"))[1])
+    assert found.damaged is not whole

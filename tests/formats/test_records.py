@@ -157,6 +157,7 @@ def test_what_a_stream_cannot_hold_is_named() -> None:
         "READ in no map": 2,
         "WRITE of a width, value or offset that has no record": 1,
         "LOST": 1,
+        "time": 1,
     }
     assert write("relay", TraceHeader("mmiotrace"), [Batch.from_events(some)])[0] == b""
 

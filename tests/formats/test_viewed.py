@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mmiotools.errors import UsageError
 from mmiotools.events import Event, Kind
 from mmiotools.formats import FORMATS
-from mmiotools.formats.base import Sniff, damaged
+from mmiotools.formats.base import Sniff, damaged, read_all
 from mmiotools.formats.perfetto import FORMAT as PERFETTO
 from mmiotools.formats.source import ByteSource
 from mmiotools.formats.vcd import FORMAT as VCD
@@ -207,6 +207,31 @@ def test_of_columns_that_nobody_knows() -> None:
     batch = Batch.from_events([Event(Kind.READ, 1, 4, addr=0, value=0)])
     writer.write(Batch(batch.kind, {**batch.columns, "novel": Column(np.ones(1, np.uint8))}))
     assert writer.lost == {"column 'novel'": 1}
+
+
+@pytest.mark.parametrize("name", ["mmiotrace", "panda", "conware", "qemu-log"])
+def test_a_value_that_its_reader_would_refuse_is_not_written(name: str) -> None:
+    out = io.BytesIO()
+    writer = FORMATS.get(name).writer(out, TraceHeader("native"))
+    event = Event(Kind.WRITE, 1000, 16, map=1, addr=8, value=1 << 64, pc=0, pid=0)
+    writer.write(Batch.from_events([event, event._replace(width=8, value=7)]))
+    writer.close()
+    assert sum(count for phrase, count in writer.lost.items() if phrase.startswith("WRITE")) == 1
+    _, batches = FORMATS.get(name).read(ByteSource(io.BytesIO(out.getvalue()), "x"))
+    found = [event for event in read_all(batches) if event.kind != Kind.NOTE]
+    assert [event.value for event in found if event.kind == Kind.WRITE] == [7]
+
+
+def test_damage_of_another_format_stays_damage_in_a_log_or_is_named() -> None:
+    out = io.BytesIO()
+    writer = FORMATS.get("qemu-log").writer(out, TraceHeader("mmiotrace"))
+    writer.write(Batch.from_events([damaged("torn", text=b"W 4 1.0 zz", line=3)]))
+    writer.close()
+    (note,) = read_all(FORMATS.get("qemu-log").read(ByteSource(io.BytesIO(out.getvalue()), "x"))[1])
+    assert note.damaged and note.extra["reason"] == "torn" and not writer.lost
+    writer = FORMATS.get("ftrace").writer(out, TraceHeader("mmiotrace"))
+    writer.write(Batch.from_events([damaged("torn", text=b"W 4 1.0 zz", line=3)]))
+    assert writer.lost == {"NOTE that was no line of ftrace": 1}
 
 
 def test_fields_that_a_dialect_has_no_place_for_are_counted() -> None:
