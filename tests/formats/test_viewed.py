@@ -247,7 +247,6 @@ def test_fields_that_a_dialect_has_no_place_for_are_counted() -> None:
         "panda": {"MARK": 1, "time": 2, "map": 2, "region": 1, "offset": 1, "pid": 1, "cpu": 1, "mr": 1},
         "renode": {"READ": 1, "MARK": 1, "map": 1, "addr": 1, "pid": 1, late: 1, fine: 1},
         "mmiotrace": {below: 2, "time below one microsecond": 1, "region": 1, "offset": 1, "cpu": 1, "mr": 1},
-        "arrow": {},
     }.items():
         form = FORMATS.get(name)
         writer = form.writer(io.BytesIO(), header)
