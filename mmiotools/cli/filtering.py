@@ -7,10 +7,11 @@ import stat
 import sys
 
 from mmiotools.cli.common import Run, load_regs, open_bytes
-from mmiotools.errors import EXIT_DIFFERENT, UsageError
+from mmiotools.errors import EXIT_DIFFERENT, ExpressionError, UsageError
 from mmiotools.filters import expr as tree
 from mmiotools.filters.grammar import parse, parse_times
 from mmiotools.filters.lexer import as_bytes
+from mmiotools.filters.registers import needs_names
 from mmiotools.filters.window import Window
 from mmiotools.formats import format_for_path
 from mmiotools.formats.native_magic import MAGIC
@@ -68,7 +69,7 @@ def filter_trace(request: Request) -> int:
         raise UsageError("no expression: say what to keep, as in mmiotools filter 'write and offset < 0x100' FILE")
     run = Run(request.quiet)
     names = load_regs(run, request.regs)
-    node = parse(request.expression or "", names)
+    node = _expression(request, names)
     times = (None, None) if request.times is None else parse_times(request.times)
     window = Window(_pattern("--from-mark", request.from_mark), _pattern("--to-mark", request.to_mark), *times)
     if request.explains:
@@ -87,6 +88,21 @@ def filter_trace(request: Request) -> int:
     if request.exit_status and not selected:
         run.set_status(EXIT_DIFFERENT)
     return run.status
+
+
+def _expression(request: Request, names: Names | None) -> tree.Expr:
+    """The tree of EXPR. Where a file is in its place, that is what is told, not what is wrong with it as a name."""
+    text = request.expression or ""
+    is_file = request.input is None and os.path.isfile(text)
+    try:
+        node = parse(text, names)
+    except ExpressionError:
+        if not is_file:
+            raise
+    else:
+        if not is_file or names is not None or not needs_names(node):
+            return node
+    raise UsageError(f"'{text}' is a file, and EXPR comes before it, as in mmiotools filter all {text}")
 
 
 def _pattern(option: str, source: str | None) -> re.Pattern[bytes] | None:

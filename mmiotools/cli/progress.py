@@ -60,12 +60,20 @@ def with_progress(items: Iterator[T], trace: Trace | Meter, count: Callable[[T],
 def files_progress(paths: Sequence[str]) -> Iterator[Callable[[str, int, bool], None]]:
     """One bar for many files. Call what it gives with a file, the bytes of it that are done, and whether all are."""
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     sizes = {path: os.path.getsize(path) if os.path.isfile(path) else 0 for path in paths}
     done = dict.fromkeys(paths, 0)
     ended = 0
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    told = TextColumn("{task.description}")
+    columns = (told, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"0/{len(paths)} files", total=sum(sizes.values()))
 

@@ -16,6 +16,8 @@ from mmiotools.typed import BinaryIO, Iterator, ModuleType
 
 #: What lines of READ, WRITE and UNKNOWN begin with; the last is longer.
 _OPS = table_of([b"R ", b"W ", b"\0\0"])
+#: Kinds whose lines have a time, if only 0.
+_STAMPED = (Kind.READ, Kind.WRITE, Kind.UNKNOWN, Kind.MAP, Kind.UNMAP, Kind.MARK)
 
 
 class TextWriter(BatchTexts):
@@ -86,9 +88,10 @@ class TextWriter(BatchTexts):
                 self.lost[name] += int(batch.present(name).sum())
         if "cpu" in batch.columns:
             self.lost["cpu"] += int((batch.present("cpu") & (batch.kind != Kind.LOST)).sum())
-        time = batch.data("time")
-        if "time" in batch.columns:
-            self.lost["time below zero"] += int((time < 0).sum())
+        time, timed = batch.data("time"), batch.present("time")
+        self.lost["time below zero"] += int((time < 0).sum())
+        if not timed.all():
+            self.lost["absent time"] += int((batch.of_kind(*_STAMPED) & ~timed).sum())
         fine = flatnonzero((time // 1000 * 1000 != time) & (time >= 0))
         if len(fine):
             spelled = sum("raw" in batch.extras.get(row, {}) for row in fine.tolist())
@@ -115,11 +118,9 @@ def without_spelling(batch: Batch) -> Batch:
 
 
 def _regular(batch: Batch) -> Mask:
-    """Rows that are printed on columns: plain R, W and UNKNOWN with all the fields that the line has."""
-    regular = batch.accesses
+    """Rows that are printed on columns: plain R, W and UNKNOWN. What is absent is 0 in columns, as in a line."""
+    regular = batch.accesses & batch.present("addr")
     unknown = batch.kind == Kind.UNKNOWN
-    for name in ("time", "map", "addr", "pc", "pid"):
-        regular = regular & batch.present(name)
     for name in ("map", "pid", "time"):
         regular = regular & (batch.data(name) >= 0)
     plain = batch.present("width") & batch.present("value")

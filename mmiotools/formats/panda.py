@@ -49,7 +49,9 @@ class Panda(LineFormat):
     )
 
     def sniff(self, head: bytes) -> Sniff:
-        """Sure when an object follows the opening bracket."""
+        """Sure when an object follows the opening bracket; an array of nothing may be anybody's."""
+        if re.fullmatch(rb"\s*\[\s*\]\s*", head):
+            return Sniff.LIKELY
         found = super().sniff(head)
         return Sniff.YES if found == Sniff.LIKELY and re.match(rb"\s*\[\s*\{", head) else found
 

@@ -119,6 +119,11 @@ def test_what_cannot_be_done(arguments: list[str], message: str, capfd: pytest.C
     assert "Traceback" not in err
 
 
+def test_a_file_in_the_place_of_the_expression_is_told(path: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["filter", "--head", "1", path]) == 2
+    assert f"'{path}' is a file, and EXPR comes before it, as in mmiotools filter all {path}" in capfd.readouterr().err
+
+
 def test_damage_passes_and_is_told(path: str, capfd: pytest.CaptureFixture[str]) -> None:
     broken = "R 4 3.5 1 0xfebc0008"
     Path(path).write_text("\n".join([*LINES[:5], broken, *LINES[5:]]) + "\n")

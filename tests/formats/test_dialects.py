@@ -74,6 +74,12 @@ def test_comes_back_through_the_formats_that_hold_everything(name: str, between:
         assert write(name, header, again) == data
 
 
+def test_an_array_of_nothing_is_recognised_as_what_it_was_written_as() -> None:
+    data = write("panda", TraceHeader("jsonl"), [])
+    assert [name for name in FORMATS.names() if FORMATS.get(name).sniff(data) != Sniff.NO] == ["panda"]
+    assert not any(event.damaged for event in read_all(iter(read("panda", data)[1])))
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["path"])
 def test_a_sample_is_claimed_by_its_own_format_alone(row: dict[str, str]) -> None:
     path = SAMPLES / row["path"]

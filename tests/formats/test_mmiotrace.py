@@ -20,6 +20,7 @@ from mmiotools.formats.mmiotrace_lines import parse_alone, parse_line
 from mmiotools.formats.mmiotrace_scan import scan
 from mmiotools.formats.source import ByteSource, open_source
 from mmiotools.trace.batch import Batch, Regions
+from mmiotools.trace.header import TraceHeader
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "mmiotrace"
 TEXTS = sorted(SAMPLES.glob("*.mmiotrace"))
@@ -293,6 +294,19 @@ def test_an_exception_in_a_worker_arrives(monkeypatch: pytest.MonkeyPatch) -> No
         for result in parallel.ordered_map(fail_at_seven, range(100)):
             done.append(result)
     assert done == [n * n for n in range(7)]
+
+
+def test_what_an_event_lacks_is_zero_and_a_time_is_told() -> None:
+    out = io.BytesIO()
+    writer = FORMAT.writer(out, TraceHeader("jsonl"))
+    plain = Event(Kind.READ, width=4, addr=0x10, value=1)
+    writer.write(Batch.from_events([plain, plain._replace(time=1000, pc=2, map=3), Event(Kind.MARK), Event(Kind.NOTE)]))
+    assert out.getvalue().splitlines()[:3] == [
+        b"R 4 0.000000 0 0x10 0x1 0x0 0",
+        b"R 4 0.000001 3 0x10 0x1 0x2 0",
+        b"MARK 0.000000 ",
+    ]
+    assert writer.lost == {"absent time": 2}
 
 
 def test_the_printer_prints_what_the_parser_reads() -> None:
