@@ -6,8 +6,9 @@ from functools import cache
 
 import numpy as np
 
-from mmiotools.formats.text_numbers import U64, Index, Words, u64
+from mmiotools.formats.text_numbers import U64, Index, Mask, Words, u64
 from mmiotools.trace.arrays import flatnonzero
+from mmiotools.typed import Any, NDArray, Sequence
 
 #: Different texts that are told apart at once; rows are left over where there are more.
 MOST = 1 << 12
@@ -71,3 +72,13 @@ def alike(texts: list[U64]) -> tuple[Index, Index]:
         if not len(left):
             break
     return which, np.concatenate(examples) if examples else np.zeros(0, np.int64)
+
+
+def spread(values: Sequence[int | None], dtype: Any, which: Index) -> tuple[NDArray[Any], Mask | None] | None:
+    """A column (n,) of a value for each example, None where it has none, and which rows have it, None for all; None
+    where none has.
+    """
+    here = np.array([value is not None for value in values], np.bool_)[which]
+    if not here.any():
+        return None
+    return np.array([value or 0 for value in values], dtype)[which], None if here.all() else here

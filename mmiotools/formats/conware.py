@@ -9,13 +9,14 @@ import numpy as np
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
-from mmiotools.formats.line_format import LineFormat, Taken
+from mmiotools.formats.line_format import LineFormat
+from mmiotools.formats.line_shapes import Hole, Numbers, Shape
 from mmiotools.formats.lines import Parsed
 from mmiotools.formats.source import ByteSource
-from mmiotools.formats.text_numbers import hex_numbers, padded
-from mmiotools.trace.batch import DTYPES, EOL_NAMES, Batch, Regions
+from mmiotools.formats.text_numbers import padded
+from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import TraceHeader
-from mmiotools.typed import Any, ClassVar, Iterator, NDArray, Sequence
+from mmiotools.typed import Any, ClassVar, Iterator, NDArray
 
 COLUMNS = ["Operation", "Seqn", "Address", "Value", "Value (Model)", "PC", "Size", "Timestamp", "Model"]
 _BEGIN = b"Operation\tSeqn\t"
@@ -25,12 +26,28 @@ _WORDS = {kind: word for word, kind in _KINDS.items()}
 _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})L?\Z")
 _SECONDS = re.compile(r"(\d{1,9}|[0-8]\d{9})(?:\.(\d{1,9})\d{0,9})?\Z")
 _BILLION = 1_000_000_000
-#: Of the ten digits of seconds and the nine behind the point, in nanoseconds.
-_WEIGHTS = 10 ** np.arange(18, -1, -1)
+_TENS = 10 ** np.arange(10, dtype=np.uint64)
 _HEADINGS = re.compile(rb"^(" + _BEGIN + rb"[^\n]*?)\r?$", re.MULTILINE)
-_DIGITS = rb"(" + padded(8) + rb")"
-_TEXT = rb"([ -{}~]*)"
-_CRLF = EOL_NAMES.index("crlf")
+#: An access in the usual columns, as Conware writes it.
+_USUAL = (
+    rb"(?:READ|WRITE)\t(?P<seqn>0|[1-9]\d{0,15})?\t0x(?P<addr>%(n)s)\t(?P<value>%(n)s)\t%(text)s\t(?:0x(?P<pc>%(pc)s))?"
+    rb"\t(?:[1-9]?\d|1\d\d|2[0-4]\d|25[0-5]|)\t(?:0|(?P<seconds>0|[1-9]\d{0,8}|[1-8]\d{9})\.(?P<rest>0|\d{0,8}[1-9]))"
+    rb"\t%(text)s" % {b"n": padded(8), b"pc": padded(6), b"text": b"[ -{}~]*"}
+)
+_HOLES = {
+    **{"seqn": Hole(1, 10), "addr": Hole(8), "value": Hole(8), "pc": Hole(6)},
+    **{"seconds": Hole(1, 10), "rest": Hole(16, 10)},
+}
+
+
+def _stamped(numbers: dict[str, Numbers]) -> NDArray[np.bool_]:
+    """Times of seconds and what is behind the point."""
+    present, seconds, _ = numbers.pop("seconds")
+    _, rest, digits = numbers.pop("rest")
+    good: NDArray[np.bool_] = ~present | (seconds < 9 * _BILLION) & ((digits == 1) | (rest % np.uint64(10) != 0))
+    time = seconds * np.uint64(_BILLION) + rest * _TENS[9 - np.minimum(digits, 9)]
+    numbers["time"] = Numbers(present, time, digits)
+    return good
 
 
 class _Unfit(ValueError):
@@ -52,12 +69,7 @@ class Conware(LineFormat):
     heading: ClassVar[bytes | None] = "\t".join(COLUMNS).encode()
     line_end: ClassVar[bytes] = b"\r\n"
     records: ClassVar[re.Pattern[bytes]] = re.compile(rb"^" + _BEGIN, re.MULTILINE)
-    # Of the usual columns.
-    bulk: ClassVar[bytes | None] = (
-        rb"(READ|WRITE)\t(0|[1-9]\d{0,17}|)\t0x" + _DIGITS + rb"\t" + _DIGITS + rb"\t" + _TEXT
-        + rb"\t(?:0x(" + padded(6) + rb"))?\t([1-9]?\d|1\d\d|2[0-4]\d|25[0-5]|)"
-        + rb"\t(0|(?:0|[1-9]\d{0,8}|[1-8]\d{9})\.(?:0|\d{0,8}[1-9]))\t" + _TEXT + rb"(\r?)"
-    )
+    shape = Shape(_USUAL, _HOLES, _stamped)
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,30 +86,11 @@ class Conware(LineFormat):
 
     def _block(self, block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:
         usual = self.heading
-        if self._columns == COLUMNS and all([heading == usual for heading in _HEADINGS.findall(block)]):
+        headings = _HEADINGS.findall(block) if _BEGIN in block else []
+        if self._columns == COLUMNS and all([heading == usual for heading in headings]):
             yield from super()._block(block, line, regions)
         else:
             yield from self._lines(block, line, regions)
-
-    def take(self, found: list[tuple[bytes, ...]], regions: Regions) -> Taken:
-        """Accesses in rows of the usual columns."""
-        words, seqns, addr, value, given, pc, sizes, stamps, models, returns, _ = zip(*found, strict=True)
-        columns: dict[str, Any] = {
-            "time": (_times(stamps), _are(b"0", stamps, False)),
-            "width": (np.array([int(size or 0) for size in sizes], np.uint8), _are(b"", sizes, False)),
-            "addr": (hex_numbers(addr), None),
-            "value": (hex_numbers(value), None),
-            "pc": (hex_numbers(pc), _are(b"", pc, False)),
-            "eol": (np.full(len(found), _CRLF, DTYPES["eol"]), _are(b"\r", returns, True)),
-        }
-        extras: list[dict[str, Any]] | None = None
-        for name, cells in (("seqn", seqns), ("model_value", given), ("model", models)):
-            if any(cells):
-                extras = extras or [{} for _ in found]
-                for extra, cell in zip(extras, cells, strict=True):
-                    if cell:
-                        extra[name] = int(cell) if name == "seqn" else cell.decode()
-        return Taken(_are(b"WRITE", words, True).astype(np.uint8), columns, extras)
 
     def parse(self, line: bytes, regions: Regions) -> Event | str | None:
         """A row, by the columns of the heading before it."""
@@ -199,20 +192,6 @@ def _time(cell: str) -> int | None:
     if match is None:
         raise _Unfit("'Timestamp' is no number of seconds")
     return int(match[1]) * _BILLION + int((match[2] or "").ljust(9, "0"))
-
-
-def _times(stamps: Sequence[bytes]) -> NDArray[np.int64]:
-    """The same of many cells as Conware writes them, (n,); 0 for no time."""
-    parts = [stamp.partition(b".") for stamp in stamps]
-    digits = b"".join([seconds.rjust(10, b"0") + rest.ljust(9, b"0") for seconds, _, rest in parts])
-    figures = np.frombuffer(digits, np.uint8).reshape(-1, 19).astype(np.int64) - ord("0")
-    times: NDArray[np.int64] = figures @ _WEIGHTS
-    return times
-
-
-def _are(word: bytes, cells: Sequence[bytes], yes: bool) -> NDArray[np.bool_]:
-    """Which cells are this word, or which are not."""
-    return np.array([(cell == word) is yes for cell in cells], np.bool_)
 
 
 def _stamp(time: int | None) -> str:

@@ -20,6 +20,10 @@ EXTRA_TYPES: dict[str, type | tuple[type, ...]] = {
 USUAL_TYPES = {name: kind if isinstance(kind, type) else int for name, kind in EXTRA_TYPES.items() if kind is not list}
 
 
+#: What has an extra's name and is a column.
+COLUMNS = frozenset({"eol", "region", "mr"})
+
+
 def extra_fits(name: object, item: Any) -> bool:
     """Whether an extra of this name may be this; names that are not well-known may be anything."""
     if not isinstance(name, str):
@@ -29,4 +33,4 @@ def extra_fits(name: object, item: Any) -> bool:
         return False
     if name == "bars":
         return all(isinstance(bar, dict) and all(type(number) is int for number in bar.values()) for bar in item)
-    return name not in ("eol", "region", "mr")  # these are columns
+    return name not in COLUMNS

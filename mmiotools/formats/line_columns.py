@@ -43,6 +43,11 @@ class Lines:
         self.starts[1:] += 1
         self.text_ends, self.crlf = text_ends(self.words.bytes, self.starts, ends)
 
+    def whole(self, row: int) -> bytes:
+        """A line without its LF; CR is left on."""
+        end = self.text_ends[row] + (self.crlf is not None and self.crlf[row])
+        return self.block[self.starts[row] : end]
+
     def beginning_with(self, letters: bytes) -> Index:
         """Lines that begin with one of these letters, far enough into the block to be read from the right."""
         first = self.words.bytes[self.starts]

@@ -1,13 +1,12 @@
 """What formats have in common whose records are lines that a small parser and a small printer know.
 
 A format gives `parse` (a line → an event) and `render` (an event → its canonical line). A line that `render` would
-spell otherwise keeps its bytes in `raw`; so every line comes back as it was. Lines that come in bulk can be taken by a
-regular expression over a whole block, and only the others go through `parse`.
+spell otherwise keeps its bytes in `raw`; so every line comes back as it was. Lines that come in bulk can be read
+together, and only the others go through `parse`.
 """
 
 from __future__ import annotations
 
-import gc
 import re
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, BatchTexts, Sniff, Writer, count_fields, damaged, left_out, own_spelling
 from mmiotools.formats.line_columns import Lines, Place, Store
+from mmiotools.formats.line_shapes import Shape, Taken, scan
 from mmiotools.formats.lines import LineBatches, Parsed, by_line
 from mmiotools.formats.source import ByteSource
 from mmiotools.formats.text_numbers import Index
@@ -22,15 +22,7 @@ from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import EOL_BYTES, EOL_NAMES, MAX_EVENTS, Batch, Regions
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.registry import API
-from mmiotools.typed import Any, BinaryIO, ClassVar, Iterator, NamedTuple, NDArray, Sequence
-
-
-class Taken(NamedTuple):
-    """Lines taken in bulk: kinds (n,), columns (n,) by name with which rows have them (None: all), extras or None."""
-
-    kind: NDArray[np.uint8]
-    columns: dict[str, tuple[NDArray[Any], NDArray[np.bool_] | None]]
-    extras: Sequence[dict[str, Any]] | None = None
+from mmiotools.typed import Any, BinaryIO, ClassVar, Iterator, NDArray
 
 
 class LineFormat:
@@ -42,9 +34,8 @@ class LineFormat:
     line_end        of lines that come from another format
     records         finds a line that is surely a record of this format, with re.MULTILINE
     begins          what a last line without line end begins with if it may be a record that was cut off
-    bulk            the canonical spelling of the commonest line, as groups that `take` turns into columns; the first
-                    group never matches nothing
-    scans           in place of `bulk`: whether `scan` does the same without Python per line
+    shape           what the commonest lines look like, which are then read together
+    scans           whether `scan` reads lines together, as it does by `shape`
     """
 
     api: ClassVar[int] = API
@@ -62,12 +53,11 @@ class LineFormat:
     line_end: ClassVar[bytes] = b"\n"
     records: ClassVar[re.Pattern[bytes]]
     begins: ClassVar[re.Pattern[bytes] | None] = None
-    bulk: ClassVar[bytes | None] = None
-    scans: ClassVar[bool] = False
+    shape: Shape | None = None
+    scans: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._lines = by_line(self._line)
-        self._bulk = None if self.bulk is None else re.compile(b"(?:" + self.bulk + rb"|([^\n]*))\n")
 
     # -- what a format says ---------------------------------------------------------------------------------
 
@@ -85,13 +75,9 @@ class LineFormat:
         """Whether a record without line end cannot be the beginning of a longer one."""
         return False
 
-    def take(self, found: list[tuple[bytes, ...]], regions: Regions) -> Taken:
-        """The groups of `bulk` of many lines as columns."""
-        raise NotImplementedError
-
-    def scan(self, lines: Lines, regions: Regions) -> tuple[Index, Taken] | None:
-        """The lines of a block that can be read on columns, and what they are."""
-        raise NotImplementedError
+    def scan(self, lines: Lines, regions: Regions) -> list[tuple[Index, Taken]]:
+        """The lines of a block that can be read together, ascending, and what they are."""
+        return [] if self.shape is None else scan(lines, self.shape, self.parse, regions)
 
     # -- the plug-in object ---------------------------------------------------------------------------------
 
@@ -113,55 +99,37 @@ class LineFormat:
     # -- lines → batches ------------------------------------------------------------------------------------
 
     def _block(self, block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:
-        if not block.endswith(b"\n") or (self._bulk is None and not self.scans):
+        if not self.scans or not block.endswith(b"\n"):
             yield from self._lines(block, line, regions)
-            return
-        for lines, rows, taken in self._taken(block, regions):
-            yield Parsed(self._batch(lines, rows, taken, line, regions), len(lines))
-            line += len(lines)
-
-    def _taken(self, block: bytes, regions: Regions) -> Iterator[tuple[Sequence[bytes], Index, Taken | None]]:
-        """At most MAX_EVENTS lines at a time: the lines, which were taken in bulk, and as what."""
-        if self._bulk is not None:
-            found = _find(self._bulk, block)
-            for start in range(0, len(found), MAX_EVENTS):
-                some = found[start : start + MAX_EVENTS]
-                others = [groups[-1] for groups in some]
-                rows = flatnonzero(np.array([bool(groups[0]) for groups in some]))
-                if len(rows) < len(some):
-                    some = [some[row] for row in rows.tolist()]
-                yield others, rows, self.take(some, regions) if some else None
             return
         ends = flatnonzero(np.frombuffer(block, np.uint8) == 10)
         start = 0
         for first in range(0, len(ends), MAX_EVENTS):
-            some_ends = ends[first : first + MAX_EVENTS]
-            stop = int(some_ends[-1]) + 1
-            lines = Lines(block[start:stop], some_ends - start)
-            rows, taken = self.scan(lines, regions) or (np.zeros(0, np.int64), None)
-            yield _LineTexts(lines), rows, taken
-            start = stop
+            some = ends[first : first + MAX_EVENTS]
+            stop = int(some[-1]) + 1
+            yield Parsed(self._batch(Lines(block[start:stop], some - start), line, regions), len(some))
+            start, line = stop, line + len(some)
 
-    def _batch(self, lines: Sequence[bytes], rows: Index, taken: Taken | None, line: int, regions: Regions) -> Batch:
-        """Events of lines that were taken in bulk, at `rows`, and of the others, each parsed alone."""
-        n = len(lines)
-        kind = np.full(n, Kind.NOTE, np.uint8)
-        store = Store(n)
+    def _batch(self, lines: Lines, line: int, regions: Regions) -> Batch:
+        """Events of the lines of a block: of many together, of the others each alone."""
+        kind = np.full(lines.n, Kind.NOTE, np.uint8)
+        store = Store(lines.n)
         extras: dict[int, dict[str, Any]] = {}
-        alone = np.ones(n, np.bool_)
-        alone[rows] = False
-        others = flatnonzero(alone)
-        if taken is not None:
-            Place(rows).into(kind, taken.kind)
+        alone = np.ones(lines.n, np.bool_)
+        for rows, taken in self.scan(lines, regions):
+            place = Place(rows)
+            place.into(kind, taken.kind)
+            place.into(alone, np.False_)
             for name, (values, present) in taken.columns.items():
                 if present is not None:
                     store.put(name, Place(rows[present]), values[present])
                 else:
-                    store.put(name, Place(rows), values)
+                    store.put(name, place, values)
             if taken.extras is not None:
-                extras.update(zip(rows.tolist(), taken.extras, strict=True))
+                extras.update((row, extra) for row, extra in zip(rows.tolist(), taken.extras, strict=True) if extra)
+        others = flatnonzero(alone)
         if len(others):
-            events = [self._alone(lines[row], line + row, regions) for row in others.tolist()]
+            events = [self._alone(lines.whole(row), line + row, regions) for row in others.tolist()]
             slow = Batch.from_events(events, regions)
             kind[others] = slow.kind
             for name, column in slow.columns.items():
@@ -188,34 +156,6 @@ class LineFormat:
         if self.render(event) != line:
             return event._replace(extra={**event.extra, "raw": line})
         return event
-
-
-class _LineTexts(Sequence[bytes]):
-    """The lines of a block as bytes, each made when it is asked for; CR is left on."""
-
-    def __init__(self, lines: Lines) -> None:
-        self._lines = lines
-
-    def __len__(self) -> int:
-        return self._lines.n
-
-    def __getitem__(self, row: Any) -> Any:
-        lines = self._lines
-        end = lines.text_ends[row] + (lines.crlf is not None and lines.crlf[row])
-        return lines.block[lines.starts[row] : end]
-
-
-def _find(pattern: re.Pattern[bytes], block: bytes) -> list[tuple[bytes, ...]]:
-    """All groups of all matches. The collector of cycles stays out of it: it would go through all the tuples again and
-    again, for half of the time, and there are no cycles in them.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        return pattern.findall(block)
-    finally:
-        if enabled:
-            gc.enable()
 
 
 class LineWriter(BatchTexts):

@@ -9,7 +9,8 @@ import re
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
 from mmiotools.formats.line_columns import Lines
-from mmiotools.formats.line_format import LineFormat, Taken
+from mmiotools.formats.line_format import LineFormat
+from mmiotools.formats.line_shapes import Taken
 from mmiotools.formats.mapped import VIRT
 from mmiotools.formats.mmt_layout import STAMP
 from mmiotools.formats.mmt_text_scan import scan
@@ -52,14 +53,13 @@ class MmtText(LineFormat):
     records: ClassVar[re.Pattern[bytes]] = re.compile(
         rb"^--\d{1,10}-- +(?:[rw] (?:\d{1,10}:)?0x[0-9a-fA-F]+, 0x|(?:got new|removed|changed) mmap )", re.MULTILINE
     )
-    scans: ClassVar[bool] = True
 
     def sniff(self, head: bytes) -> Sniff:
         """Sure, too, when a record comes behind other lines of valgrind."""
         found = super().sniff(head)
         return Sniff.YES if found == Sniff.LIKELY and STAMP.match(head) else found
 
-    def scan(self, lines: Lines, regions: Regions) -> tuple[Index, Taken] | None:
+    def scan(self, lines: Lines, regions: Regions) -> list[tuple[Index, Taken]]:
         """Plain loads and stores by map and offset."""
         return scan(lines, regions)
 

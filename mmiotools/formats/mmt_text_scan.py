@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmiotools.formats.line_columns import Lines
-from mmiotools.formats.line_format import Taken
+from mmiotools.formats.line_shapes import Taken
 from mmiotools.formats.mapped import MapRegions
 from mmiotools.formats.text_numbers import (
     LAST,
@@ -31,11 +31,11 @@ _X = u64(0x7878787878787878)
 _LEAST_HEX = np.array([0] * 5 + [16 ** (digits - 1) for digits in range(5, 9)], np.uint64)
 
 
-def scan(lines: Lines, regions: Regions) -> tuple[Index, Taken] | None:
-    """The rows of a block's plain accesses and their fields; None where there are none."""
+def scan(lines: Lines, regions: Regions) -> list[tuple[Index, Taken]]:
+    """The rows of a block's plain accesses and their fields."""
     rows = lines.beginning_with(b"-")
     if not len(rows):
-        return None
+        return []
     words, start, end = lines.words, lines.starts[rows], lines.text_ends[rows]
     text = words.bytes
     good = (text[start + 1] == 0x2D) & (text[end - 1] == 0x20)
@@ -70,7 +70,7 @@ def scan(lines: Lines, regions: Regions) -> tuple[Index, Taken] | None:
     nobody = (length == 4) & (pid == 0)
     good &= ~wrong & (nobody | ((pid > 0) & (pid >= LEAST_DECIMAL[length])))
     if not good.any():
-        return None
+        return []
     maps = number.value[good].view(np.int64)
     columns = {
         "width": ((digits[good] >> 1).astype(np.uint8), None),
@@ -80,4 +80,4 @@ def scan(lines: Lines, regions: Regions) -> tuple[Index, Taken] | None:
         "value": (value[good], None),
         "pid": (pid[good].view(np.int64), ~nobody[good]),
     }
-    return rows[good], Taken(writes[good].astype(np.uint8), columns)
+    return [(rows[good], Taken(writes[good].astype(np.uint8), columns))]

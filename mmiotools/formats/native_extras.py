@@ -6,7 +6,7 @@ fit is named when it is written, not when it is read.
 
 from __future__ import annotations
 
-from mmiotools.formats.extras import EXTRA_TYPES, USUAL_TYPES, extra_fits
+from mmiotools.formats.extras import COLUMNS, EXTRA_TYPES, USUAL_TYPES, extra_fits
 from mmiotools.formats.native_layout import MAX_OBJECTS, pack, unpack
 from mmiotools.formats.native_zstd import Corrupt, expand, squeeze
 from mmiotools.typed import TYPE_CHECKING, Any, Mapping
@@ -22,7 +22,8 @@ MAX_EXTRAS = 1 << 26
 _OBJECT = 9
 
 _UNPACKABLE = (ValueError, TypeError, OverflowError, RecursionError)
-_FLAT = EXTRA_TYPES.keys() - {"meta"}
+_KNOWN = EXTRA_TYPES.keys() | COLUMNS
+_SCALARS = {int, str, bytes, bool, type(None)}
 
 
 def encode(extras: Extras) -> tuple[bytes, Counter[str]]:
@@ -34,7 +35,7 @@ def encode(extras: Extras) -> tuple[bytes, Counter[str]]:
     try:
         packed = pack(fitting)
         # msgpack packs what it will not unpack: too many objects, or nested too deep.
-        if len(packed) > MAX_OBJECTS or any(extra.keys() - _FLAT for extra in fitting.values()):
+        if len(packed) > MAX_OBJECTS or not all(map(_flat, fitting.values())):
             unpack(packed)
     except _UNPACKABLE:
         packed = pack({row: _packable(extra, lost) for row, extra in fitting.items()})
@@ -42,7 +43,15 @@ def encode(extras: Extras) -> tuple[bytes, Counter[str]]:
 
 
 def _well_formed(extra: Mapping[str, Any]) -> bool:
-    return all(extra_fits(name, item) for name, item in extra.items())
+    for name, item in extra.items():
+        usual = type(item) is USUAL_TYPES.get(name) if name in _KNOWN else type(name) is str
+        if not usual and not extra_fits(name, item):
+            return False
+    return True
+
+
+def _flat(extra: Mapping[str, Any]) -> bool:
+    return _SCALARS.issuperset(map(type, extra.values()))
 
 
 def _without_misfits(extra: Mapping[str, Any], lost: Counter[str]) -> dict[str, Any]:
@@ -87,7 +96,17 @@ def decode(payload: bytes, n: int) -> Extras:
 
 def weight(extras: Extras) -> int:
     """About how many bytes the extras are; never less than 9 an object, so that it bounds their number too."""
-    return sum(_weight(extra) for extra in extras.values())
+    total = _OBJECT * len(extras)
+    for extra in extras.values():
+        total += 2 * _OBJECT * len(extra)
+        for name, item in extra.items():
+            kind = type(item)
+            total += len(name) if type(name) is str else 0
+            if kind is str or kind is bytes:
+                total += len(item)
+            elif kind is not int and kind is not bool:
+                total += _weight(item) - _OBJECT
+    return total
 
 
 def _weight(item: Any) -> int:

@@ -8,8 +8,9 @@ import numpy as np
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff, own_spelling
-from mmiotools.formats.line_format import LineFormat, LineWriter, Taken
-from mmiotools.formats.text_numbers import hex_numbers, padded
+from mmiotools.formats.line_format import LineFormat, LineWriter
+from mmiotools.formats.line_shapes import Hole, Shape
+from mmiotools.formats.text_numbers import padded
 from mmiotools.trace.batch import Batch, Regions
 from mmiotools.trace.header import TraceHeader
 from mmiotools.typed import Any, BinaryIO, ClassVar
@@ -20,7 +21,13 @@ _OBJECT = re.compile(
     + rb' *, *"virt_addr" *: *' + _HEX + rb' *, *"size" *: *' + _HEX + rb' *, *"value" *: *' + _HEX
     + rb' *, *"device" *: *"(.*)" *\}[ \t]*+(,?)[ \t]*+$'
 )
-_DIGITS = rb'"0x(' + padded(8) + rb')"'
+#: An object with numbers of eight digits, as far as they fit.
+_SHAPE = Shape(
+    b'\\{ "type": "[RW]", "guest_pc": "0x(?P<pc>%(n)s)", "phys_addr": "0x(?P<addr>%(n)s)", '
+    b'"virt_addr": "0x(?P<virt>%(n)s)", "size": "0x000000[0-9a-f]{2}", "value": "0x(?P<value>%(n)s)", '
+    b'"device": "[ !#-\\[\\]-~]*" \\},' % {b"n": padded(8)},
+    dict.fromkeys(("pc", "addr", "virt", "value"), Hole(8)),
+)
 _FRAME = re.compile(rb"[ \t]*[\[\]][ \t]*$|[ \t]*$")
 _NOBODY = "[NONE]"
 #: How it prints an object; each number has so many digits.
@@ -43,10 +50,7 @@ class Panda(LineFormat):
     records: ClassVar[re.Pattern[bytes]] = re.compile(
         rb'^[ \t]*\{ *"type" *: *"[RW]" *, *"guest_pc" *: *"0x', re.MULTILINE
     )
-    bulk: ClassVar[bytes | None] = (
-        rb'\{ "type": "([RW])", "guest_pc": ' + _DIGITS + rb', "phys_addr": ' + _DIGITS + rb', "virt_addr": ' + _DIGITS
-        + rb', "size": "0x000000([0-9a-f]{2})", "value": ' + _DIGITS + rb', "device": "([ !#-\[\]-~]*)" \},'
-    )
+    shape = _SHAPE
 
     def sniff(self, head: bytes) -> Sniff:
         """Sure when an object follows the opening bracket; an array of nothing may be anybody's."""
@@ -77,21 +81,6 @@ class Panda(LineFormat):
             pc=int(match[2], 16),
             extra=extra,
         )
-
-    def take(self, found: list[tuple[bytes, ...]], regions: Regions) -> Taken:
-        """Objects with numbers of eight digits, as far as they fit."""
-        types, pc, addr, virt, size, value, devices, _ = zip(*found, strict=True)
-        columns: dict[str, Any] = {
-            "width": (hex_numbers(size).astype(np.uint8), None),
-            "addr": (hex_numbers(addr), None),
-            "value": (hex_numbers(value), None),
-            "pc": (hex_numbers(pc), None),
-        }
-        extras: list[dict[str, Any]] = [{"virt": number} for number in hex_numbers(virt).tolist()]
-        for extra, device in zip(extras, devices, strict=True):
-            if device != _NOBODY.encode():
-                extra["device_name"] = device.decode()
-        return Taken(np.array([letter == b"W" for letter in types], np.uint8), columns, extras)
 
     def render(self, event: Event) -> bytes | None:
         """As the plug-in prints all lines but the last, which has no comma."""

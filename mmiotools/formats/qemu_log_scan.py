@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmiotools.events import Event, Kind
-from mmiotools.formats.alike import alike, text_words
+from mmiotools.formats.alike import alike, spread, text_words
 from mmiotools.formats.line_columns import MARGIN, Place, Store, text_ends
 from mmiotools.formats.qemu_events import PORTS, code_of, region_code, single_events, space_of
 from mmiotools.formats.qemu_log_lines import parse_line
@@ -263,10 +263,10 @@ def _assemble(
 ) -> _Fields:
     """What the templates say of lines, added to their own columns. `which` (n,) is the number of a line's template."""
     present: dict[str, Mask] = {}
-    _spread(columns, present, "kind", [event.kind for event in table], np.uint8, which)
-    _spread(columns, present, "width", [event.width for event in table], np.uint8, which)
-    _spread(columns, present, "cpu", [event.cpu for event in table], np.int32, which)
-    _spread(columns, present, "mr", [event.extra.get("mr") for event in table], np.uint64, which)
+    _put(columns, present, "kind", [event.kind for event in table], np.uint8, which)
+    _put(columns, present, "width", [event.width for event in table], np.uint8, which)
+    _put(columns, present, "cpu", [event.cpu for event in table], np.int32, which)
+    _put(columns, present, "mr", [event.extra.get("mr") for event in table], np.uint64, which)
     by_address = np.array([event.addr is not None for event in table])[which]
     for name, mask in (("addr", by_address), ("offset", ~by_address)):
         if mask.any():
@@ -279,7 +279,7 @@ def _assemble(
         codes[at] = _code(table[at // 2], at % 2 == 1, regions)
         if codes[at] is None and table[at // 2].region is not None:
             full.append(at)
-    _spread(columns, present, "region", codes, np.uint32, key)
+    _put(columns, present, "region", codes, np.uint32, key)
     if full:  # the table of regions is: these lines keep their spelling
         kept = ~np.isin(key, full)
         rows, columns = rows[kept], {name: values[kept] for name, values in columns.items()}
@@ -293,17 +293,15 @@ def _code(event: Event, low: bool, regions: Regions) -> int | None:
     return code_of(event.region, space_of(event.region, 0 if low else PORTS), regions)
 
 
-def _spread(
+def _put(
     columns: dict[str, Any], present: dict[str, Mask], name: str, values: list[Any], dtype: Any, which: Index
 ) -> None:
-    """A column from a value for each template; None where it has none."""
-    here = np.array([value is not None for value in values])
-    if here.any():
-        mask = here[which]
-        if mask.any():
-            columns[name] = np.array([value or 0 for value in values], dtype)[which]
-            if not mask.all():
-                present[name] = mask
+    """A column from a value for each template, if any line has it."""
+    found = spread(values, dtype, which)
+    if found is not None:
+        columns[name], mask = found
+        if mask is not None:
+            present[name] = mask
 
 
 class _Lines:

@@ -8,8 +8,8 @@ import numpy as np
 
 from mmiotools.events import NOTHING, Event, Kind
 from mmiotools.formats.base import EVERYTHING, Sniff
-from mmiotools.formats.line_format import LineFormat, Taken
-from mmiotools.formats.text_numbers import hex_numbers
+from mmiotools.formats.line_format import LineFormat
+from mmiotools.formats.line_shapes import Hole, Numbers, Shape
 from mmiotools.trace.batch import Regions
 from mmiotools.typed import Any, ClassVar, NDArray
 
@@ -25,7 +25,27 @@ _ACCESS = re.compile(
     + rb"(?: \((.*)\))?, (returned|value) 0x([0-9a-fA-F]{1,16})(\.?)$"
 )
 _SEEMS = re.compile(rb"(?:\] |: )(?:Read" + _TYPE + rb" from|Write" + _TYPE + rb" to) 0x")
-_HEX = rb"(0|[1-9A-F][0-9A-F]{0,15})"
+#: An access by a CPU, at level INFO.
+_INFO = (
+    rb"(?P<hours>[01]\d|2[0-3]):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)\.(?P<rest>\d{4}) \[INFO\] [!-9;-~]+: "
+    rb"\[[ -9;-Z^-~]+: 0x(?P<pc>%(n)s)\] (?P<read>Read)?(?(read)|Write)(?:Byte|UInt16|UInt32|UInt64) (?(read)from|to) "
+    rb"0x(?P<offset>%(n)s) \([ -(*-~]*\), (?(read)returned|value) 0x(?P<value>%(n)s)"
+    % {b"n": rb"(?:0|[1-9A-F][0-9A-F]{0,15})"}
+)
+_CLOCK = ("hours", "minutes", "seconds", "rest")
+_HOLES = {
+    **dict.fromkeys(_CLOCK, Hole(4, 10)),
+    **dict.fromkeys(("pc", "offset", "value"), Hole(1, upper=True)),
+}
+
+
+def _of_day(numbers: dict[str, Numbers]) -> NDArray[np.bool_]:
+    """Nanoseconds since midnight of hours, minutes, seconds and ten thousandths of them."""
+    hours, minutes, seconds, rest = (numbers.pop(name).value.astype(np.int64) for name in _CLOCK)
+    time = ((hours * 60 + minutes) * 60 + seconds) * 1_000_000_000 + rest * _DECISECOND
+    whole = np.ones(len(time), np.bool_)
+    numbers["time"] = Numbers(whole, time.view(np.uint64), hours)
+    return np.asarray((hours < 24) & (minutes < 60) & (seconds < 60), np.bool_)
 
 
 class Renode(LineFormat):
@@ -47,11 +67,7 @@ class Renode(LineFormat):
         rb"(?:Read" + _TYPE + rb" from|Write" + _TYPE + rb" to) 0x",
         re.MULTILINE,
     )
-    bulk: ClassVar[bytes | None] = (
-        rb"((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{4}) \[INFO\] ([!-9;-~]+): \[([ -9;-Z^-~]+): 0x" + _HEX
-        + rb"\] (Read)?(?(5)|Write)" + _TYPE + rb" (?(5)from|to) 0x" + _HEX
-        + rb" \(([ -(*-~]*)\), (?(5)returned|value) 0x" + _HEX
-    )
+    shape = Shape(_INFO, _HOLES, _of_day)
 
     def sniff(self, head: bytes) -> Sniff:
         """As for every log; a head without an access may still be the beginning of a Renode log."""
@@ -59,22 +75,6 @@ class Renode(LineFormat):
         if found == Sniff.LIKELY and _BEGIN.match(head):
             return Sniff.YES
         return Sniff.MAYBE if found == Sniff.NO and _BEGIN.match(head) else found
-
-    def take(self, found: list[tuple[bytes, ...]], regions: Regions) -> Taken:
-        """Accesses by a CPU, at level INFO."""
-        time, names, cpus, pc, reads, types, offset, registers, value, _ = zip(*found, strict=True)
-        codes = {name: regions.code(_text(name)) for name in set(names)}
-        shared = {pair: _said(*pair) for pair in set(zip(cpus, registers, strict=True))}
-        columns: dict[str, Any] = {
-            "time": (_times(time), None),
-            "width": (np.array([_WIDTHS[name] for name in types], np.uint8), None),
-            "region": (np.array([codes[name] for name in names], np.uint32), None),
-            "offset": (hex_numbers(offset), None),
-            "value": (hex_numbers(value), None),
-            "pc": (hex_numbers(pc), None),
-        }
-        kind = np.array([not read for read in reads], np.uint8)
-        return Taken(kind, columns, [shared[pair] for pair in zip(cpus, registers, strict=True)])
 
     def parse(self, line: bytes, regions: Regions) -> Event | str | None:
         """An access; all else that Renode logs is a note."""
@@ -133,15 +133,6 @@ def _said(cpu: bytes | None, register: bytes | None) -> Any:
     if register is not None:
         extra["register"] = _text(register)
     return extra or NOTHING
-
-
-def _times(stamps: tuple[bytes, ...]) -> NDArray[np.int64]:
-    """Nanoseconds since midnight of `HH:MM:SS.ffff`."""
-    figures = np.frombuffer(b"".join(stamps), np.uint8).reshape(-1, 13).astype(np.int64) - ord("0")
-    weights = np.array([36000, 3600, 0, 600, 60, 0, 10, 1, 0, 0, 0, 0, 0]) * 10_000
-    weights[9:] = [1000, 100, 10, 1]
-    times: NDArray[np.int64] = figures @ weights * _DECISECOND
-    return times
 
 
 FORMAT = Renode()

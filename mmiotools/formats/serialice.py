@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
-
 from mmiotools.events import Event, Kind
 from mmiotools.formats.base import EVERYTHING
-from mmiotools.formats.line_format import LineFormat, Taken
-from mmiotools.formats.text_numbers import hex_numbers, padded
+from mmiotools.formats.line_format import LineFormat
+from mmiotools.formats.line_shapes import Hole, Shape
+from mmiotools.formats.text_numbers import padded
 from mmiotools.trace.batch import Regions
 from mmiotools.typed import Any, ClassVar
 
@@ -24,8 +23,15 @@ _MSR = re.compile(
 _SEEMS = re.compile(
     _PREFIX + rb"(?:IO:[ \t]+(?:in|out)(?:b|w|l|$)|MEM:[ \t]+(?:read|write)(?:b|w|l|$)|CPU MSR:[ \t]+\[)"
 )
-_FOUR, _LONG = padded(4), padded(8)
-_ID = rb"(" + padded(4, 8) + rb")"
+#: Accesses to memory and to ports of up to four bytes.
+_SHAPE = Shape(
+    rb"(?P<parent>%(id)s)\.(?P<id>%(id)s)    [RI.][H.][Q.][UDF.]    \[(?P<cs>%(four)s):(?P<pc>%(four)s)\]   "
+    rb"(?:(?P<mem>MEM): (?:(?P<read> read)|write)|IO: (?:(?P<in> in)|out))(?:(?P<byte>b)|(?P<word>w)|l) "
+    rb"(?(mem)(?P<addr>%(eight)s)|(?P<offset>%(four)s)) (?(read)=>|(?(in)=>|<=)) "
+    rb"(?P<value>(?(byte)[0-9a-f]{2}|(?(word)[0-9a-f]{4}|[0-9a-f]{8})))"
+    % {b"id": padded(4, 8), b"four": padded(4), b"eight": padded(8)},
+    {**dict.fromkeys(("parent", "id", "cs", "pc", "offset"), Hole(4)), "addr": Hole(8), "value": Hole(16)},
+)
 _WIDTHS = {b"b": 1, b"w": 2, b"l": 4, b"ll": 8}
 _SUFFIXES = {width: suffix.decode() for suffix, width in _WIDTHS.items()}
 _PORTS, _MSRS = "io", "msr"
@@ -47,30 +53,7 @@ class SerialIce(LineFormat):
         re.MULTILINE,
     )
 
-    # Groups 6 to 10 are there in an access to memory, in one that reads, and in one of a byte or of two.
-    bulk: ClassVar[bytes | None] = (
-        _ID + rb"\." + _ID + rb"    ([RI.][H.][Q.][UDF.])    \[(" + _FOUR + rb"):(" + _FOUR + rb")\]   "
-        rb"(?:(MEM): (?:( read)|write)|IO: (?:( in)|out))(?:(b)|(w)|l) ((?(6)" + _LONG + rb"|" + _FOUR
-        + rb")) (?(7)=>|(?:(?(8)=>|<=))) ((?(9)[0-9a-f]{2}|(?:(?(10)[0-9a-f]{4}|[0-9a-f]{8}))))"
-    )
-
-    def take(self, found: list[tuple[bytes, ...]], regions: Regions) -> Taken:
-        """Accesses to memory and to ports of up to four bytes."""
-        parent, number, flags, cs, pc, memory, loads, ins, one, two, places, value, _ = zip(*found, strict=True)
-        where, in_memory = hex_numbers(places), np.array([bool(word) for word in memory])
-        columns: dict[str, Any] = {
-            "width": (np.array([1 if b else 2 if w else 4 for b, w in zip(one, two, strict=True)], np.uint8), None),
-            "addr": (where, in_memory),
-            "value": (hex_numbers(value), None),
-            "pc": (hex_numbers(pc), None),
-        }
-        if not in_memory.all():
-            code = np.full(len(found), regions.code(_PORTS, "port"), np.uint32)
-            columns |= {"region": (code, ~in_memory), "offset": (where, ~in_memory)}
-        kind = np.array([not (load or get) for load, get in zip(loads, ins, strict=True)], np.uint8)
-        who = list(zip(parent, number, flags, cs, strict=True))
-        shared = {one: _said(*one) for one in set(who)}
-        return Taken(kind, columns, [shared[one] for one in who])
+    shape = _SHAPE
 
     def parse(self, line: bytes, regions: Regions) -> Event | str | None:
         """An access of firmware to a port, to memory or to an MSR; CPUID and decoded lines are notes."""

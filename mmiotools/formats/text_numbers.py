@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmiotools.trace.arrays import flatnonzero
-from mmiotools.typed import Any, NamedTuple, NDArray, Sequence
+from mmiotools.typed import Any, NamedTuple, NDArray
 
 U64 = NDArray[np.uint64]
 Index = NDArray[np.int64]
@@ -29,8 +29,8 @@ LAST = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 _LEAST_HEX = np.array([0, 0] + [16 ** (n - 1) for n in range(2, 17)], np.uint64)
 LEAST_DECIMAL = np.array([0, 0] + [10 ** (n - 1) for n in range(2, 9)], np.uint64)
 
-_B01, _B06, _B0F, BLANKS, _B30, _B70, _B76, _B78, _B80 = map(
-    _every, (0x01, 0x06, 0x0F, 0x20, 0x30, 0x70, 0x76, 0x78, 0x80)
+_B01, _B06, _B0F, BLANKS, _B30, _B40, _B70, _B76, _B78, _B80 = map(
+    _every, (0x01, 0x06, 0x0F, 0x20, 0x30, 0x40, 0x70, 0x76, 0x78, 0x80)
 )
 _u4, _u6, U7, U8, _u9, U16, U32, _u39, U64_BITS = map(u64, (4, 6, 7, 8, 9, 16, 32, 39, 64))
 _EVEN_BYTES, _EVEN_PAIRS = u64(0x00FF00FF00FF00FF), u64(0x0000FFFF0000FFFF)
@@ -42,12 +42,6 @@ def padded(least: int, most: int = 16) -> bytes:
     beyond.
     """
     return rb"(?:[0-9a-f]{%d}|[1-9a-f][0-9a-f]{%d,%d})" % (least, least, most - 1)
-
-
-def hex_numbers(digits: Sequence[bytes]) -> U64:
-    """Hexadecimal numbers of at most 16 digits each, nothing but digits; those without any are 0; (n,)."""
-    whole = b"".join([one.rjust(16, b"0") for one in digits])
-    return np.frombuffer(bytes.fromhex(whole.decode()), ">u8").astype(np.uint64)
 
 
 def characters(text: bytes) -> np.uint64:
@@ -274,6 +268,31 @@ def decimal_behind(words: Words, end: Index, lead: bytes) -> _Field:
     digits = count_digits(place)
     value, wrong = decimal_words(word, (place >> U7) - u64(1))
     return _Field(value, end - digits - 1, ~wrong & (digits > 0) & (digits < 8))
+
+
+def numbers_at(words: Words, end: Index, digits: Index, base: int = 16, *, upper: bool = False) -> tuple[U64, Mask]:
+    """Numbers of 1 to 16 digits, (n,), that end before each position; and which have other characters than digits
+    there. Letters are lower case, or all `upper` case.
+    """
+    value, wrong = _digits(words.before(end), LAST[np.minimum(digits, 8)], base, upper)
+    longer = flatnonzero(digits > 8)
+    if len(longer):
+        high, bad = _digits(words.before(end[longer] - 8), LAST[digits[longer] - 8], base, upper)
+        value[longer] += high * u64(base**8)
+        wrong[longer] |= bad
+    return value, wrong
+
+
+def _digits(word: U64, keep: U64, base: int, upper: bool) -> tuple[U64, Mask]:
+    if base == 10:
+        return decimal_words(word, keep)
+    if not upper:
+        return hex_words(word, keep)
+    # The bit that makes a letter lower case, of the characters that are letters.
+    bit = (word & _B40) >> u64(1)
+    value, wrong = hex_words(word | bit, keep)
+    wrong |= word & bit & keep != 0
+    return value, wrong
 
 
 def blanks_before(words: Words, end: Index) -> Index:

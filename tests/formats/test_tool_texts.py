@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mmiotools.errors import FormatError, UsageError
 from mmiotools.events import Event, Kind
-from mmiotools.formats import FORMATS, PLAIN_SUFFIXES, format_for_path
+from mmiotools.formats import FORMATS, PLAIN_SUFFIXES, format_for_path, line_shapes
 from mmiotools.formats.base import Sniff, read_all
 from mmiotools.formats.json_objects import LONGEST, PIECE, pieces
 from mmiotools.formats.line_format import LineFormat
@@ -115,18 +115,44 @@ BULK = {
 }
 
 
+#: Lines as tools write them, of a number and a value.
+USUAL = {
+    "renode": "11:43:39.{0:04} [INFO] uart0: [cpu: 0x80{0:X}] ReadUInt32 from 0x{0:X} (Mode), returned 0x{1:X}".format,
+    "panda": '{{ "type": "W", "guest_pc": "0x{0:08x}", "phys_addr": "0x{0:08x}", "virt_addr": "0x{1:08x}", '
+    '"size": "0x00000004", "value": "0x{1:08x}", "device": "e1000-mmio" }},'.format,
+    "serialice": "{0:04x}.{0:04x}    RH..    [f000:{0:04x}]   MEM: writel {0:08x} <= {1:08x}".format,
+    "conware": "READ\t{0}\t0x400e0a00\t{1:08x}\t\t0x080180\t4\t{0}.25\tSimpleStorageModel".format,
+}
+
+
 @pytest.mark.parametrize(("name", "line"), BULK.items(), ids=BULK)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_bulk_and_single_lines_agree(name: str, line: st.SearchStrategy[str], data: st.DataObject) -> None:
     dialect = FORMATS.get(name)
     assert isinstance(dialect, LineFormat)
     lines = [one.encode() for one in data.draw(st.lists(line, min_size=1, max_size=12))]
-    together = read(name, b"".join([b"# padding\n" * 12, *lines]))[1][12:]
+    # The same with other digits: they have their numbers at the same places.
+    for digits in data.draw(st.lists(st.permutations(b"0123456789abcdef"), max_size=4)):
+        lines += [one.translate(bytes.maketrans(b"0123456789abcdef", bytes(digits))) for one in lines[:12]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line_shapes, "_WORTHWHILE", data.draw(st.sampled_from([1, 4])))
+        patch.setattr(line_shapes, "_TOGETHER", data.draw(st.sampled_from([5, 1 << 13])))
+        together = read(name, b"".join([b"# padding\n" * 12, *lines]))[1][12:]
     alone = []
     for number, one in enumerate(lines, 13):
         alone.append(dialect._alone(one[:-1], number, Regions()))
     assert together == read_all(iter([Batch.from_events(alone)]))
+
+
+@pytest.mark.parametrize("name", ["renode", "panda", "serialice", "conware"])
+def test_most_lines_are_read_together(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LineFormat, "_alone", lambda *_: Event(Kind.NOTE))
+    values = [n * 0x01F3_A7B5 % (1 << 32) for n in range(1, 200)]
+    lines = [USUAL[name](n, value).encode() + b"\n" for n, value in enumerate(values)]
+    events = read(name, b"".join([b"# padding\n" * 12, *lines]))[1]
+    assert [event.kind for event in events[:12]] == [Kind.NOTE] * 12
+    assert [event.value for event in events[12:]] == values
 
 
 # -- single formats ---------------------------------------------------------------------------------------------------
