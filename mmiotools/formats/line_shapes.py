@@ -15,7 +15,7 @@ import numpy as np
 
 from mmiotools.events import NUMERIC_FIELDS, Event, Kind
 from mmiotools.formats.alike import alike, spread, text_words
-from mmiotools.formats.line_columns import MARGIN, Lines
+from mmiotools.formats.line_columns import Lines
 from mmiotools.formats.text_numbers import U64, Index, Mask, Words, numbers_at
 from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import DTYPES, EOL_CRLF, Regions
@@ -75,7 +75,8 @@ class Shape(NamedTuple):
 def scan(lines: Lines, shape: Shape, parse: Parse, regions: Regions) -> list[tuple[Index, Taken]]:
     """The rows of those lines that are of a shape, and what they are; rows ascend."""
     size = lines.text_ends - lines.starts
-    rows = flatnonzero((lines.starts >= MARGIN) & (size >= _SHORTEST) & (size <= _LONGEST))
+    # All that is looked at of a line, as far to the left as of the longest, lies in the block.
+    rows = flatnonzero((lines.text_ends >= _LONGEST) & (size >= _SHORTEST) & (size <= _LONGEST))
     if len(rows) < _WORTHWHILE:
         return []
     any_digit = Words(lines.block.translate(_ANY_DIGIT))

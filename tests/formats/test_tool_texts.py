@@ -138,11 +138,20 @@ def test_bulk_and_single_lines_agree(name: str, line: st.SearchStrategy[str], da
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(line_shapes, "_WORTHWHILE", data.draw(st.sampled_from([1, 4])))
         patch.setattr(line_shapes, "_TOGETHER", data.draw(st.sampled_from([5, 1 << 13])))
-        together = read(name, b"".join([b"# padding\n" * 12, *lines]))[1][12:]
+        before = data.draw(st.sampled_from([0, 30]))
+        together = read(name, b"".join([b"# padding\n" * before, *lines]))[1][before:]
     alone = []
-    for number, one in enumerate(lines, 13):
+    for number, one in enumerate(lines, before + 1):
         alone.append(dialect._alone(one[:-1], number, Regions()))
     assert together == read_all(iter([Batch.from_events(alone)]))
+
+
+def test_what_begins_a_block_is_not_taken_for_what_ends_it() -> None:
+    usual = [USUAL["renode"](n, n) for n in range(100, 200)]
+    first, long = usual[-1].replace("uart0", "uart1"), usual[0].replace("uart0", "u" * 100)
+    for before in range(90, 180):
+        text = "\n".join(["#" * before, first, long, *usual, ""]).encode()
+        assert [event.region for event in read("renode", text)[1][1:4]] == ["uart1", "u" * 100, "uart0"], before
 
 
 @pytest.mark.parametrize("name", ["renode", "panda", "serialice", "conware"])
@@ -150,9 +159,9 @@ def test_most_lines_are_read_together(name: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(LineFormat, "_alone", lambda *_: Event(Kind.NOTE))
     values = [n * 0x01F3_A7B5 % (1 << 32) for n in range(1, 200)]
     lines = [USUAL[name](n, value).encode() + b"\n" for n, value in enumerate(values)]
-    events = read(name, b"".join([b"# padding\n" * 12, *lines]))[1]
-    assert [event.kind for event in events[:12]] == [Kind.NOTE] * 12
-    assert [event.value for event in events[12:]] == values
+    events = read(name, b"".join([b"# padding\n" * 30, *lines]))[1]
+    assert [event.kind for event in events[:30]] == [Kind.NOTE] * 30
+    assert [event.value for event in events[30:]] == values
 
 
 # -- single formats ---------------------------------------------------------------------------------------------------
