@@ -169,17 +169,19 @@ common_ends(PyObject *self, PyObject *args)
  */
 typedef struct {
     uint64_t *rows, *masks;
-    int32_t *slots;
-    size_t words, mask_of_slot;
+    int32_t *slots; /* a hash table of 1 << bits, at most half full */
+    size_t words;
+    uint64_t odd; /* to hash with */
+    int bits;
 } Table;
 
 /* The slot of a key: an index into a, of the first one like it, or -1 where it is free. */
 static inline int32_t *
 slot_of(const Table *table, const uint64_t *a, uint64_t key)
 {
-    size_t at = (key ^ key >> 29) & table->mask_of_slot;
+    size_t at = (size_t)(mixed(key, table->odd) >> (64 - table->bits));
     while (table->slots[at] >= 0 && a[table->slots[at]] != key)
-        at = (at + 1) & table->mask_of_slot;
+        at = (at + 1) & (((size_t)1 << table->bits) - 1);
     return &table->slots[at];
 }
 
@@ -222,7 +224,7 @@ common_subsequence(PyObject *self, PyObject *args)
     PyObject *objects[4];
     Buffers buffers = {.held = 0};
     void *memory[4];
-    Table table = {NULL, NULL, NULL, 1, 1};
+    Table table = {.odd = salted(0x9E3779B97F4A7C15u), .bits = 1};
     Py_ssize_t found = 0;
     (void)self;
     if (!PyArg_ParseTuple(args, "OOOO", &objects[0], &objects[1], &objects[2], &objects[3]))
@@ -238,17 +240,17 @@ common_subsequence(PyObject *self, PyObject *args)
     const uint64_t *a = memory[0], *b = memory[1];
     int64_t *left = memory[2], *right = memory[3];
     table.words = n / 64 + 1;
-    while (table.mask_of_slot < 2 * n)
-        table.mask_of_slot = 2 * table.mask_of_slot + 1;
+    while ((size_t)1 << table.bits <= 2 * n)
+        table.bits++;
     if (n <= INT32_MAX / 4 && m < PY_SSIZE_T_MAX / 8 / table.words) {
         table.rows = malloc((m + 1) * table.words * 8);
         table.masks = calloc(n + 1, table.words * 8);
-        table.slots = malloc((table.mask_of_slot + 1) * sizeof *table.slots);
+        table.slots = malloc(sizeof *table.slots << table.bits);
     }
     good = table.rows != NULL && table.masks != NULL && table.slots != NULL;
     if (good) {
         Py_BEGIN_ALLOW_THREADS
-        memset(table.slots, 255, (table.mask_of_slot + 1) * sizeof *table.slots);
+        memset(table.slots, 255, sizeof *table.slots << table.bits);
         fill_rows(&table, a, n, b, m);
         size_t i = n, j = m;
 #define GROWS_NOT(i, j) (table.rows[(j) * table.words + ((i) - 1) / 64] >> ((i) - 1) % 64 & 1)

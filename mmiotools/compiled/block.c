@@ -64,6 +64,7 @@ struct Block {
     Kept kept[MOST_BITMAPS];
     Stored stored[KNOWN];
     uint8_t decoded[KNOWN];
+    int busy; /* something is being decoded, for which Python is called */
     void *lists[MOST_LISTS];
     int listed;
 };
@@ -741,18 +742,33 @@ decode(Block *block, int which)
     return take_codes(block, entry, payload, to);
 }
 
+/* Makes the addresses ready, and a column where `which` is not negative; 0 with an exception set. */
+static int
+decode_once(Block *block, int which)
+{
+    if (which >= 0 && block->decoded[which])
+        return 1;
+    if (block->busy) {
+        PyErr_SetString(PyExc_RuntimeError, "another thread is decoding this block");
+        return 0;
+    }
+    block->busy = 1;
+    /* Addresses that cannot be are told, whoever needs them. */
+    const int good = take_addresses(block) && (which < 0 || decode(block, which));
+    block->busy = 0;
+    if (good && which >= 0)
+        block->decoded[which] = 1;
+    return good;
+}
+
 int
 block_column(Block *block, int which, const Stored **to)
 {
     *to = NULL;
     if (!block->known[which])
         return 1;
-    if (!block->decoded[which]) {
-        /* Addresses that cannot be are told, whoever needs them. */
-        if (!take_addresses(block) || !decode(block, which))
-            return 0;
-        block->decoded[which] = 1;
-    }
+    if (!decode_once(block, which))
+        return 0;
     *to = &block->stored[which];
     return 1;
 }
@@ -805,7 +821,7 @@ block_addresses(PyObject *self, PyObject *capsule)
     Py_ssize_t n;
     Block *block = block_of(capsule, &n);
     (void)self;
-    if (!block || !take_addresses(block))
+    if (!block || !decode_once(block, -1))
         return NULL;
     if (!block->has_addresses)
         return Py_NewRef(Py_None);

@@ -12,13 +12,20 @@ typedef struct {
     int32_t here, there;
 } Place;
 
+/* A hash table of 1 << bits of them, at most half full. */
+typedef struct {
+    Place *slots;
+    uint64_t odd; /* to hash with */
+    int bits;
+} Places;
+
 static inline Place *
-place_of(Place *table, size_t mask, uint64_t hash)
+place_of(const Places *table, uint64_t hash)
 {
-    size_t at = (hash ^ hash >> 29) & mask;
-    while (table[at].here && table[at].hash != hash)
-        at = (at + 1) & mask;
-    return &table[at];
+    size_t at = (size_t)(mixed(hash, table->odd) >> (64 - table->bits));
+    while (table->slots[at].here && table->slots[at].hash != hash)
+        at = (at + 1) & (((size_t)1 << table->bits) - 1);
+    return &table->slots[at];
 }
 
 /* rank_pairs(a, b, limit, left, right) -> pairs
@@ -42,12 +49,12 @@ rank_pairs(PyObject *self, PyObject *args)
     int64_t *left = b == NULL ? NULL : hold(&buffers, objects[2], shorter, 8, 1);
     int64_t *right = left == NULL ? NULL : hold(&buffers, objects[3], shorter, 8, 1);
     int good = right != NULL;
-    size_t mask = 1;
-    while (mask < 2 * (size_t)count_b)
-        mask = 2 * mask + 1;
-    Place *table = good ? calloc(mask + 1, sizeof *table) : NULL;
+    Places table = {.odd = salted(0x9E3779B97F4A7C15u), .bits = 1};
+    while ((size_t)1 << table.bits <= 2 * (size_t)count_b)
+        table.bits++;
+    table.slots = good ? calloc((size_t)1 << table.bits, sizeof *table.slots) : NULL;
     int64_t *next = good ? malloc(((size_t)count_b + 1) * sizeof *next) : NULL;
-    if (good && (table == NULL || next == NULL || limit < 1 || limit == INT32_MAX)) {
+    if (good && (table.slots == NULL || next == NULL || limit < 1 || limit == INT32_MAX)) {
         if (limit < 1 || limit == INT32_MAX)
             PyErr_SetString(PyExc_ValueError, "no such limit");
         else
@@ -57,18 +64,18 @@ rank_pairs(PyObject *self, PyObject *args)
     if (good) {
         Py_BEGIN_ALLOW_THREADS
         for (int64_t j = count_b - 1; j >= 0; j--) {
-            Place *place = place_of(table, mask, b[j]);
+            Place *place = place_of(&table, b[j]);
             next[j] = place->here ? place->next : -1;
             place->hash = b[j];
             place->next = j;
             place->here += place->here <= limit;
         }
         for (int64_t i = 0; i < count_a; i++) {
-            Place *place = place_of(table, mask, a[i]);
+            Place *place = place_of(&table, a[i]);
             place->there += place->there <= limit;
         }
         for (int64_t i = 0; i < count_a; i++) {
-            Place *place = place_of(table, mask, a[i]);
+            Place *place = place_of(&table, a[i]);
             if (!place->here || place->here != place->there || place->here > limit || place->next < 0)
                 continue;
             left[found] = i;
@@ -77,7 +84,7 @@ rank_pairs(PyObject *self, PyObject *args)
         }
         Py_END_ALLOW_THREADS
     }
-    free(table);
+    free(table.slots);
     free(next);
     let_go(&buffers);
     return good ? PyLong_FromSsize_t(found) : NULL;

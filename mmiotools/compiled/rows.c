@@ -182,11 +182,11 @@ typedef struct {
  * stack gets, 0 with an exception set.
  */
 static Py_ssize_t
-hold_steps(Buffers *buffers, PyObject *list, Py_ssize_t width, Step *steps, Py_ssize_t count)
+hold_steps(Buffers *buffers, PyObject *tuple, Py_ssize_t width, Step *steps, Py_ssize_t count)
 {
     Py_ssize_t depth = 0, deepest = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *item = PyList_GetItem(list, i), *lows, *highs;
+        PyObject *item = PyTuple_GetItem(tuple, i), *lows, *highs;
         unsigned long long mask, flip;
         if (PyLong_Check(item)) {
             long action = PyLong_AsLong(item);
@@ -289,7 +289,7 @@ list_rows(const uint8_t *chosen, Py_ssize_t n, char *out)
 static PyObject *
 pick_rows(PyObject *self, PyObject *args)
 {
-    PyObject *capsule, *names, *list, *mask_object, *answer = NULL;
+    PyObject *capsule, *names, *list, *mask_object, *tuple, *answer = NULL;
     Py_ssize_t n, found = 0, deepest = 0;
     const Stored *columns[MOST_COLUMNS];
     uint8_t *stack = NULL;
@@ -298,11 +298,13 @@ pick_rows(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "OO!O!O", &capsule, &PyTuple_Type, &names, &PyList_Type, &list, &mask_object))
         return NULL;
     Block *block = block_of(capsule, &n);
-    if (!block)
+    /* Others may change the list while the block is decoded. */
+    if (!block || !(tuple = PyList_AsTuple(list)))
         return NULL;
-    Py_ssize_t width = PyTuple_Size(names), count = PyList_Size(list);
+    Py_ssize_t width = PyTuple_Size(names), count = PyTuple_Size(tuple);
     if (width > MOST_COLUMNS || count > MOST_STEPS) {
         PyErr_SetString(PyExc_ValueError, "too many columns or steps");
+        Py_DECREF(tuple);
         return NULL;
     }
     Buffers buffers = {.held = 0};
@@ -312,7 +314,7 @@ pick_rows(PyObject *self, PyObject *args)
         int which = column_named(PyTuple_GetItem(names, i));
         good = which >= 0 && block_column(block, which, &columns[i]);
     }
-    good = good && (deepest = hold_steps(&buffers, list, width, steps, count)) > 0;
+    good = good && (deepest = hold_steps(&buffers, tuple, width, steps, count)) > 0;
     if (good && !(stack = malloc((size_t)(deepest * n + 1)))) {
         PyErr_NoMemory();
         good = 0;
@@ -334,6 +336,7 @@ pick_rows(PyObject *self, PyObject *args)
     }
     free(stack);
     let_go(&buffers);
+    Py_DECREF(tuple);
     return answer;
 }
 
@@ -450,11 +453,11 @@ typedef struct {
     Py_ssize_t *length;
 } Between;
 
-/* Holds them; their rows are of a block of n. 0 with an exception set. */
+/* Holds them, as long as the tuple is there; their rows are of a block of n. 0 with an exception set. */
 static int
 hold_between(Buffers *buffers, PyObject *rows, PyObject *lines, Py_ssize_t n, Between *to)
 {
-    *to = (Between){.count = PyList_Size(lines)};
+    *to = (Between){.count = PyTuple_Size(lines)};
     if (!hold_rows(buffers, rows, to->count, n, &to->rows))
         return 0;
     to->text = malloc((size_t)(to->count + 1) * sizeof *to->text);
@@ -465,7 +468,7 @@ hold_between(Buffers *buffers, PyObject *rows, PyObject *lines, Py_ssize_t n, Be
     }
     for (Py_ssize_t i = 0; i < to->count; i++) {
         char *text;
-        if (PyBytes_AsStringAndSize(PyList_GetItem(lines, i), &text, &to->length[i]))
+        if (PyBytes_AsStringAndSize(PyTuple_GetItem(lines, i), &text, &to->length[i]))
             return 0;
         to->text[i] = (const uint8_t *)text;
     }
@@ -559,21 +562,23 @@ print_accesses(uint64_t *const numbers[PRINTED], uint8_t *const has[PRINTED], Py
  * too little room: LINE_MOST bytes a row, and the lines, surely do
  *
  * Prints rows of a block as `print_rows` does. The rows `between`, as many as there are `lines`, have these instead, whether
- * they are among the others or not. Raises ValueError as pick_rows does.
+ * they are among the others or not. What is in `out` behind the bytes written means nothing. Raises ValueError as pick_rows
+ * does.
  */
 static PyObject *
 print_picked(PyObject *self, PyObject *args)
 {
-    PyObject *capsule, *rows_object, *between_rows, *lines, *to;
+    PyObject *capsule, *rows_object, *between_rows, *list, *lines, *to;
     Py_ssize_t n, count, written = NOT_PLAIN, size = 0;
     const int32_t *rows;
     const Stored *columns[PRINTED];
     uint8_t *room = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOnOO!O", &capsule, &rows_object, &count, &between_rows, &PyList_Type, &lines, &to))
+    if (!PyArg_ParseTuple(args, "OOnOO!O", &capsule, &rows_object, &count, &between_rows, &PyList_Type, &list, &to))
         return NULL;
     Block *block = block_of(capsule, &n);
-    if (!block)
+    /* Others may change the list while the block is decoded. */
+    if (!block || !(lines = PyList_AsTuple(list)))
         return NULL;
     Buffers buffers = {.held = 0};
     Between between;
@@ -624,6 +629,7 @@ print_picked(PyObject *self, PyObject *args)
     free(between.text);
     free(between.length);
     let_go(&buffers);
+    Py_DECREF(lines);
     return good ? PyLong_FromSsize_t(written) : NULL;
 }
 

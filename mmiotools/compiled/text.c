@@ -409,11 +409,11 @@ tally_lines(PyObject *self, PyObject *args)
         return NULL;
     Buffers buffers = {.held = 0};
     const uint8_t *text = hold(&buffers, block, 0, 1, 0);
-    int64_t *others = text && room <= PY_SSIZE_T_MAX / 24 ? hold(&buffers, to_others, room * 3, 8, 1) : NULL;
+    int64_t *others = text && room >= 0 && room <= PY_SSIZE_T_MAX / 24 ? hold(&buffers, to_others, room * 3, 8, 1) : NULL;
     int64_t *times = others ? hold(&buffers, to_times, 6, 8, 1) : NULL;
     int good = times != NULL;
     if (!good && !PyErr_Occurred())
-        PyErr_SetString(PyExc_ValueError, "too much room");
+        PyErr_SetString(PyExc_ValueError, "no such room");
     if (good && (at < 0 || at > buffers.views[0].len)) {
         PyErr_SetString(PyExc_ValueError, "outside the block");
         good = 0;

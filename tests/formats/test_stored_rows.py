@@ -225,6 +225,50 @@ def test_lines_stand_between_those_of_accesses(fast: Any, gaps: bool) -> None:
 
 
 @needs_engine
+def test_what_is_asked_for_may_be_changed_while_a_block_is_decoded() -> None:
+    fast = compiled()
+    assert fast is not None
+    numbers: Columns = {"kind": [0, 1, 0, 1], "addr": [4, 5, 6, 7]}
+    head, body = block(4, numbers, dict.fromkeys(numbers, PLAIN))
+    asked: list[Any] = []
+
+    def expand(frame: bytes) -> bytes:
+        asked.clear()
+        return expand_whole(frame)
+
+    def stored() -> Any:
+        return fast.read_parts(pack(head), pack(body), 4, 1, expand, zlib.crc32)
+
+    asked[:] = [(0, 2**64 - 1, 0, array("Q", [5]), array("Q", [6]))]
+    assert fast.pick_rows(stored(), ("addr",), asked, None) == array("i", [1, 2]).tobytes()
+    assert not asked
+    asked[:] = [b"a" * 3000, b"b" * 3000]
+    out = bytearray(9999)
+    assert fast.print_picked(stored(), array("i"), 0, array("i", [0, 2]), asked, out) == 6000
+    assert not asked and out[:6000] == b"a" * 3000 + b"b" * 3000
+
+
+@needs_engine
+def test_a_block_that_is_being_decoded_is_not_decoded_again() -> None:
+    fast = compiled()
+    assert fast is not None
+    head, body = block(4, {"kind": [0, 1, 0, 1], "addr": [4, 5, 6, 7]}, {"kind": PLAIN, "addr": PLAIN})
+    problems = []
+
+    def expand(frame: bytes) -> bytes:
+        if not problems:
+            problems.append(None)
+            with pytest.raises(RuntimeError, match="another thread") as caught:
+                fast.take_rows(stored, ("kind",), None)
+            problems[0] = caught.value
+        return expand_whole(frame)
+
+    stored = fast.read_parts(pack(head), pack(body), 4, 1, expand, zlib.crc32)
+    taken = fast.take_rows(stored, ("addr",), None)
+    assert problems[0] is not None and fast.take_rows(stored, ("addr",), None) == taken
+
+
+@needs_engine
 def test_who_asks_for_what_makes_no_sense_is_refused() -> None:
     fast = compiled()
     assert fast is not None
