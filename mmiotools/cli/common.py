@@ -203,7 +203,7 @@ class Sink:
         """Finish the format; say what it could not hold. Raises TargetCannotHold when `strict`."""
         self._writer.close()
         if self._writer.lost:
-            what = ", ".join(f"{phrase} ({count})" for phrase, count in self._writer.lost.items())
+            what = ", ".join(f"{phrase} ({count})" for phrase, count in sorted(self._writer.lost.items()))
             message = f"format '{self._format.name}' cannot hold: {what}"
             if strict:
                 raise TargetCannotHold(message)

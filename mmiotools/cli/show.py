@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 
 import click
 
@@ -78,7 +79,7 @@ class _Printer:
         self._color = color
         self._zero: int | None = None
         self._addresses = AddressMap()
-        self._values: dict[tuple[int, int, int | None], int] = {}
+        self._values: OrderedDict[tuple[int, int, int | None], int] = OrderedDict()
 
     def lines(self, batch: Batch) -> Iterator[str]:
         """A line for every event."""
@@ -124,7 +125,7 @@ class _Printer:
         if known:
             self._values[register] = event.value
             if len(self._values) > _REMEMBERED:
-                del self._values[next(iter(self._values))]
+                self._values.popitem(last=False)
         value = f"{event.value:#x}"
         if before is not None and before != event.value:
             changes = changed_bits(before, event.value) if found is None else _changed(found, before, event)

@@ -148,7 +148,7 @@ def _with_problem(items: Iterator[T], noted: Callable[[Event], T], source: ByteS
         if source.problem is not None:
             from mmiotools.formats.base import damaged
 
-            yield noted(damaged(source.problem, events=0, offset=source.consumed))
+            yield noted(damaged(source.problem, events=0, offset=source.problem_at))
     finally:
         source.close()
 

@@ -64,16 +64,19 @@ class ParquetWriter(_Gathering):
         self._header = header
         self._sink = _Sink(out)
         options: dict[str, Any] = {"compression": "zstd", "store_schema": True, "write_page_checksum": True}
-        self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, "w"), SCHEMA, **options)
+        with self._sink:
+            self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, "w"), SCHEMA, **options)
 
     def close(self) -> None:
         """Write the last row group, the header and the file's table of contents."""
         self._flush()
         self._writer.add_key_value_metadata({KEY: header_json(self._header)})
-        self._writer.close()
+        with self._sink:
+            self._writer.close()
 
     def _put(self, table: pa.RecordBatch) -> None:
-        self._writer.write_table(pa.Table.from_batches([table]), row_group_size=len(table))
+        with self._sink:
+            self._writer.write_table(pa.Table.from_batches([table]), row_group_size=len(table))
 
 
 class ArrowWriter(_Gathering):
@@ -99,7 +102,7 @@ class ArrowWriter(_Gathering):
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         regions = pa.array(self._tabler.names, pa.string())
         dictionaries: dict[str, pa.Array] = {"region": regions}
-        with pa.ipc.new_file(pa.PythonFile(_Sink(self._out), "w"), schema, options=options) as writer:
+        with _Sink(self._out) as sink, pa.ipc.new_file(pa.PythonFile(sink, "w"), schema, options=options) as writer:
             for table in pa.ipc.open_stream(pa.PythonFile(self._copy, "r")):
                 columns = []
                 for name, column in zip(schema.names, table.columns, strict=True):
@@ -116,18 +119,30 @@ class ArrowWriter(_Gathering):
 
 
 class _Sink:
-    """A stream that may be a pipe, as pyarrow wants it: it says where it is, and is not closed by it."""
+    """A stream that may be a pipe, as pyarrow wants it: it says where it is, and is not closed by it.
+
+    Only while it is entered, anything is written: a writer that was interrupted would end its file as it is deleted.
+    """
 
     closed = False
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
         self._at = 0
+        self._entered = False
+
+    def __enter__(self) -> _Sink:
+        self._entered = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._entered = False
 
     def write(self, data: Any) -> int:
         """Append bytes."""
         view = memoryview(data)
-        self._out.write(view)
+        if self._entered:
+            self._out.write(view)
         self._at += view.nbytes
         return view.nbytes
 

@@ -35,7 +35,7 @@ from mmiotools.formats.native_shared import PLACES_NAME, Shared, share
 from mmiotools.formats.native_zstd import QUICK, THOROUGH, Effort, squeeze
 from mmiotools.formats.source import is_seekable
 from mmiotools.trace.arrays import distinct
-from mmiotools.trace.batch import Batch, Column, concatenate
+from mmiotools.trace.batch import DTYPES, Batch, Column, concatenate
 from mmiotools.trace.header import TraceHeader
 from mmiotools.typed import Any, BinaryIO, ClassVar
 
@@ -43,6 +43,8 @@ from mmiotools.typed import Any, BinaryIO, ClassVar
 BLOCK, WAIT = MAX_ROWS, 1 << 13
 #: Blocks from which on the footer has the context, and the most that it may be: events, and their weight.
 MANY, _MOST_CONTEXT, _HEAVY_CONTEXT = 8, 1 << 16, 1 << 22
+#: The place of each column in a block, so that it does not depend on who made the batch; unknown ones come last.
+_ORDER = {name: place for place, name in enumerate(DTYPES)}
 #: Weight of extras (their bytes, and 9 for each object) beyond which a block is closed early.
 MAX_WEIGHT = 1 << 22
 #: What the footer knows of each block; 64-bit numbers, negative times as two's complement.
@@ -238,7 +240,8 @@ def _encoded(batch: Batch, effort: Effort, shared: Shared | None) -> Encoded:
     if shared is not None:
         of_rows = shared.columns
         directory[PLACES_NAME], body[PLACES_NAME] = encode_places(shared.planes, len(batch), shared.size, effort)
-    for name, column in (("kind", Column(batch.kind)), *batch.columns.items()):
+    columns = sorted(batch.columns.items(), key=lambda item: _ORDER.get(item[0], len(_ORDER)))
+    for name, column in (("kind", Column(batch.kind)), *columns):
         encoded = encode(name, column, presence, effort, of_rows.get(name))
         if encoded is None:
             continue

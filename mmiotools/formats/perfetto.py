@@ -26,8 +26,6 @@ _TRACE = 1
 _REGIONS = 2
 #: Numbers of tracks count from here through all processes: a viewer may take a number that comes twice for one thread.
 _FIRST_TRACK = 1001
-#: Stands for the register of accesses without one; each region has a track for these.
-_NO_REGISTER = -1
 _LETTERS = table_of([b"R", b"W", b"U"])
 _KINDS = table_of([kind.name.encode() for kind in (Kind.READ, Kind.WRITE, Kind.UNKNOWN)])
 #: Kinds that have a track of their own in the process of the trace, by name; in the order of their numbers.
@@ -41,6 +39,7 @@ _TRACKS = {
     Kind.DEVICE: "devices",
     Kind.HEADER: "headers",
 }
+_NAMES = list(dict.fromkeys(_TRACKS.values()))
 #: Columns that an access shows beside its value: name, and whether in hexadecimal.
 _SHOWN = (("width", False), ("addr", True), ("map", False), ("pc", True), ("pid", False), ("cpu", False))
 
@@ -56,13 +55,12 @@ class PerfettoWriter:
         self.names = Names()
         self._out, self._header = out, header
         self._clock, self._places = Clock(), Places()
+        #: Of each register, the number of its track; which place has which; and the tracks of what is no access.
         self._tracks: list[int] = []
-        self._held: list[int] = []
         self._known = 0
         self._tids: dict[tuple[int, int], int] = {}
-        self._own: dict[str, int] = {}
-        self._next = _FIRST_TRACK
-        #: Per register: the value it held, and whether it was seen.
+        self._own: list[str] = []
+        #: Per register: the value it held, and whether it is known.
         self._last = np.zeros(0, np.uint64)
         self._seen = np.zeros(0, np.bool_)
         out.write(b'{"displayTimeUnit":"ns","traceEvents":[\n' + _process(_TRACE, "trace", -1))
@@ -87,7 +85,6 @@ class PerfettoWriter:
         times = self._clock.times(batch)
         rows = flatnonzero(batch.accesses)
         region, register, _ = self._places.of(batch, rows)
-        self._out.write(self._introduce(region, register))
         said = [
             (int(np.searchsorted(rows, row)), self._other(batch, row, int(times[row])))
             for row in flatnonzero(~batch.accesses).tolist()
@@ -97,8 +94,9 @@ class PerfettoWriter:
             return
         page = Page(len(rows))
         value, known, wide = values_of(batch, rows)
-        others = np.array([self._tids[number, _NO_REGISTER] for number in range(self._known)])
-        track = np.where(register < 0, others[region], np.array([*self._tracks, 0])[register])
+        # Behind what is said there, and right before the access that is the first of its region or register.
+        said = sorted([*said, *self._introduced(region, register)], key=lambda text: text[0])
+        track = np.where(register < 0, _of_region(region), np.array([*self._tracks, 0])[register])
         page.literal(b'{"ph":"i","s":"t","name":"')
         page.words(_LETTERS, batch.kind[rows])
         page.literal(b'","pid":')
@@ -115,12 +113,11 @@ class PerfettoWriter:
         page.literal(b'"', known)
         self._fields(page, batch, rows)
         page.literal(b"}},\n")
-        self._counters(page, value, known, region, register, times[rows])
+        beyond = np.zeros(len(rows), np.bool_)
+        beyond[list(wide)] = True
+        self._counters(page, value, known, beyond, region, register, times[rows])
         text, characters = page.join()
         rare = [(row, self._rare(batch.extras[index])) for row, index in self._with_extras(batch, rows)]
-        for at in wide:
-            if register[at] >= 0:
-                self._seen[register[at]] = False  # a counter holds 8 bytes; the next value that it can hold is shown
         self._out.write(spliced(text, characters, said) if not rare else _patched(text, characters, said, dict(rare)))
 
     def _stamp(self, page: Page, times: NDArray[np.int64], rows: NDArray[np.bool_] | None = None) -> None:
@@ -169,22 +166,26 @@ class PerfettoWriter:
         page: Page,
         value: NDArray[np.uint64],
         known: NDArray[np.bool_],
+        beyond: NDArray[np.bool_],
         region: NDArray[np.int64],
         register: NDArray[np.int64],
         times: NDArray[np.int64],
     ) -> None:
-        """A counter behind each access whose register held something else before."""
-        shown = known & (register >= 0)
+        """A counter behind each access whose register held something else before. It holds 8 bytes: behind a value that
+        is `beyond` these, the next that is not is shown.
+        """
+        shown = (known | beyond) & (register >= 0)
         order = np.argsort(np.where(shown, register, -1), kind="stable")
         order = order[int(np.count_nonzero(~shown)) :]
-        which, now = register[order], value[order]
+        which, now, unheld = register[order], value[order], beyond[order]
         first = np.concatenate([[True], which[1:] != which[:-1]])[: len(which)]
         before = np.concatenate([now[:1], now[:-1]])
-        before[first] = self._last[which[first]]
-        differs = (now != before) | (first & ~self._seen[which])
+        unknown = np.concatenate([unheld[:1], unheld[:-1]])
+        before[first], unknown[first] = self._last[which[first]], ~self._seen[which[first]]
+        differs = ~unheld & ((now != before) | unknown)
         last = np.concatenate([first[1:], [True]])[: len(which)]
         self._last[which[last]] = now[last]
-        self._seen[which[last]] = True
+        self._seen[which[last]] = ~unheld[last]
         changed = np.zeros(len(value), np.bool_)
         changed[order] = differs
         if not changed.any():
@@ -205,31 +206,27 @@ class PerfettoWriter:
 
     # -- tracks -------------------------------------------------------------------------------------------
 
-    def _introduce(self, region: NDArray[np.int64], register: NDArray[np.int64]) -> bytes:
-        """The names of processes and tracks that are new."""
+    def _introduced(self, region: NDArray[np.int64], register: NDArray[np.int64]) -> list[tuple[int, bytes]]:
+        """The names of processes and tracks that are new, each with the place of its first access."""
         out = []
-        for number in range(self._known, len(self._places.regions)):
-            out.append(_process(number + _REGIONS, self._places.region_name(number), number))
-            out.append(_thread(number + _REGIONS, self._new_track((number, _NO_REGISTER)), "other accesses", -1))
+        for number, at in _new(region, self._known):
+            named = _process(number + _REGIONS, self._places.region_name(number), number)
+            out.append((at, named + _thread(number + _REGIONS, _of_region(number), "other accesses", -1)))
         self._known = len(self._places.regions)
-        for number in range(len(self._tracks), len(self._places.registers)):
+        for number, at in _new(register, len(self._tracks)):
             held = self._places.registers[number]
             key = (held.region, held.offset)
             if key not in self._tids:
-                name = self._register_name(number)
+                # By turns with the tracks of regions: each is numbered as it appears.
+                self._tids[key] = _FIRST_TRACK + len(_NAMES) + 2 * len(self._tids) + 1
                 order = min(held.offset, (1 << 31) - 1)
-                out.append(_thread(held.region + _REGIONS, self._new_track(key), name, order))
+                out.append((at, _thread(held.region + _REGIONS, self._tids[key], self._register_name(number), order)))
             self._tracks.append(self._tids[key])
         more = len(self._places.registers) - len(self._last)
         if more > 0:
             self._last = np.concatenate([self._last, np.zeros(max(more, len(self._last)), np.uint64)])
             self._seen = np.concatenate([self._seen, np.zeros(len(self._last) - len(self._seen), np.bool_)])
-        return b"".join(out)
-
-    def _new_track(self, key: tuple[int, int]) -> int:
-        track = self._tids[key] = self._next
-        self._next += 1
-        return track
+        return out
 
     def _register_name(self, number: int) -> str:
         return self._places.register_name(self._places.registers[number], self.names)
@@ -240,11 +237,11 @@ class PerfettoWriter:
         """An instant for an event that is no access, with all that it says."""
         event = batch.event(row)
         track = _TRACKS[event.kind]
+        tid = _FIRST_TRACK + _NAMES.index(track)
         introduced = b""
         if track not in self._own:
-            self._own[track] = self._next
-            self._next += 1
-            introduced = _thread(_TRACE, self._own[track], track, len(self._own))
+            self._own.append(track)
+            introduced = _thread(_TRACE, tid, track, len(self._own))
         args: dict[str, Any] = {"kind": event.kind.name}
         for name in ("map", "addr", "region", "offset", "width", "value", "pc", "pid", "cpu"):
             number = getattr(event, name)
@@ -255,7 +252,7 @@ class PerfettoWriter:
         stamp = str(time) if self._clock.ordinal else f"{'-' * (time < 0)}{abs(time) // 1000}.{abs(time) % 1000:03}"
         scope = "g" if event.kind == Kind.MARK else "t"
         name = json.dumps(str(shown)[:200])
-        head = f'{{"ph":"i","s":"{scope}","name":{name},"pid":{_TRACE},"tid":{self._own[track]},"ts":{stamp}'
+        head = f'{{"ph":"i","s":"{scope}","name":{name},"pid":{_TRACE},"tid":{tid},"ts":{stamp}'
         return introduced + f'{head},"args":{json_text(args)}}},\n'.encode()
 
     @staticmethod
@@ -274,6 +271,18 @@ class PerfettoWriter:
         if isinstance(extra.get("value"), int):
             args["value"] = f"{extra['value']:#x}"
         return ("," + json_text(args)[1:-1]).encode() if args else b""
+
+
+def _of_region(region: Any) -> Any:
+    """The number of the track of a region's accesses without a register."""
+    return _FIRST_TRACK + len(_NAMES) + 2 * region
+
+
+def _new(numbers: NDArray[np.int64], known: int) -> list[tuple[int, int]]:
+    """Those that are not below `known`, ascending, each with the first place where it is."""
+    new, first = np.unique(numbers, return_index=True)
+    from_here = int(np.searchsorted(new, max(known, 0)))
+    return list(zip(new[from_here:].tolist(), first[from_here:].tolist(), strict=True))
 
 
 def _patched(text: bytes, characters: Any, said: list[tuple[int, bytes]], rare: dict[int, bytes]) -> bytes:

@@ -50,9 +50,10 @@ class Extent(NamedTuple):
 class ByteSource:
     """A readable input. `read` gives decompressed bytes; `problem` says why the input broke off, if it did.
 
-    name      for messages
-    size      bytes on disk, or None on a pipe
-    consumed  bytes on disk read so far, for progress
+    name        for messages
+    size        bytes on disk, or None on a pipe
+    consumed    bytes on disk read so far, for progress
+    problem_at  about where on disk that was
     """
 
     def __init__(self, raw: BinaryIO, name: str, size: int | None = None) -> None:
@@ -61,6 +62,7 @@ class ByteSource:
         self.size = size
         self.consumed = 0
         self.problem: str | None = None
+        self.problem_at = 0
         self.compression: str | None = None
         self._pending = b""
         self._compressed, self._fed = b"", 0
@@ -168,7 +170,9 @@ class ByteSource:
         copy = self.as_file()
         self.close()
         found = ByteSource(copy, self.name, os.fstat(copy.fileno()).st_size)
-        found.problem, found.consumed = found.problem or self.problem, self.consumed
+        found.consumed = self.consumed
+        if self.problem:
+            found.problem, found.problem_at = self.problem, self.problem_at
         return found
 
     def _extents(self, descriptor: int) -> Iterator[Extent]:
@@ -214,14 +218,15 @@ class ByteSource:
                     self._compressed, self._fed = self._read_raw(_CHUNK), 0
                     if not self._compressed:
                         self.problem = f"the {self.compression} data ends in the middle"
+                        self.problem_at = self.consumed
                         return b""
                 feed = self._compressed[self._fed : self._fed + _FEED]
                 self._fed += len(feed)
             try:
                 data: bytes = self._decoder.decompress(feed, n)
             except _codecs().BROKEN:
-                near = self.consumed - len(self._compressed) + self._fed
-                self.problem = f"the {self.compression} data is damaged near byte {near}"
+                self.problem_at = self.consumed - len(self._compressed) + self._fed
+                self.problem = f"the {self.compression} data is damaged near byte {self.problem_at}"
                 return b""
             if data:
                 return data

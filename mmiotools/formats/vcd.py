@@ -14,11 +14,11 @@ from mmiotools.events import Kind, is_damage
 from mmiotools.formats.base import count_fields
 from mmiotools.formats.text_page import Mask, Page, spliced, table_of
 from mmiotools.formats.viewed import Clock, Places, ViewFormat, values_of
-from mmiotools.trace.arrays import distinct, flatnonzero
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.names import Names
-from mmiotools.typed import BinaryIO, NDArray
+from mmiotools.typed import Any, BinaryIO, NDArray
 
 #: Events that are printed at once.
 _PAGE = 1 << 13
@@ -49,6 +49,22 @@ _LOST = {
 }
 
 
+# The numbers of variables, or arrays of them: those of kinds, and then by turns those of regions and of registers, in
+# the order in which these appear. So they are the same however a trace comes in batches.
+
+
+def _of_kind(kind: Kind) -> int:
+    return list(_TOLD).index(kind)
+
+
+def _of_bus(region: Any, which: Any) -> Any:
+    return len(_TOLD) + 2 * (region * len(_BUS) + which)
+
+
+def _of_register(register: Any) -> Any:
+    return len(_TOLD) + 2 * register + 1
+
+
 def identifier(number: int) -> bytes:
     """The short name of a variable: printable characters, fewest for the first."""
     out = bytearray()
@@ -74,8 +90,8 @@ class VcdWriter:
         self._changes = tempfile.TemporaryFile()  # noqa: SIM115 - it ends with the writer
         self._clock, self._places = Clock(), Places()
         self._tick = -1
-        #: Identifiers count variables of all sorts: ("bus", region, which), ("register", number), ("told", kind).
-        self._numbers: dict[tuple[str, int, int], int] = {}
+        #: Kinds of what is no access and was told.
+        self._kinds: set[Kind] = set()
         self._state = np.zeros(64, np.uint8)
         self._last = np.zeros(64, np.uint64)
         self._bits = np.zeros(64, np.int64)
@@ -148,23 +164,11 @@ class VcdWriter:
         state = np.where(known, _NUMBER, _UNKNOWN).astype(np.uint8)
         state[list(wide)] = _WIDE
         what = np.where(batch.kind[rows] == Kind.READ, 0, np.where(batch.kind[rows] == Kind.WRITE, 1, 2))
-        numbers = np.array(
-            [
-                [self._variable("bus", number, which) for which in range(len(_BUS))]
-                for number in range(len(self._places.regions))
-            ]
-        )
-        event = numbers[region, _READ + what]
-        place, seen = numbers[region, _OFFSET], numbers[region, _VALUE]
-        registers = np.array(
-            [self._variable("register", number, 0) for number in distinct(register).tolist() if number >= 0]
-        )
-        held = np.full(len(rows), -1, np.int64)
-        found = distinct(register[register >= 0])
-        if len(found):
-            held = np.where(register >= 0, registers[np.minimum(np.searchsorted(found, register), len(found) - 1)], -1)
-        self._line(page, at, event, None, None)
-        self._line(page, at, place, offset, np.full(len(rows), _NUMBER, np.uint8))
+        seen = _of_bus(region, _VALUE)
+        held = np.where(register >= 0, _of_register(register), -1)
+        self._make_room()
+        self._line(page, at, _of_bus(region, _READ + what), None, None)
+        self._line(page, at, _of_bus(region, _OFFSET), offset, np.full(len(rows), _NUMBER, np.uint8))
         self._line(page, at, seen, value, state)
         self._line(page, at, held, value, state)
         self._widen(batch, rows, held)
@@ -230,16 +234,14 @@ class VcdWriter:
         used = held >= 0
         np.maximum.at(self._bits, held[used], 8 * width[used])
 
-    def _variable(self, sort: str, number: int, which: int) -> int:
-        key = (sort, number, which)
-        found = self._numbers.get(key)
-        if found is None:
-            found = self._numbers[key] = len(self._numbers)
-            if found + 2 >= len(self._state):  # the last place is that of no variable, -1
-                self._state, self._last, self._bits = (
-                    np.concatenate([a, np.zeros_like(a)]) for a in (self._state, self._last, self._bits)
-                )
-        return found
+    def _make_room(self) -> None:
+        """For what all variables hold. The last place is that of no variable, -1."""
+        buses, registers = len(self._places.regions), len(self._places.registers)
+        most = max(_of_bus(buses, 0), _of_register(registers))
+        while most + 2 >= len(self._state):
+            self._state, self._last, self._bits = (
+                np.concatenate([a, np.zeros_like(a)]) for a in (self._state, self._last, self._bits)
+            )
 
     # -- what is no access --------------------------------------------------------------------------------
 
@@ -250,7 +252,8 @@ class VcdWriter:
             if kind == Kind.NOTE and not is_damage(kind, extra):
                 self.lost["NOTE"] += 1
                 continue
-            name = identifier(self._variable("told", int(kind), 0))
+            self._kinds.add(kind)
+            name = identifier(_of_kind(kind))
             if kind in (Kind.MARK, Kind.NOTE):
                 text = extra.get("text", b"") if kind == Kind.MARK else extra.get("reason", "")
                 said.append((row, b"s%s %s\n" % (escaped(text), name)))
@@ -280,25 +283,21 @@ class VcdWriter:
         lines = ["$version mmiotools $end"]
         lines.append(f"$comment {_clean(self._header.format) or 'trace'}, times are {clock} $end")
         lines.append(f"$timescale {'1 ns' if self._clock.ordinal else _UNITS[self._digits]} $end")
-        told = [(Kind(kind), number) for (sort, kind, _), number in self._numbers.items() if sort == "told"]
-        if told:
+        if self._kinds:
             lines.append("$scope module trace $end")
             lines += [
-                _declared(*_TOLD[kind], 32 if "integer" in _TOLD[kind] else 1, number) for kind, number in sorted(told)
+                _declared(*_TOLD[kind], 32 if "integer" in _TOLD[kind] else 1, _of_kind(kind))
+                for kind in sorted(self._kinds)
             ]
             lines.append("$upscope $end")
-        registers = [
-            (self._places.registers[number], code)
-            for (sort, number, _), code in self._numbers.items()
-            if sort == "register"
-        ]
+        registers = [(register, _of_register(number)) for number, register in enumerate(self._places.registers)]
         # Of several widths at one offset the widest comes first, and has the plain name.
         registers.sort(key=lambda pair: (pair[0].region, pair[0].offset, -pair[0].width))
         by_region = {key: list(held) for key, held in groupby(registers, key=lambda pair: pair[0].region)}
         for number in range(len(self._places.regions)):
             lines.append(f"$scope module {_clean(self._places.region_name(number))} $end")
             for which, (sort, name) in enumerate(_BUS):
-                code = self._numbers[("bus", number, which)]
+                code = _of_bus(number, which)
                 lines.append(_declared(sort, name, 1 if sort == "event" else self._size(code), code))
             taken: set[str] = {name for _, name in _BUS}
             for register, code in by_region.get(number, ()):

@@ -9,6 +9,7 @@ from mmiotools.formats.base import Sniff, Writer
 from mmiotools.formats.source import ByteSource
 from mmiotools.trace.address_space import Region
 from mmiotools.trace.addrmap import AddressMap
+from mmiotools.trace.arrays import flatnonzero
 from mmiotools.trace.batch import Batch
 from mmiotools.trace.header import TraceHeader
 from mmiotools.trace.names import Names
@@ -20,7 +21,7 @@ MAX_REGISTERS = 1 << 16
 
 class Clock:
     """Gives each event a time. One without takes that of the event before it, or of the first that has one; in a trace
-    whose first accesses have no times, the number of the event is its time (`ordinal`).
+    whose first access has no time, nor anything before it, the number of the event is its time (`ordinal`).
     """
 
     def __init__(self) -> None:
@@ -31,8 +32,9 @@ class Clock:
     def times(self, batch: Batch) -> NDArray[np.int64]:
         """Nanoseconds, or numbers of events, (n,). A LOST, whose time may be a mere 0, counts as one without."""
         timed = batch.timed
-        if self.ordinal is None and (timed.any() or batch.accesses.any()):
-            self.ordinal = not timed.any()
+        if self.ordinal is None:
+            telling = flatnonzero(timed | batch.accesses)
+            self.ordinal = not timed[telling[0]] if len(telling) else None
         if self.ordinal:
             first = self._events
             self._events += len(batch)
@@ -74,23 +76,24 @@ class Places:
         """
         resolved = self._addresses.resolve(batch)
         codes = resolved.region[rows]
-        known, back = np.unique(codes, return_inverse=True)
-        region = np.array([self._number(code) for code in known.tolist()], np.int64)[back]
+        known, first, back = np.unique(codes, return_index=True, return_inverse=True)
+        table = np.zeros(len(known), np.int64)
+        for at in np.argsort(first).tolist():
+            table[at] = self._number(int(known[at]))
+        region = table[back]
         offset = resolved.offset[rows]
         there = np.where(
             codes >= 0, batch.present("offset")[rows] | batch.present("addr")[rows], batch.present("addr")[rows]
         )
         width = batch.data("width")[rows].astype(np.int64)
         at = np.unique(offset, return_inverse=True)[1]
-        mixed, which = np.unique((at * (len(self.regions) + 1) + region) * 256 + width, return_inverse=True)
-        first = np.zeros(len(mixed), np.intp)
-        first[which[::-1]] = np.arange(len(rows))[::-1]
-        numbers = [
-            self._register(Register(int(region[row]), int(offset[row]), int(width[row])))
-            for row in first[there[first]].tolist()
-        ]
-        table = np.full(len(mixed), -1, np.int64)
-        table[there[first]] = numbers
+        mixed = (at * (len(self.regions) + 1) + region) * 256 + width
+        _, first, which = np.unique(mixed, return_index=True, return_inverse=True)
+        table = np.full(len(first), -1, np.int64)
+        for at in np.argsort(first).tolist():
+            row = first[at]
+            if there[row]:
+                table[at] = self._register(Register(int(region[row]), int(offset[row]), int(width[row])))
         return region, np.where(there, table[which], -1), offset
 
     def _number(self, code: int) -> int:

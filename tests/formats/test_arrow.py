@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import io
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,21 @@ def test_every_event_comes_back(form: ArrowFormat, events: list[Event], cuts: in
     header, found = read(form, written(form, events, cuts))
     assert found == events
     assert header == HEADER
+
+
+@needs_pyarrow
+@BOTH
+def test_a_writer_that_is_given_up_ends_no_file(form: ArrowFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.BytesIO()
+    writer: Any = form.writer(out, HEADER)
+    writer._piece = 1
+    writer.write(Batch.from_events([Event(Kind.READ, 1, 4, addr=1, value=1)]))
+    before = out.getvalue()
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    del writer
+    gc.collect()
+    assert not told and out.getvalue() == before
 
 
 @needs_pyarrow

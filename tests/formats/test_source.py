@@ -63,7 +63,11 @@ def test_a_garbled_input_says_so(codec: str) -> None:
         packed[at] ^= 0x55
     found = source(bytes(packed))
     b"".join(found.chunks())
-    assert "damaged near byte" in (found.problem or "")
+    assert f"damaged near byte {found.problem_at}" in (found.problem or "")
+    assert len(packed) // 2 < found.problem_at <= len(packed)
+    copied = source(bytes(packed)).seekable()
+    b"".join(copied.chunks())
+    assert (copied.problem, copied.problem_at) == (found.problem, found.problem_at)
 
 
 @pytest.mark.parametrize("codec", PACK)

@@ -239,3 +239,15 @@ def test_garbled_text_under_the_address_sanitizer(top: Path, tmp_path: Path) -> 
     }
     done = subprocess.run([sys.executable, "-c", program, "80"], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@needs_engine
+@pytest.mark.parametrize("name", ["nv-test-1", "oddities", "hda-linux6.1"])
+def test_either_engine_writes_the_same_native_file(name: str, samples: Path) -> None:
+    path = samples / "mmiotrace" / f"{name}.mmiotrace"
+    command = [sys.executable, "-m", "mmiotools", "convert", "-q", str(path), "-t", "native"]
+    made = [
+        subprocess.run(command, env={**os.environ, "MMIOTOOLS_ENGINE": engine}, capture_output=True, check=False).stdout
+        for engine in ("compiled", "numpy")
+    ]
+    assert made[0] and made[0] == made[1]

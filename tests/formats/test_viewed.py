@@ -132,6 +132,13 @@ def test_perfetto_holds_every_event(events: list[Event], cuts: int) -> None:
             counters[key] = item["args"]["value"]
 
 
+@pytest.mark.parametrize("form", [VCD, PERFETTO], ids=lambda form: form.name)
+@given(events=st.lists(ACCESS | OTHER, max_size=30), cuts=st.integers(1, 9))
+def test_one_trace_gives_the_same_bytes_however_it_comes(form: ViewFormat, events: list[Event], cuts: int) -> None:
+    events = [Event(Kind.READ, 3, 4, addr=0x9004, value=1), *events]
+    assert written(form, events, cuts) == written(form, events)
+
+
 def test_times() -> None:
     events = [
         Event(Kind.MARK, extra={"text": b"before"}),

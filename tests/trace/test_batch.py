@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mmiotools.events import Event, Kind
 from mmiotools.formats.native_block import BlockBatch, Encoded
+from mmiotools.trace import batch as batch_module
 from mmiotools.trace.batch import Batch, Builder, Column, concatenate, pack_opcode, unpack_opcode
 
 U64 = st.integers(0, 2**64 - 1)
@@ -57,6 +58,9 @@ def test_take_and_slice_keep_the_rows(some: list[Event], data: st.DataObject) ->
     kept = [event for event, keep in zip(some, mask, strict=True) if keep]
     assert list(batch.take(mask).events()) == kept
     assert list(batch.take(np.flatnonzero(mask)).events()) == kept
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch_module, "_FEW", data.draw(st.sampled_from([0, 100])))
+        assert list(batch.take(np.flatnonzero(mask)).events()) == kept
     start = data.draw(st.integers(0, len(some)))
     stop = data.draw(st.integers(start, len(some)))
     assert list(batch.slice(start, stop).events()) == some[start:stop]
