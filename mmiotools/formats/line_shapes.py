@@ -25,8 +25,8 @@ from mmiotools.typed import Any, Callable, Mapping, NamedTuple, NDArray, Sequenc
 _WORTHWHILE = 16
 #: The longest line that is looked at, a multiple of 8, and the shortest.
 _LONGEST, _SHORTEST = 256, 24
-#: So many lines are looked at together, so that their characters stay in the cache.
-_TOGETHER = 1 << 13
+#: So many lines are looked at together, so that their characters stay in the cache; no more than `alike` tells apart.
+_TOGETHER = 1 << 12
 #: Any digit for any other.
 _ANY_DIGIT = bytes.maketrans(b"123456789abcdefABCDEF", b"0" * 21)
 
@@ -107,7 +107,7 @@ class _Piece:
         which, examples = alike([text])
         table = [self._template(row, parse, regions) for row in examples.tolist()]
         usable = np.array([*(event is not None for event in table), False])[which]
-        usable &= self._layout == self._layout[examples][which]
+        usable &= self._layout == np.array([*self._layout[examples], -1])[which]
         self._keep(usable, numbers)
         if not len(self._rows):
             return None
@@ -133,7 +133,7 @@ class _Piece:
         spans = [self._spans(self._line(row)) for row in examples.tolist()]
         self._keep(np.array([*(one is not None for one in spans), False])[self._layout], {})
         nowhere = [(0, 0)] * len(self._shape.holes)
-        places = np.array([one or nowhere for one in spans], np.int64).reshape(len(spans), -1, 2)
+        places = np.array([one or nowhere for one in spans], np.int64).reshape(len(spans), len(nowhere), 2)
         self._behind, self._digits = places[:, :, 0], places[:, :, 1]
 
     def _spans(self, line: bytes) -> list[tuple[int, int]] | None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mmiotools.errors import FormatError, UsageError
 from mmiotools.events import Event, Kind
-from mmiotools.formats import FORMATS, PLAIN_SUFFIXES, format_for_path, line_shapes
+from mmiotools.formats import FORMATS, PLAIN_SUFFIXES, alike, format_for_path, line_shapes
 from mmiotools.formats.base import Sniff, read_all
 from mmiotools.formats.json_objects import LONGEST, PIECE, pieces
 from mmiotools.formats.line_format import LineFormat
@@ -137,13 +137,25 @@ def test_bulk_and_single_lines_agree(name: str, line: st.SearchStrategy[str], da
         lines += [one.translate(bytes.maketrans(b"0123456789abcdef", bytes(digits))) for one in lines[:12]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(line_shapes, "_WORTHWHILE", data.draw(st.sampled_from([1, 4])))
-        patch.setattr(line_shapes, "_TOGETHER", data.draw(st.sampled_from([5, 1 << 13])))
+        patch.setattr(line_shapes, "_TOGETHER", data.draw(st.sampled_from([5, 1 << 12])))
+        patch.setattr(alike, "MOST", data.draw(st.sampled_from([0, 3, 1 << 12])))
         before = data.draw(st.sampled_from([0, 30]))
         together = read(name, b"".join([b"# padding\n" * before, *lines]))[1][before:]
     alone = []
     for number, one in enumerate(lines, before + 1):
         alone.append(dialect._alone(one[:-1], number, Regions()))
     assert together == read_all(iter([Batch.from_events(alone)]))
+
+
+def test_accesses_are_read_together_among_thousands_of_other_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LineFormat, "_alone", lambda *_: Event(Kind.NOTE))
+    others = [f"11:43:39.0000 [INFO] uart0: {n * 0x9E3779B97F4A7C15 % (1 << 64):x} is {n}" for n in range(20_000)]
+    usual = [USUAL["renode"](n % 10_000, n) for n in range(20_000)]
+    text = "\n".join([*others[:9], *(line for pair in zip(usual, others, strict=True) for line in pair), ""])
+    kinds = [event.kind for event in read("renode", text.encode())[1][9:]]
+    assert kinds[1::2] == [Kind.NOTE] * 20_000
+    # Few have a layout of which there is no other line among those that are looked at together.
+    assert kinds[::2].count(Kind.READ) > 19_900
 
 
 def test_what_begins_a_block_is_not_taken_for_what_ends_it() -> None:
