@@ -14,12 +14,13 @@ import tempfile
 from pathlib import Path
 
 from measure import Others, about
-from topics import differences, filters, ingest, memory, native, recording, sizes, startup
+from topics import dialects, differences, filters, ingest, memory, native, recording, sizes, startup
 from workbench import Workbench
 
 #: By the word of --only: a heading, and what prints the tables.
 TOPICS = {
     "ingest": ("Reading text", ingest.measure),
+    "dialects": ("Reading what other tools write", dialects.measure),
     "native": ("Reading .mmio", native.measure),
     "filters": ("Filters", filters.measure),
     "diff": ("Diff", differences.measure),

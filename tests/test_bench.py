@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 EVENTS = 20_000
-TOPICS = ("ingest", "native", "filters", "diff", "startup", "record", "sizes", "memory")
+TOPICS = ("ingest", "dialects", "native", "filters", "diff", "startup", "record", "sizes", "memory")
 #: By page of the fourth card: its share of the accesses, and whether they lie in one stretch.
 PAGES = {0xFC000: (0.001, True), 0xFC001: (0.1, True), 0xFC002: (0.001, False), 0xFC003: (0.1, False)}
 
@@ -93,3 +95,13 @@ def test_only_what_lies_between_the_marks_is_written(
         run.replaced("before\n", "new")
     assert tuple(run.TOPICS) == TOPICS
     assert run.BEGIN in (top / "bench" / "README.md").read_text(encoding="utf-8")
+
+
+def test_dialects_are_read_without_damage(script: Script, log: Path, tmp_path: Path, cli: Any) -> None:
+    script("make_dialects.py", log, tmp_path, "2000")
+    made = sorted(path.name.partition(".")[2] for path in tmp_path.iterdir())
+    assert made == ["conware", "ftrace", "panda", "qemu-log", "renode", "serialice"]
+    for name in made:
+        told = json.loads(cli("info", "--json", str(tmp_path / f"dialect.{name}")).stdout)
+        assert told["format"] == name and told["damage"]["places"] == 0
+        assert told["kinds"].get("READ", 0) + told["kinds"].get("WRITE", 0) == 2000

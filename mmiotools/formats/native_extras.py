@@ -31,11 +31,22 @@ def encode(extras: Extras) -> tuple[bytes, Counter[str]]:
     from collections import Counter  # takes a while, and who reads does without
 
     lost: Counter[str] = Counter()
-    fitting = {row: extra if _well_formed(extra) else _without_misfits(extra, lost) for row, extra in extras.items()}
+    fitting: Extras = {}
+    checked: set[int] = set()  # rows may share their extras
+    objects, flat = len(extras) + 1, True
+    for row, extra in extras.items():
+        if id(extra) not in checked:
+            if _well_formed(extra):
+                checked.add(id(extra))
+            else:
+                extra = _without_misfits(extra, lost)
+            flat = flat and _SCALARS.issuperset(map(type, extra.values()))
+        objects += len(extra) + 1
+        fitting[row] = extra
     try:
         packed = pack(fitting)
         # msgpack packs what it will not unpack: too many objects, or nested too deep.
-        if len(packed) > MAX_OBJECTS or not all(map(_flat, fitting.values())):
+        if not flat or objects > MAX_OBJECTS:
             unpack(packed)
     except _UNPACKABLE:
         packed = pack({row: _packable(extra, lost) for row, extra in fitting.items()})
@@ -48,10 +59,6 @@ def _well_formed(extra: Mapping[str, Any]) -> bool:
         if not usual and not extra_fits(name, item):
             return False
     return True
-
-
-def _flat(extra: Mapping[str, Any]) -> bool:
-    return _SCALARS.issuperset(map(type, extra.values()))
 
 
 def _without_misfits(extra: Mapping[str, Any], lost: Counter[str]) -> dict[str, Any]:
@@ -96,16 +103,25 @@ def decode(payload: bytes, n: int) -> Extras:
 
 def weight(extras: Extras) -> int:
     """About how many bytes the extras are; never less than 9 an object, so that it bounds their number too."""
-    total = _OBJECT * len(extras)
+    known: dict[int, int] = {}  # rows may share their extras
+    total = 0
     for extra in extras.values():
-        total += 2 * _OBJECT * len(extra)
-        for name, item in extra.items():
-            kind = type(item)
-            total += len(name) if type(name) is str else 0
-            if kind is str or kind is bytes:
-                total += len(item)
-            elif kind is not int and kind is not bool:
-                total += _weight(item) - _OBJECT
+        of_one = known.get(id(extra))
+        if of_one is None:
+            of_one = known[id(extra)] = _of_one(extra)
+        total += of_one
+    return total
+
+
+def _of_one(extra: Mapping[str, Any]) -> int:
+    total = _OBJECT * (1 + 2 * len(extra))
+    for name, item in extra.items():
+        kind = type(item)
+        total += len(name) if type(name) is str else 0
+        if kind is str or kind is bytes:
+            total += len(item)
+        elif kind is not int and kind is not bool:
+            total += _weight(item) - _OBJECT
     return total
 
 
