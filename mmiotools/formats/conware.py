@@ -24,7 +24,7 @@ _NEEDED = {"Operation", "Address", "Value", "PC", "Size"}
 _KINDS = {"READ": Kind.READ, "WRITE": Kind.WRITE, "INTERRUPT": Kind.IRQ}
 _WORDS = {kind: word for word, kind in _KINDS.items()}
 _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})L?\Z")
-_SECONDS = re.compile(r"(\d{1,9}|[0-8]\d{9})(?:\.(\d{1,9})\d{0,9})?\Z")
+_SECONDS = re.compile(r"([0-9]{1,9}|[0-8][0-9]{9})(?:\.([0-9]{1,9})[0-9]{0,9})?\Z")
 _BILLION = 1_000_000_000
 _TENS = 10 ** np.arange(10, dtype=np.uint64)
 _HEADINGS = re.compile(rb"^(" + _BEGIN + rb"[^\n]*?)\r?$", re.MULTILINE)
@@ -160,7 +160,7 @@ def _event(kind: Kind, row: dict[str, str]) -> Event:
     extra: dict[str, Any] = {}
     seqn = row.get("Seqn", "")
     if seqn:
-        extra["seqn"] = int(seqn) if re.fullmatch(r"\d{1,18}", seqn) else seqn
+        extra["seqn"] = int(seqn) if re.fullmatch(r"[0-9]{1,18}", seqn) else seqn
     for name, column in (("model_value", "Value (Model)"), ("model", "Model")):
         if row.get(column):
             extra[name] = row[column]
@@ -170,7 +170,7 @@ def _event(kind: Kind, row: dict[str, str]) -> Event:
         extra["vector"], value = value, None
         addr = addr or None
     size = row["Size"]
-    if size and (not re.fullmatch(r"\d{1,3}", size) or int(size) > 255):
+    if size and (not re.fullmatch(r"[0-9]{1,3}", size) or int(size) > 255):
         raise _Unfit("'Size' is no number of bytes")
     pc = _number(row, "PC") if row["PC"] else None
     width = int(size) if size and (kind != Kind.IRQ or size != "0") else None

@@ -19,7 +19,7 @@ from mmiotools.typed import Any, BinaryIO, Iterator, Mapping, NDArray
 
 #: Names of a vfio region's last part, and the numbers of BARs.
 _BARS = {f"BAR{number}": number for number in range(6)} | {"ROM": 6}
-_VFIO_NAME = re.compile(r"(.+)/(?:(BAR[0-5]|ROM)|region(\d{1,9}))", re.DOTALL)
+_VFIO_NAME = re.compile(r"(.+)/(?:(BAR[0-5]|ROM)|region([0-9]{1,9}))", re.DOTALL)
 
 
 def render(event: Event) -> bytes | None:

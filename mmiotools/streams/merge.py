@@ -14,7 +14,7 @@ import numpy as np
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.streams.unify import Unifier, with_last_line_ended
-from mmiotools.trace.arrays import distinct
+from mmiotools.trace.arrays import distinct, flatnonzero, in_order
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
 from mmiotools.trace.header import PciDevice
 from mmiotools.typed import Callable, Iterable, Iterator, NDArray, Sequence
@@ -42,11 +42,15 @@ class Input:
     renumbered: dict[int, int] = field(default_factory=dict)
 
 
+#: Rows of an input that are merged next, and the time that each counts for, (n,).
+_Part = tuple[Input, Batch, NDArray[np.int64]]
+
+
 class _Head:
     """What has come of an input and was not merged yet: a batch, and the time that each of its rows counts for."""
 
-    def __init__(self, source: Input, unifier: Unifier, maps: _MapIds) -> None:
-        self._source, self._unifier, self._maps = source, unifier, maps
+    def __init__(self, source: Input, unifier: Unifier) -> None:
+        self.source, self._unifier = source, unifier
         self._batches = iter(with_last_line_ended(source.batches))
         self._latest = int(_FIRST)
         self.batch = Batch(np.zeros(0, np.uint8))
@@ -60,16 +64,16 @@ class _Head:
             if batch is None:
                 self.ended = True
             elif len(batch):
-                batch = _shifted(batch, self._source)
+                batch = _shifted(batch, self.source)
                 self.keys = self._keys(batch)
-                self.batch = self._unifier.adopt(self._maps.renumber(batch, self._source))
+                self.batch = self._unifier.adopt(batch)
 
     def _keys(self, batch: Batch) -> NDArray[np.int64]:
         timed = batch.timed
         given = np.where(timed, batch.data("time"), _FIRST)
         keys = np.maximum(np.maximum.accumulate(given), self._latest)
-        self._source.backwards += int(np.count_nonzero(timed & (given < keys)))
-        self._source.timed |= bool(timed.any())
+        self.source.backwards += int(np.count_nonzero(timed & (given < keys)))
+        self.source.timed |= bool(timed.any())
         self._latest = int(keys[-1])
         return keys
 
@@ -88,7 +92,7 @@ def merge(inputs: Sequence[Input], say: Callable[[str], None] = lambda text: Non
     functions that are not the same in all of them. Raises UsageError for times beyond 64 bits.
     """
     unifier, maps, devices = Unifier(), _MapIds(), _Devices(say)
-    heads = [_Head(source, unifier, maps) for source in inputs]
+    heads = [_Head(source, unifier) for source in inputs]
     while True:
         for head in heads:
             head.fill()
@@ -99,15 +103,16 @@ def merge(inputs: Sequence[Input], say: Callable[[str], None] = lambda text: Non
         # time goes first, of those behind it what comes next at that time in its own next batch.
         border = min(alive, key=lambda head: int(head.keys[-1]))
         last = int(border.keys[-1])
-        parts = []
+        parts: list[_Part] = []
         before = True
         for head in alive:
             taken = head.take(last, before)
             before &= head is not border
             if taken is not None:
-                devices.watch(inputs[heads.index(head)].name, taken[0])
-                parts.append(taken)
-        yield from _joined(parts)
+                devices.watch(head.source.name, taken[0])
+                parts.append((head.source, *taken))
+        maps.meet(parts)
+        yield from _joined([(maps.renumbered(batch, source), keys) for source, batch, keys in parts])
     for source in inputs:
         _tell(source, say)
 
@@ -151,14 +156,28 @@ def _respelled(batch: Batch, changed: NDArray[np.bool_]) -> dict[int, dict[str, 
 
 
 class _MapIds:
-    """Gives each map an id of its own: an id belongs to the input that has it first, others get a new one."""
+    """Gives each map an id of its own: an id belongs to the input that has it first in the order of the output, others
+    get a new one.
+    """
 
     def __init__(self) -> None:
         #: Id in the output → the input, and its id in there.
         self._owners: dict[int, tuple[Input, int]] = {}
         self._next = 1
 
-    def renumber(self, batch: Batch, source: Input) -> Batch:
+    def meet(self, parts: Sequence[_Part]) -> None:
+        """Take in the ids of what is merged next, as they come there."""
+        found = []
+        for place, (source, batch, keys) in enumerate(parts):
+            rows = flatnonzero(batch.present("map"))
+            order, ids, fresh = in_order(batch.data("map")[rows])
+            first = rows[order[fresh]]
+            comes = zip(keys[first].tolist(), first.tolist(), ids[fresh].tolist(), strict=True)
+            found += [(key, place, row, number, source) for key, row, number in comes]
+        for *_, number, source in sorted(found, key=lambda item: item[:3]):
+            self._id(number, source)
+
+    def renumbered(self, batch: Batch, source: Input) -> Batch:
         """The same events with ids that no other input has."""
         column = batch.columns.get("map")
         if column is None:

@@ -147,6 +147,15 @@ def test_bulk_and_single_lines_agree(name: str, line: st.SearchStrategy[str], da
     assert together == read_all(iter([Batch.from_events(alone)]))
 
 
+def test_digits_of_other_scripts_are_no_numbers() -> None:
+    heading = "Operation\tSeqn\tAddress\tValue\tValue (Model)\tPC\tSize\tTimestamp\tModel\n"
+    row = "READ\t{}\t0x0\t0\t\t\t{}\t{}\t".format
+    rows = [row(0, "\u0664", 0), row(0, 4, "\u06612.5"), row("\u0661", 4, 0)]
+    events = read("conware", (heading + "\n".join([*rows, ""])).encode())[1][1:]
+    assert [event.damaged for event in events] == [True, True, False]
+    assert events[2].extra["seqn"] == "\u0661"
+
+
 def test_accesses_are_read_together_among_thousands_of_other_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LineFormat, "_alone", lambda *_: Event(Kind.NOTE))
     others = [f"11:43:39.0000 [INFO] uart0: {n * 0x9E3779B97F4A7C15 % (1 << 64):x} is {n}" for n in range(20_000)]

@@ -62,6 +62,19 @@ def test_it_is_a_stable_sort_of_all_events(inputs: list[tuple[list[Event], int, 
     assert read_all(merge(sources)) == expected
 
 
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(-1, 4)), max_size=9), min_size=1, max_size=3),
+    st.lists(st.integers(1, 4), max_size=9),
+)
+def test_ids_of_maps_do_not_depend_on_how_the_inputs_come(inputs: list[list[tuple[int, int]]], cuts: list[int]) -> None:
+    events = [[Event(Kind.READ, time, 4, map=number, addr=1, value=1) for time, number in some] for some in inputs]
+    found = [
+        read_all(merge([Input(str(at), batches(some, sizes)) for at, some in enumerate(events)]))
+        for sizes in ([], cuts)
+    ]
+    assert found[0] == found[1]
+
+
 def test_maps_keep_apart_and_it_is_said() -> None:
     one = [
         Event(Kind.MAP, 1, map=1, addr=0x1000),
