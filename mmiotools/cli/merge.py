@@ -57,7 +57,7 @@ def command(
 
     The inputs are read side by side, a batch of each at a time. An event without a time stays with the event before it.
     Where time runs backwards in an input the order of its events is kept, and standard error says so. Of events at one
-    time those of the earlier input come first. An id of a map that another input had before is changed. Times of different
+    time those of the earlier input come first. A map's id that another input had before is changed. Times of different
     clocks are taken as they are: --offset brings them together. TRACE is a file, or "-" for standard input. The output
     has the format of all inputs, else it is native on a pipe and in a file of unknown suffix, and mmiotrace text on a
     terminal.
