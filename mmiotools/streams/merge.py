@@ -14,7 +14,7 @@ import numpy as np
 from mmiotools.errors import UsageError
 from mmiotools.events import Kind
 from mmiotools.streams.unify import Unifier, with_last_line_ended
-from mmiotools.trace.arrays import distinct, flatnonzero, in_order
+from mmiotools.trace.arrays import flatnonzero, in_order
 from mmiotools.trace.batch import MAX_EVENTS, Batch, Column, concatenate
 from mmiotools.trace.header import PciDevice
 from mmiotools.typed import Callable, Iterable, Iterator, NDArray, Sequence
@@ -111,8 +111,7 @@ def merge(inputs: Sequence[Input], say: Callable[[str], None] = lambda text: Non
             if taken is not None:
                 devices.watch(head.source.name, taken[0])
                 parts.append((head.source, *taken))
-        maps.meet(parts)
-        yield from _joined([(maps.renumbered(batch, source), keys) for source, batch, keys in parts])
+        yield from _joined(maps.renumbered(parts))
     for source in inputs:
         _tell(source, say)
 
@@ -165,35 +164,30 @@ class _MapIds:
         self._owners: dict[int, tuple[Input, int]] = {}
         self._next = 1
 
-    def meet(self, parts: Sequence[_Part]) -> None:
-        """Take in the ids of what is merged next, as they come there."""
-        found = []
-        for place, (source, batch, keys) in enumerate(parts):
-            rows = flatnonzero(batch.present("map"))
-            order, ids, fresh = in_order(batch.data("map")[rows])
-            first = rows[order[fresh]]
-            comes = zip(keys[first].tolist(), first.tolist(), ids[fresh].tolist(), strict=True)
-            found += [(key, place, row, number, source) for key, row, number in comes]
+    def renumbered(self, parts: Sequence[_Part]) -> list[tuple[Batch, NDArray[np.int64]]]:
+        """What is merged next, with ids that no other input has: new ones in the order in which they come there."""
+        held = [_ids(batch) for _, batch, _ in parts]
+        found = [
+            (int(keys[row]), place, row, number, source)
+            for place, ((source, _, keys), ids) in enumerate(zip(parts, held, strict=True))
+            for number, row in ids.items()
+        ]
         for *_, number, source in sorted(found, key=lambda item: item[:3]):
             self._id(number, source)
+        return [
+            (self._with_own(batch, list(ids), source), keys)
+            for (source, batch, keys), ids in zip(parts, held, strict=True)
+        ]
 
-    def renumbered(self, batch: Batch, source: Input) -> Batch:
-        """The same events with ids that no other input has."""
-        column = batch.columns.get("map")
-        if column is None:
-            return batch
-        data, present = column.data, batch.present("map")
-        held = data if column.present is None else data[present]
-        if not len(held):
-            return batch
-        low, high = int(held.min()), int(held.max())
-        ids = [low] if low == high else distinct(held).tolist()
+    def _with_own(self, batch: Batch, ids: list[int], source: Input) -> Batch:
+        """The same events with the ids that the input's, all of them and ascending, have in the output."""
         wanted = [self._id(number, source) for number in ids]
         if wanted == ids:
             return batch
+        data, present = batch.data("map"), batch.present("map")
         table = np.array(wanted, np.int64)
         moved = np.where(present, table[np.minimum(np.searchsorted(ids, data), len(ids) - 1)], 0)
-        columns = {**batch.columns, "map": Column(moved, column.present)}
+        columns = {**batch.columns, "map": Column(moved, batch.columns["map"].present)}
         return Batch(batch.kind, columns, _respelled(batch, present & (moved != data)), batch.regions)
 
     def _id(self, number: int, source: Input) -> int:
@@ -208,6 +202,18 @@ class _MapIds:
         self._owners[self._next] = (source, number)
         source.renumbered[number] = self._next
         return self._next
+
+
+def _ids(batch: Batch) -> dict[int, int]:
+    """The ids of maps that events have, ascending, each with the first row that has it."""
+    rows = flatnonzero(batch.present("map"))
+    data = batch.data("map")[rows]
+    if not len(rows):
+        return {}
+    if data.min() == data.max():
+        return {int(data[0]): int(rows[0])}
+    order, ids, fresh = in_order(data)
+    return dict(zip(ids[fresh].tolist(), rows[order[fresh]].tolist(), strict=True))
 
 
 class _Devices:
