@@ -35,7 +35,6 @@ class LineFormat:
     records         finds a line that is surely a record of this format, with re.MULTILINE
     begins          what a last line without line end begins with if it may be a record that was cut off
     shape           what the commonest lines look like, which are then read together
-    scans           whether `scan` reads lines together, as it does by `shape`
     """
 
     api: ClassVar[int] = API
@@ -54,7 +53,6 @@ class LineFormat:
     records: ClassVar[re.Pattern[bytes]]
     begins: ClassVar[re.Pattern[bytes] | None] = None
     shape: Shape | None = None
-    scans: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._lines = by_line(self._line)
@@ -99,7 +97,7 @@ class LineFormat:
     # -- lines → batches ------------------------------------------------------------------------------------
 
     def _block(self, block: bytes, line: int, regions: Regions) -> Iterator[Parsed]:
-        if not self.scans or not block.endswith(b"\n"):
+        if not block.endswith(b"\n"):
             yield from self._lines(block, line, regions)
             return
         ends = flatnonzero(np.frombuffer(block, np.uint8) == 10)
